@@ -1,0 +1,297 @@
+//! The settings as the service uses them: typed, checked, templates compiled.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::domain::{EventPattern, Outcomes, RetryPolicy};
+use crate::template::{Expression, Template};
+
+/// Everything that a configuration says.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The HTTP server.
+    pub server: Server,
+    /// The store.
+    pub store: Store,
+    /// Bounds over all channels.
+    pub delivery: Delivery,
+    /// Where an order says what it is.
+    pub orders: Orders,
+    /// The chains, in the order in which they are tried.
+    pub chains: Vec<Arc<Chain>>,
+    /// The channels, in the order of the configuration.
+    pub channels: Vec<Arc<Channel>>,
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The base of links that receivers get, without a slash at its end.
+    pub public_url: String,
+    /// The largest request body, in bytes.
+    pub max_body: usize,
+    /// The deepest nesting of a JSON body.
+    pub max_depth: usize,
+    /// The longest time for a whole ingest request.
+    pub request_timeout: Duration,
+    /// The longest time for a request's head to arrive.
+    pub header_timeout: Duration,
+    /// The longest time for a request's body to arrive.
+    pub body_timeout: Duration,
+    /// Connections open at once; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// The longest time that a stop waits for attempts under way.
+    pub shutdown_grace: Duration,
+    /// Who may call.
+    pub tokens: Vec<Token>,
+}
+
+/// A bearer token of the API.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// Its name, for logs.
+    pub name: Arc<str>,
+    /// The secret.
+    pub token: SecretString,
+    /// What it is good for.
+    pub scopes: Vec<Scope>,
+}
+
+/// What a token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Posting orders and events.
+    Ingest,
+    /// Reading.
+    Read,
+    /// Changing; implies reading.
+    Manage,
+}
+
+/// The store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// `sqlite://PATH`.
+    pub url: String,
+    /// How long completed orders are kept; `None` for ever.
+    pub retention: Option<Duration>,
+    /// The most that the database file may grow to, in bytes; `None` without bound.
+    pub max_size: Option<u64>,
+}
+
+/// Bounds over all channels.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Attempts in flight at most, over all channels.
+    pub workers: usize,
+    /// Bytes of deliveries that one channel may hold in memory; the rest waits in the store.
+    pub lane_memory: usize,
+    /// Orders whose chains run at once; further ones wait to be accepted.
+    pub chain_concurrency: usize,
+}
+
+/// Where an order says what it is: JSON pointers (RFC 6901).
+#[derive(Debug, Clone)]
+pub struct Orders {
+    /// The order's own id.
+    pub id: String,
+    /// The order's type.
+    pub kind: String,
+    /// The customer's e-mail address.
+    pub customer_email: String,
+}
+
+/// A chain of plugins.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    /// Its name.
+    pub name: String,
+    /// Which orders take it; none: all.
+    pub when: Option<Expression>,
+    /// Its steps, in order.
+    pub plugins: Vec<Step>,
+}
+
+/// A step of a chain.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its name within the chain: `id`, else the plugin's name and its position.
+    pub id: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// Whether its failure rejects the order.
+    pub critical: bool,
+    /// Whether it runs; none: always.
+    pub when: Option<Expression>,
+    /// What the plugin is told.
+    pub options: PluginOptions,
+}
+
+/// The options of each kind of plugin.
+#[derive(Debug, Clone)]
+pub enum PluginOptions {
+    /// Those of `calloutPlugin`.
+    Callout(Box<CalloutOptions>),
+}
+
+/// The options of `calloutPlugin` (seed 000).
+#[derive(Debug, Clone)]
+pub struct CalloutOptions {
+    /// `endpoint`: the URL.
+    pub endpoint: Template,
+    /// `method`.
+    pub method: Method,
+    /// `body`: replaces the default payload.
+    pub body: Option<Template>,
+    /// `payload`: what is sent without `body`.
+    pub payload: Payload,
+    /// `headers`.
+    pub headers: Vec<(String, Template)>,
+    /// `auth`.
+    pub auth: Auth,
+    /// `timeoutValue`: for the whole exchange.
+    pub timeout: Duration,
+    /// `shouldRejectOn.status`.
+    pub reject_on: Vec<crate::domain::Class>,
+    /// `capture`: context names and the pointers into the response that fill them.
+    pub capture: Vec<(String, String)>,
+}
+
+/// What is sent when no body is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    /// The order with context and metadata.
+    Envelope,
+    /// The order as received.
+    Order,
+}
+
+/// An HTTP method that a request of ours can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+}
+
+impl Method {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
+
+    /// As in a request line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// Whether a request with it carries a body: the parameters of the others go into the query.
+    pub const fn has_body(self) -> bool {
+        matches!(self, Self::Post | Self::Put | Self::Patch)
+    }
+}
+
+/// How a request proves who sent it.
+#[derive(Debug, Clone, Default)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// HTTP Basic (RFC 7617), UTF-8.
+    Basic {
+        /// The user.
+        username: String,
+        /// The password.
+        password: SecretString,
+    },
+    /// A bearer token (RFC 6750).
+    Bearer {
+        /// The token.
+        token: SecretString,
+    },
+    /// A header of one's own.
+    Header {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: SecretString,
+    },
+}
+
+/// A channel.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The preset it builds on.
+    pub preset: String,
+    /// Switched on.
+    pub enabled: bool,
+    /// The events it subscribes to.
+    pub events: Vec<EventPattern>,
+    /// A condition on them.
+    pub when: Option<Expression>,
+    /// Where it sends to.
+    pub url: Template,
+    /// How.
+    pub method: Method,
+    /// The request's fields, in order.
+    pub parameters: Vec<(String, Parameter)>,
+    /// Replaces the whole body.
+    pub body: Option<Template>,
+    /// Further headers.
+    pub headers: Vec<(String, Template)>,
+    /// How it proves who it is.
+    pub auth: Auth,
+    /// How long an attempt may take.
+    pub timeout: Timeout,
+    /// Bytes of a response that are kept.
+    pub max_response: usize,
+    /// What responses mean.
+    pub outcomes: Outcomes,
+    /// When to try again.
+    pub retry: RetryPolicy,
+    /// Attempts in flight at most.
+    pub concurrency: usize,
+    /// The block as configured, secrets masked: what the API shows.
+    pub shown: serde_json::Value,
+}
+
+/// A parameter's value.
+#[derive(Debug, Clone)]
+pub enum Parameter {
+    /// Text to fill in.
+    Template(Template),
+    /// A number, `true`, `false` or `null`, as configured.
+    Literal(serde_json::Value),
+}
+
+/// How long an attempt may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeout {
+    /// Altogether.
+    Total(Duration),
+    /// To connect; and from then on, until the response is complete.
+    Phases {
+        /// To connect, TLS included.
+        connect: Duration,
+        /// From then on.
+        transfer: Duration,
+    },
+}

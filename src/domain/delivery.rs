@@ -1,0 +1,146 @@
+//! A delivery's status, its attempts, and what an attempt's outcome makes of it.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::clock::Timestamp;
+use super::code::Code;
+use super::ids::AttemptId;
+use super::order::names;
+
+names! {
+    /// Where a delivery is on its way.
+    DeliveryStatus {
+        /// Waiting or under way.
+        Pending = "pending",
+        /// The receiver took it.
+        Accepted = "accepted",
+        /// The receiver has it and says later whether it took it.
+        Dispatched = "dispatched",
+        /// The receiver refused it.
+        Rejected = "rejected",
+        /// It could not be delivered.
+        Failed = "failed",
+        /// A person stopped it.
+        Cancelled = "cancelled",
+    }
+}
+
+impl DeliveryStatus {
+    /// Whether nothing more will happen by itself.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Pending | Self::Dispatched)
+    }
+
+    /// Whether a new round of attempts may begin: always but while one is under way.
+    pub const fn may_retry(self) -> bool {
+        !matches!(self, Self::Pending)
+    }
+
+    /// Whether it may be cancelled.
+    pub const fn may_cancel(self) -> bool {
+        matches!(self, Self::Pending | Self::Dispatched)
+    }
+
+    /// Whether the receiver may still say what became of it.
+    pub const fn may_settle(self) -> bool {
+        matches!(self, Self::Dispatched)
+    }
+}
+
+names! {
+    /// What the response rules make of an attempt.
+    Outcome {
+        /// Delivered.
+        Accepted = "accepted",
+        /// Delivered; the receiver settles it later.
+        Dispatched = "dispatched",
+        /// Refused for good.
+        Rejected = "rejected",
+        /// Failed for good.
+        Failed = "failed",
+        /// To be tried again, while attempts remain.
+        Retry = "retry",
+        /// Failed for good, and the channel is to be disabled.
+        Disable = "disable",
+    }
+}
+
+impl Outcome {
+    /// The status in which a delivery ends by this outcome; `None` for one that may be tried again.
+    pub const fn ends_as(self) -> Option<DeliveryStatus> {
+        match self {
+            Self::Accepted => Some(DeliveryStatus::Accepted),
+            Self::Dispatched => Some(DeliveryStatus::Dispatched),
+            Self::Rejected => Some(DeliveryStatus::Rejected),
+            Self::Failed | Self::Disable => Some(DeliveryStatus::Failed),
+            Self::Retry => None,
+        }
+    }
+}
+
+/// A request body, kept so that a copy of the order in it need not be stored again with every attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Body {
+    /// All of it; or, with `spliced`, what stands in front of the order.
+    pub head: Bytes,
+    /// What stands behind the order, where the order's bytes as received stand between the two.
+    pub spliced: Option<Bytes>,
+}
+
+impl Body {
+    /// A body that stands by itself.
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self { head: bytes.into(), spliced: None }
+    }
+
+    /// The whole body, with `order` (the subject's bytes) put back in its place.
+    pub fn join(&self, order: &[u8]) -> Bytes {
+        match &self.spliced {
+            None => self.head.clone(),
+            Some(tail) => [&self.head[..], order, tail].concat().into(),
+        }
+    }
+}
+
+/// A request and what came back, as shown in the history. Secrets are masked before they get here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Exchange {
+    /// The HTTP method.
+    pub method: String,
+    /// The URL, filled.
+    pub url: String,
+    /// The request's headers, masked.
+    pub request_headers: Vec<(String, String)>,
+    /// The request's body.
+    #[serde(skip)]
+    pub request_body: Body,
+    /// The response's headers, masked; empty where there was no response.
+    pub response_headers: Vec<(String, String)>,
+    /// The response's body, up to the channel's `max_response`.
+    #[serde(skip)]
+    pub response_body: Bytes,
+    /// Whether more of the response came than is kept.
+    pub truncated: bool,
+}
+
+/// One attempt of a delivery, as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its id, `att_…`.
+    pub id: AttemptId,
+    /// 1 for the first of the delivery, over all rounds.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// The response's status, or why there was none.
+    pub code: Code,
+    /// What the channel's rules made of it.
+    pub outcome: Outcome,
+    /// What went wrong, in a sentence.
+    pub error: Option<String>,
+    /// What was sent and received.
+    pub exchange: Exchange,
+}

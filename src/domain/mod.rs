@@ -1,0 +1,23 @@
+//! What orderhook talks about: orders, events, deliveries, attempts, and the rules that move them.
+//!
+//! Everything here is a value or a pure function: no I/O, no runtime, no wall clock of its own. Time comes in as
+//! [`Timestamp`], chance as a number between 0 and 1. To add a rule of delivery, write it here as a small type with
+//! a constructor that refuses what cannot be, and give it a property test.
+
+pub mod clock;
+pub mod code;
+pub mod delivery;
+pub mod event;
+pub mod ids;
+pub mod order;
+pub mod outcomes;
+pub mod retry;
+
+pub use clock::{Clock, ManualClock, Timestamp};
+pub use code::Code;
+pub use delivery::{Attempt, Body, DeliveryStatus, Exchange, Outcome};
+pub use event::{Event, EventPattern, Origin, Subject};
+pub use ids::{AttemptId, DeliveryId, EventId, IdSource, OrderId};
+pub use order::{OrderStatus, Skip, StepRecord, StepStatus};
+pub use outcomes::{Class, Outcomes, Rule};
+pub use retry::{Backoff, RetryPolicy};

@@ -1,0 +1,144 @@
+//! Where orders live: three traits by who uses them, and the backends behind them.
+//!
+//! - [`Ledger`]: orders and events come in, steps are journaled, an interrupted chain is taken up again.
+//! - [`Queue`]: deliveries are claimed, their attempts recorded, put back, cancelled.
+//! - [`History`]: pages and finds, for the API and the dashboard.
+//!
+//! Nothing here assumes that one process alone works on a store. Work belongs to a [`Replica`], which must show
+//! signs of life; what a silent replica held moves on ([`Queue::release_expired`]), and what it still tries to write
+//! is refused ([`StoreError::Fenced`], [`Recorded::Fenced`]).
+//!
+//! To add a backend: implement the three traits, open it in [`open`] by its URL's scheme, and run
+//! `tests/it/store_contract.rs` on it.
+
+mod error;
+pub mod sqlite;
+mod types;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use error::StoreError;
+pub use types::*;
+
+use crate::domain::{DeliveryId, OrderId, Timestamp};
+
+/// A store's three faces. One object implements all of them.
+#[derive(Clone)]
+pub struct Store {
+    /// Orders and events coming in.
+    pub ledger: Arc<dyn Ledger>,
+    /// Deliveries going out.
+    pub queue: Arc<dyn Queue>,
+    /// What was.
+    pub history: Arc<dyn History>,
+}
+
+/// Takes deliveries that have just become durable and belong to this replica, in the order in which they did.
+/// Called from the store's writer: must not block.
+pub trait Handover: Send + Sync {
+    /// Takes them.
+    fn hand_over(&self, deliveries: Vec<Leased>);
+}
+
+/// Orders and events, made durable.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Makes an order durable, with the deliveries that are born with it, in one commit. When this returns
+    /// [`Acceptance::New`] the order is never lost, and its deliveries with a slot have been handed over.
+    async fn accept_order(&self, order: NewOrder) -> Result<Acceptance, StoreError>;
+
+    /// Makes events and their deliveries durable: all of them or none.
+    async fn accept_events(&self, events: NewEvents) -> Result<Acceptance, StoreError>;
+
+    /// Records a step of an order's chain, and whatever comes with it, in one commit. Refused as
+    /// [`StoreError::Fenced`] where the order no longer belongs to the replica.
+    async fn journal(&self, entry: JournalEntry) -> Result<(), StoreError>;
+
+    /// Sets the first answer to an idempotency key, where none is recorded yet.
+    async fn answer(&self, key: String, answer: Answer) -> Result<(), StoreError>;
+
+    /// Takes up to `limit` orders that are `processing` and belong to nobody alive; they now belong to `replica`.
+    async fn resume(&self, replica: Replica, limit: usize) -> Result<Vec<Interrupted>, StoreError>;
+
+    /// Gives an order back, to be resumed by whoever can.
+    async fn give_up(&self, replica: Replica, order: OrderId) -> Result<(), StoreError>;
+}
+
+/// Deliveries, on their way.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Names who takes the deliveries born with a slot. Until then they are inserted as waiting.
+    fn connect(&self, handover: Arc<dyn Handover>);
+
+    /// Makes known a replica that is alive until `until`, and goes on living by being called again.
+    async fn heartbeat(&self, replica: Replica, until: Timestamp) -> Result<(), StoreError>;
+
+    /// Frees the orders and deliveries of replicas that have been silent past their time. Returns how many.
+    async fn release_expired(&self, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Takes deliveries of a channel that are due at `now` and belong to nobody, the longest due first; they now
+    /// belong to `replica`. At most `limit`, and no more than `max_bytes` of order bodies but for the first.
+    async fn claim(&self, claim: Claim) -> Result<Vec<Leased>, StoreError>;
+
+    /// When the next waiting delivery of a channel is due, first attempts and retries apart.
+    async fn next_due(&self, channel: Arc<str>) -> Result<NextDue, StoreError>;
+
+    /// Records attempts and what becomes of their deliveries, all in one commit; answers for each, in order.
+    /// A result whose delivery no longer belongs to the replica, or has gone past that attempt, is fenced: its
+    /// attempt is kept in the history where it has a free number, the delivery is left alone.
+    async fn record(&self, replica: Replica, finished: Vec<Finished>) -> Result<Vec<Recorded>, StoreError>;
+
+    /// Puts deliveries back as waiting, as they were, without an attempt (a stop, a paused or removed channel).
+    async fn put_back(&self, replica: Replica, deliveries: Vec<DeliveryId>) -> Result<(), StoreError>;
+
+    /// Makes deliveries durable that belong to no new order: the product's own events.
+    async fn insert(&self, deliveries: Vec<NewDelivery>) -> Result<(), StoreError>;
+
+    /// Ends, settles or restarts one delivery. `Ok(None)`: there is none of that id.
+    async fn change(&self, delivery: DeliveryId, change: Change, now: Timestamp)
+    -> Result<Option<Changed>, StoreError>;
+
+    /// The same for all that a filter takes and the change allows, in groups of commits; answers which.
+    /// With `dry_run` nothing is changed, and they are only counted.
+    async fn change_all(
+        &self,
+        filter: DeliveryFilter,
+        change: Change,
+        now: Timestamp,
+        dry_run: bool,
+    ) -> Result<BulkChanged, StoreError>;
+
+    /// Removes finished orders and events that came in before `before` and have no open delivery, and their
+    /// deliveries with them, in groups. Returns how many orders and events.
+    async fn remove_finished(&self, before: Timestamp) -> Result<u64, StoreError>;
+
+    /// Keeps a channel's run-time state.
+    async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState) -> Result<(), StoreError>;
+
+    /// The states kept, of channels that are not simply enabled.
+    async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError>;
+}
+
+/// What was: pages and finds.
+#[async_trait]
+pub trait History: Send + Sync {
+    /// Orders, newest first.
+    async fn orders(&self, filter: OrderFilter, page: Page) -> Result<Paged<OrderSummary>, StoreError>;
+
+    /// One order with all that is known of it.
+    async fn order(&self, key: OrderKey) -> Result<Option<OrderDetail>, StoreError>;
+
+    /// Deliveries, newest first.
+    async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Paged<DeliverySummary>, StoreError>;
+
+    /// One delivery with all its attempts.
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError>;
+
+    /// For each channel with pending deliveries: how many, and since when the oldest of them is due.
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
+
+    /// Whether the store answers and can write.
+    async fn ping(&self) -> Result<(), StoreError>;
+}

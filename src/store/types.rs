@@ -1,0 +1,429 @@
+//! What goes into a store and comes out of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::domain::{
+    Attempt, DeliveryId, DeliveryStatus, Event, EventId, OrderId, OrderStatus, Skip, StepRecord, Subject, Timestamp,
+};
+
+/// A process that works on a store. Chosen at random at each start, so that it never meets its own past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Replica(pub i64);
+
+/// Room for a delivery in a lane's memory, given back when dropped. A delivery born with one is leased and handed over.
+pub type Slot = OwnedSemaphorePermit;
+
+/// An order to be made durable.
+#[derive(Debug)]
+pub struct NewOrder {
+    /// The order.
+    pub subject: Arc<Subject>,
+    /// `Processing` while steps remain (it then belongs to `replica`), `Completed` where there are none.
+    pub status: OrderStatus,
+    /// The channels that got nothing of its completion; empty while processing.
+    pub skipped: Vec<Skip>,
+    /// The deliveries born with it.
+    pub deliveries: Vec<NewDelivery>,
+    /// The caller's key, where it sent one.
+    pub idempotency: Option<Idempotency>,
+    /// Who accepted it.
+    pub replica: Replica,
+}
+
+/// Events without an order, to be made durable together.
+#[derive(Debug)]
+pub struct NewEvents {
+    /// Each with its deliveries.
+    pub events: Vec<NewEvent>,
+    /// The caller's key, where it sent one.
+    pub idempotency: Option<Idempotency>,
+    /// Who accepted them.
+    pub replica: Replica,
+}
+
+/// An event without an order.
+#[derive(Debug)]
+pub struct NewEvent {
+    /// The event.
+    pub event: Arc<Event>,
+    /// Its deliveries.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// A caller's `Idempotency-Key`.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    /// The key, within the endpoint and the caller it counts for.
+    pub key: String,
+    /// SHA-256 of the request's body.
+    pub digest: [u8; 32],
+    /// The answer, where it is known at once.
+    pub answer: Option<Answer>,
+}
+
+/// An answer as it went to the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The `Location` header, where there was one.
+    pub location: Option<String>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What became of an order or event that was to be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It is durable.
+    New,
+    /// The key was used before with the same body; this was the answer.
+    Replay(Answer),
+    /// The key was used before with the same body, and has no answer yet.
+    UnderWay,
+    /// The key was used before with another body.
+    Mismatch,
+}
+
+/// A delivery to be made durable.
+#[derive(Debug)]
+pub struct NewDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Its channel's name.
+    pub channel: Arc<str>,
+    /// What happened.
+    pub event: Arc<Event>,
+    /// When its first attempt is due.
+    pub due_at: Timestamp,
+    /// Room in its lane. With it the delivery is born leased to the replica and handed over once durable.
+    pub slot: Option<Slot>,
+}
+
+/// A delivery that belongs to this replica.
+#[derive(Debug)]
+pub struct Leased {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Its channel's name.
+    pub channel: Arc<str>,
+    /// What happened.
+    pub event: Arc<Event>,
+    /// When it is due.
+    pub due_at: Timestamp,
+    /// Attempts made, over all rounds.
+    pub attempts: u32,
+    /// Attempts made before the present round.
+    pub round_start: u32,
+    /// Room in its lane; `None` for one that was claimed.
+    pub slot: Option<Slot>,
+}
+
+/// Which deliveries to take.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// For whom.
+    pub replica: Replica,
+    /// Of which channel.
+    pub channel: Arc<str>,
+    /// First attempts, or retries.
+    pub retries: bool,
+    /// Due at that time.
+    pub now: Timestamp,
+    /// At most so many.
+    pub limit: usize,
+    /// With bodies of so many bytes at most, but for the first.
+    pub max_bytes: usize,
+}
+
+/// When a channel's next waiting deliveries are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NextDue {
+    /// The next first attempt.
+    pub first: Option<Timestamp>,
+    /// The next retry.
+    pub retry: Option<Timestamp>,
+}
+
+/// A step, and what comes with it. All in one commit.
+#[derive(Debug)]
+pub struct JournalEntry {
+    /// Whose work it is.
+    pub replica: Replica,
+    /// The order.
+    pub order: OrderId,
+    /// The steps to be recorded with their positions in the journal, from 0.
+    pub steps: Vec<(u32, StepRecord)>,
+    /// The order's context from now on, a JSON object as text; `None` leaves it.
+    pub context: Option<Arc<str>>,
+    /// Deliveries of `order.step_failed`, and of the order's end.
+    pub deliveries: Vec<NewDelivery>,
+    /// The order's end, with its last step.
+    pub end: Option<OrderEnd>,
+    /// The first answer to the order's idempotency key, where it has one and the answer is known now.
+    pub answer: Option<(String, Answer)>,
+}
+
+/// How an order ended.
+#[derive(Debug, Clone)]
+pub struct OrderEnd {
+    /// `Completed` or `Rejected`.
+    pub status: OrderStatus,
+    /// When.
+    pub at: Timestamp,
+    /// The channels that got nothing of it.
+    pub skipped: Vec<Skip>,
+}
+
+/// An order whose chain was interrupted.
+#[derive(Debug, Clone)]
+pub struct Interrupted {
+    /// The order.
+    pub subject: Arc<Subject>,
+    /// Its context so far.
+    pub context: Arc<str>,
+    /// Its journaled steps, in order.
+    pub steps: Vec<StepRecord>,
+    /// Its idempotency key, where it has one without an answer.
+    pub unanswered: Option<String>,
+    /// How often it has been taken up again, this time included.
+    pub resumed: u32,
+}
+
+/// A finished attempt, and what becomes of its delivery.
+#[derive(Debug)]
+pub struct Finished {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// The attempt. Its number is the fence.
+    pub attempt: Attempt,
+    /// What becomes of the delivery.
+    pub next: Next,
+    /// Deliveries of `delivery.failed`, born with the failure.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It has ended.
+    End(DeliveryStatus),
+    /// It is tried again at that time and waits in the store.
+    Wait(Timestamp),
+    /// It is tried again at that time and stays with the replica.
+    Keep(Timestamp),
+}
+
+/// Whether a result was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It counts.
+    Done,
+    /// The delivery had moved on: cancelled, or leased to another replica.
+    Fenced,
+}
+
+/// What a person or a receiver does to a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// `/accept`: dispatched to accepted.
+    Accept,
+    /// `/fail`: dispatched to failed.
+    Fail,
+    /// `/retry`: a new round of attempts, due at once, of one that is not pending.
+    Retry,
+    /// `/cancel`: no further attempt.
+    Cancel,
+}
+
+/// What a change did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// The delivery has this status now; its channel.
+    Done(DeliveryStatus, Arc<str>),
+    /// Its status does not allow it.
+    Refused(DeliveryStatus),
+}
+
+/// What a bulk change did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BulkChanged {
+    /// How many deliveries.
+    pub count: u64,
+    /// Their channels, each once.
+    pub channels: Vec<Arc<str>>,
+}
+
+/// A channel's state at run time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelState {
+    /// It delivers.
+    Enabled,
+    /// A person stopped it for a while; its deliveries stay pending.
+    Paused,
+    /// It stopped itself, for the reason in its events; its deliveries stay pending.
+    Disabled,
+}
+
+impl ChannelState {
+    /// All states, for metrics.
+    pub const ALL: &'static [Self] = &[Self::Enabled, Self::Paused, Self::Disabled];
+
+    /// The name in the API, the database and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// The state of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.as_str() == name)
+    }
+}
+
+/// A part of a list: what comes behind a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Entries at most.
+    pub limit: usize,
+    /// The [`crate::domain::ids::Id::sequence`] of the last entry seen; the page holds older ones.
+    pub before: Option<i64>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct Paged<T> {
+    /// The entries.
+    pub data: Vec<T>,
+    /// The cursor of the next page, where there is one. A page may be short of `limit` and still have one: a
+    /// filter that takes few of many looks at a bounded number of rows at a time.
+    pub next: Option<i64>,
+}
+
+/// Which orders. Nothing set: all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderFilter {
+    /// Of one of these statuses; empty: of any.
+    pub status: Vec<OrderStatus>,
+    /// Of that type.
+    pub kind: Option<String>,
+    /// With that id: the order's own, or `ord_…`.
+    pub order_id: Option<String>,
+    /// Received at that time or later.
+    pub since: Option<Timestamp>,
+    /// Received before that time.
+    pub until: Option<Timestamp>,
+}
+
+/// Which deliveries. Nothing set: all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Of one of these statuses; empty: of any.
+    pub status: Vec<DeliveryStatus>,
+    /// Of that channel.
+    pub channel: Option<String>,
+    /// Of the orders with that id: the order's own, or `ord_…`.
+    pub order_id: Option<String>,
+    /// Created at that time or later.
+    pub since: Option<Timestamp>,
+    /// Created before that time.
+    pub until: Option<Timestamp>,
+}
+
+/// How an order is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderKey {
+    /// By `ord_…`.
+    Id(OrderId),
+    /// By its own id; of several the newest.
+    Own(String),
+}
+
+/// An order in a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderSummary {
+    /// Its id.
+    pub id: OrderId,
+    /// Its own id, or the server's.
+    pub order_id: String,
+    /// Its type.
+    pub kind: String,
+    /// Where it is on its way.
+    pub status: OrderStatus,
+    /// Its chain.
+    pub chain: Option<String>,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// An order with all that is known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderDetail {
+    /// As in a list.
+    pub summary: OrderSummary,
+    /// The bytes received.
+    pub body: Bytes,
+    /// Its context, a JSON object as text.
+    pub context: Arc<str>,
+    /// Its journaled steps, in order.
+    pub steps: Vec<StepRecord>,
+    /// Its deliveries, oldest first.
+    pub deliveries: Vec<DeliverySummary>,
+    /// The channels that got nothing of its end.
+    pub skipped: Vec<Skip>,
+}
+
+/// A delivery in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliverySummary {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Its channel.
+    pub channel: Arc<str>,
+    /// Where it is on its way.
+    pub status: DeliveryStatus,
+    /// The event's id and type.
+    pub event: (EventId, Arc<str>),
+    /// The order, where there is one.
+    pub order: Option<OrderId>,
+    /// The order's own id.
+    pub order_id: Option<String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it ended, or was last tried.
+    pub updated_at: Timestamp,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the next attempt is due, while it is pending.
+    pub next_attempt_at: Option<Timestamp>,
+    /// The code of the last attempt.
+    pub last_code: Option<crate::domain::Code>,
+}
+
+/// A delivery with all its attempts, their request bodies whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryDetail {
+    /// As in a list.
+    pub summary: DeliverySummary,
+    /// Its attempts, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// A channel's pending deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// How many.
+    pub pending: u64,
+    /// The earliest time at which one of them is, or was, due.
+    pub oldest_due: Option<Timestamp>,
+}
