@@ -108,3 +108,28 @@ pub struct Skip {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
+
+names! {
+    /// What a critical step failed by.
+    RejectedBy {
+        /// A status that `shouldRejectOn` lists, or a plugin's own refusal.
+        Status = "status",
+        /// The time ran out.
+        Timeout = "timeout",
+        /// No usable response.
+        NoResponse = "no_response",
+    }
+}
+
+/// Why an order was rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The step that failed.
+    pub step: String,
+    /// The plugin it ran.
+    pub plugin: String,
+    /// What it failed by.
+    pub by: RejectedBy,
+    /// The error's text.
+    pub detail: String,
+}
