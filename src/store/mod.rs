@@ -40,6 +40,9 @@ pub struct Store {
 pub trait Handover: Send + Sync {
     /// Takes them.
     fn hand_over(&self, deliveries: Vec<Leased>);
+
+    /// A delivery of that channel has just become durable that belongs to nobody and is due at `due_at`.
+    fn waiting(&self, channel: &str, due_at: Timestamp);
 }
 
 /// Orders and events, made durable.
@@ -88,7 +91,7 @@ pub trait Queue: Send + Sync {
     /// Records attempts and what becomes of their deliveries, all in one commit; answers for each, in order.
     /// A result whose delivery no longer belongs to the replica, or has gone past that attempt, is fenced: its
     /// attempt is kept in the history where it has a free number, the delivery is left alone.
-    async fn record(&self, replica: Replica, finished: Vec<Finished>) -> Result<Vec<Recorded>, StoreError>;
+    async fn record(&self, replica: Replica, finished: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError>;
 
     /// Puts deliveries back as waiting, as they were, without an attempt (a stop, a paused or removed channel).
     async fn put_back(&self, replica: Replica, deliveries: Vec<DeliveryId>) -> Result<(), StoreError>;
