@@ -1,2 +1,90 @@
-//! Configuration.
+//! Configuration: layers of YAML and environment become typed [`settings`], or all that is wrong with them at once.
+//!
+//! The way of a value: `layers` merges defaults, files and environment (crate `config`); `node` keeps where each value
+//! comes from and fills in `${NAME}`; `schema` says as data which keys there are; `read` checks a block by its table;
+//! `sections`, `chains`, `channels` and `requests` turn blocks into domain values. What is wrong goes to `faults`.
+//!
+//! To add a key: its table in `schema`, one line where its block is resolved, a field in [`settings`].
+//! To add a preset: see `presets`.
+
+mod chains;
+mod channels;
+mod expand;
+mod faults;
+mod layers;
+mod node;
+mod presets;
+mod read;
+mod requests;
+mod scalars;
+mod schema;
+mod sections;
 pub mod settings;
+mod shown;
+mod unique;
+mod words;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use faults::{Fault, Faults};
+pub use presets::{preset, preset_names};
+pub use requests::is_secret_header;
+pub use settings::Settings;
+
+use faults::{Path, Report};
+use layers::Text;
+use read::Reader;
+
+/// The environment: names and values.
+pub type Environment = BTreeMap<String, String>;
+
+/// The environment of this process. A variable that is no Unicode counts as one that is not set.
+pub fn process_environment() -> Environment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Loads the built-in defaults, the files in `sources` over them (later ones win), and `ORDERHOOK__SECTION__KEY` of
+/// `environment` over all. `${NAME}` in any text is filled in from `environment` too. With no file at all the defaults
+/// hold.
+///
+/// # Errors
+/// Everything that is wrong, in all files, at once.
+pub fn load(sources: &[PathBuf], environment: &Environment) -> Result<Settings, Faults> {
+    let report = Report::default();
+    let texts: Vec<Text> = sources.iter().filter_map(|source| read_file(source, &report)).collect();
+    load_texts(&texts, environment, report)
+}
+
+/// The same from one text of YAML, which messages call `name`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_text(name: &str, yaml: &str, environment: &Environment) -> Result<Settings, Faults> {
+    let text = Text { name: name.to_owned(), yaml: yaml.to_owned() };
+    load_texts(&[text], environment, Report::default())
+}
+
+fn load_texts(texts: &[Text], environment: &Environment, report: Report) -> Result<Settings, Faults> {
+    let root = layers::merge(texts, environment, &report);
+    let settings = sections::settings(&Reader::open(&schema::ROOT, &root, &Path::default(), false, &report));
+    report.finish(settings)
+}
+
+fn read_file(source: &PathBuf, report: &Report) -> Option<Text> {
+    let name = source.display().to_string();
+    let text = std::fs::read(source).map_err(|error| format!("cannot be read: {error}"));
+    let text = text.and_then(|bytes| {
+        String::from_utf8(bytes)
+            .map_err(|error| format!("is no UTF-8: byte {} is wrong", error.utf8_error().valid_up_to()))
+    });
+    match text {
+        Ok(yaml) => Some(Text { name, yaml: yaml.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(yaml) }),
+        Err(problem) => {
+            report.fault(&name, &Path::default(), problem);
+            None
+        }
+    }
+}

@@ -219,6 +219,8 @@ pub enum Auth {
         username: String,
         /// The password.
         password: SecretString,
+        /// Whether the first request carries them; otherwise only the answer to a challenge does.
+        preemptive: bool,
     },
     /// A bearer token (RFC 6750).
     Bearer {

@@ -1,0 +1,90 @@
+//! Chains: their steps, and each plugin's options.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::read::{Field, Reader};
+use super::requests;
+use super::schema::CALLOUT;
+use super::settings::{CalloutOptions, Chain, Payload, PluginOptions, Step};
+use super::unique::Unique;
+use super::words;
+
+/// The chains, in the order of the configuration.
+pub(crate) fn chains(root: &Reader<'_>) -> Option<Vec<Arc<Chain>>> {
+    let mut names = Unique::new("a chain");
+    let read: Vec<_> = root.items("chains").iter().map(|field| chain(&field.block()?, &mut names)).collect();
+    read.into_iter().map(|chain| chain.map(Arc::new)).collect()
+}
+
+fn chain(block: &Reader<'_>, names: &mut Unique) -> Option<Chain> {
+    let name = block.get("name").and_then(|field| names.claim(field, words::name(field)?));
+    let when = block.optional("when", Field::expression);
+    let mut ids = Unique::new("a step of this chain");
+    let plugins: Vec<_> =
+        block.items("plugins").iter().enumerate().map(|(at, field)| step(field, at + 1, &mut ids)).collect();
+    let plugins: Option<Vec<Step>> = plugins.into_iter().collect();
+    Some(Chain { name: name?, when: when?, plugins: plugins? })
+}
+
+fn step(field: &Field<'_>, position: usize, ids: &mut Unique) -> Option<Step> {
+    let block = field.block()?;
+    let plugin = block.get("name").and_then(|field| field.choice(|name| Some(name.to_owned())));
+    let critical = block.get("critical").and_then(Field::boolean);
+    let when = block.optional("when", Field::expression);
+    let id = match block.get("id") {
+        Some(id) => id.text_as(step_id).and_then(|name| ids.claim(id, name)),
+        None => plugin.as_ref().and_then(|plugin| ids.claim(field, format!("{plugin}-{position}"))),
+    };
+    let options = match plugin.as_deref() {
+        Some("calloutPlugin") => block
+            .get("options")
+            .and_then(|field| callout(&field.block_as(&CALLOUT)?))
+            .map(Box::new)
+            .map(PluginOptions::Callout),
+        _ => None,
+    };
+    Some(Step { id: id?, plugin: plugin?, critical: critical?, when: when?, options: options? })
+}
+
+fn step_id(text: &str) -> Option<String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    (!text.is_empty() && text.chars().all(fine)).then(|| text.to_owned())
+}
+
+fn callout(block: &Reader<'_>) -> Option<CalloutOptions> {
+    let endpoint = block.get("endpoint").and_then(requests::url);
+    let method = block.get("method").and_then(requests::method);
+    let body = block.optional("body", requests::json_body);
+    let payload = block.get("payload").and_then(|field| {
+        field.choice(|word| match word {
+            "envelope" => Some(Payload::Envelope),
+            "order" => Some(Payload::Order),
+            _ => None,
+        })
+    });
+    let headers = requests::headers(block);
+    let auth = requests::auth(block);
+    let timeout = block.get("timeoutValue").and_then(Field::integer::<u64>).map(Duration::from_millis);
+    let reject_on = block.optional("shouldRejectOn", |field| {
+        let classes: Vec<_> = field.block()?.items("status").iter().map(words::class).collect();
+        classes.into_iter().collect()
+    });
+    let capture: Vec<_> = block
+        .entries("capture")
+        .into_iter()
+        .map(|(name, field)| words::pointer(&field).map(|pointer| (name, pointer)))
+        .collect();
+    let capture: Option<Vec<_>> = capture.into_iter().collect();
+    Some(CalloutOptions {
+        endpoint: endpoint?,
+        method: method?,
+        body: body?,
+        payload: payload?,
+        headers: headers?,
+        auth: auth?,
+        timeout: timeout?,
+        reject_on: reject_on?.unwrap_or_default(),
+        capture: capture?,
+    })
+}

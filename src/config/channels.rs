@@ -1,0 +1,156 @@
+//! Channels: a block over its preset's, and what it comes to.
+
+use std::sync::Arc;
+
+use super::node::Data;
+use super::read::{Field, Reader};
+use super::requests;
+use super::schema::CHANNEL;
+use super::sections::Limits;
+use super::settings::{Channel, Parameter, Timeout};
+use super::unique::Unique;
+use super::{presets, shown, words};
+use crate::domain::{Backoff, Outcome, Outcomes, RetryPolicy, Rule};
+use crate::template::Target;
+
+/// The channels, in the order of the configuration.
+pub(crate) fn channels(root: &Reader<'_>, limits: Option<&Limits>) -> Option<Vec<Arc<Channel>>> {
+    let mut names = Unique::new("a channel");
+    let read: Vec<_> = root.items("channels").iter().map(|field| channel(field, &mut names, limits)).collect();
+    read.into_iter().map(|channel| channel.map(Arc::new)).collect()
+}
+
+fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Option<Channel> {
+    if !matches!(field.node().data, Data::Map(_)) {
+        return field.wrong();
+    }
+    let node = presets::effective(field.node(), field.report());
+    let block = Reader::open(&CHANNEL, &node, field.path(), false, field.report());
+    let name = block.get("name").and_then(|field| names.claim(field, words::name(field)?));
+    let preset = block.get("preset").and_then(|field| {
+        let name = field.text()?;
+        if presets::preset(name).is_some() {
+            return Some(name.to_owned());
+        }
+        let known: Vec<&str> = presets::preset_names().collect();
+        let near = super::faults::nearest(name, known.iter().copied());
+        let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        field.fault(format!("found {}, no such preset; there are {}{hint}", field.found(), known.join(", ")));
+        None
+    });
+    let enabled = block.get("enabled").and_then(Field::boolean);
+    let events = some(&block, "events", words::event);
+    let when = block.optional("when", Field::expression);
+    let url = block.get("url").and_then(requests::url);
+    let method = block.get("method").and_then(requests::method);
+    // There is one format and one syntax yet, so only the word is checked.
+    let format = block.get("format").and_then(|field| field.choice(|_| Some(())));
+    let syntax = block.get("syntax").and_then(|field| field.choice(|_| Some(())));
+    let parameters: Vec<_> =
+        block.entries("parameters").into_iter().map(|(name, field)| Some((name, parameter(&field)?))).collect();
+    let parameters: Option<Vec<_>> = parameters.into_iter().collect();
+    let body = block.optional("body", requests::json_body);
+    let headers = requests::headers(&block);
+    let auth = requests::auth(&block);
+    let timeout = block.get("timeout").and_then(|field| timeout(&field.block()?));
+    let max_response = block.get("max_response").and_then(Field::size);
+    let outcomes = some(&block, "outcomes", |field| rule(&field.block()?));
+    let retry = block.get("retry").and_then(|field| retry(&field.block()?, limits?));
+    let concurrency = block.get("concurrency").and_then(Field::integer);
+    format.and(syntax)?;
+    Some(Channel {
+        name: name?.into(),
+        preset: preset?,
+        enabled: enabled?,
+        events: events?,
+        when: when?,
+        url: url?,
+        method: method?,
+        parameters: parameters?,
+        body: body?,
+        headers: headers?,
+        auth: auth?,
+        timeout: timeout?,
+        max_response: max_response? as usize,
+        outcomes: Outcomes::new(outcomes?),
+        retry: retry?,
+        concurrency: concurrency?,
+        shown: shown::masked(&node, &CHANNEL),
+    })
+}
+
+/// The elements of a list of one at least.
+fn some<'r, T>(block: &Reader<'r>, key: &str, read: impl Fn(&Field<'r>) -> Option<T>) -> Option<Vec<T>> {
+    let field = block.get(key)?;
+    if matches!(&field.node().data, Data::List(items) if items.is_empty()) {
+        return field.wrong_with("name one at least");
+    }
+    let items: Vec<_> = field.items().iter().map(read).collect();
+    items.into_iter().collect()
+}
+
+fn parameter(field: &Field<'_>) -> Option<Parameter> {
+    match &field.node().data {
+        Data::Text(_) => field.template(Target::Text).map(Parameter::Template),
+        Data::Number(value) if !value.is_finite() => field.wrong(),
+        Data::Null | Data::Boolean(_) | Data::Integer(_) | Data::Number(_) => {
+            Some(Parameter::Literal(shown::plain(field.node())))
+        }
+        _ => field.wrong(),
+    }
+}
+
+fn timeout(block: &Reader<'_>) -> Option<Timeout> {
+    let total = block.optional("total", Field::duration);
+    let connect = block.optional("connect", Field::duration);
+    let transfer = block.optional("transfer", Field::duration);
+    match (total?, connect?, transfer?) {
+        (Some(total), None, None) => Some(Timeout::Total(total)),
+        (None, Some(connect), Some(transfer)) => Some(Timeout::Phases { connect, transfer }),
+        (None, None, None) => block.refuse("needs total, or connect and transfer"),
+        (None, Some(_), None) => block.refuse("has connect; needs transfer beside it"),
+        (None, None, Some(_)) => block.refuse("has transfer; needs connect beside it"),
+        (Some(_), _, _) => {
+            block.refuse("has total beside connect or transfer; name either total, or connect and transfer")
+        }
+    }
+}
+
+fn rule(block: &Reader<'_>) -> Option<Rule> {
+    let on = some(block, "on", words::class);
+    let then = block.get("then").and_then(|field| field.choice(Outcome::from_name));
+    Some(Rule { on: on?, then: then? })
+}
+
+fn retry(block: &Reader<'_>, limits: &Limits) -> Option<RetryPolicy> {
+    let attempts = block.get("attempts").and_then(|field| {
+        let attempts: u32 = field.integer()?;
+        if attempts > limits.attempts {
+            field.fault(format!("found {attempts}, allowed: {} at most (limits.max_attempts)", limits.attempts));
+            return None;
+        }
+        Some(attempts)
+    });
+    let wait = |field: &Field<'_>| {
+        let wait = field.duration()?;
+        if wait > limits.interval {
+            let longest = super::schema::duration(limits.interval);
+            field.fault(format!("found {}, allowed: {longest} at most (limits.max_interval)", field.found()));
+            return None;
+        }
+        Some(wait)
+    };
+    let interval = block.optional("interval", wait);
+    let schedule = if block.has("schedule") { some(block, "schedule", wait).map(Some) } else { Some(None) };
+    let jitter = block.get("jitter").and_then(Field::number);
+    let respect = block.get("respect_retry_after").and_then(Field::boolean);
+    let backoff = match (interval?, schedule?) {
+        (Some(interval), None) => Backoff::Interval(interval),
+        (None, Some(schedule)) => Backoff::Schedule(schedule),
+        (None, None) => return block.refuse("needs interval or schedule"),
+        (Some(_), Some(_)) => return block.refuse("has interval and schedule; name one of the two"),
+    };
+    RetryPolicy::new(attempts?, backoff, jitter?, respect?, limits.interval)
+        .map_err(|error| block.refuse::<()>(error.to_string()))
+        .ok()
+}

@@ -1,0 +1,175 @@
+//! A value of a configuration with where it comes from, after all layers are merged and `${NAME}` is filled in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use config::{Value, ValueKind};
+
+use super::expand::expand;
+use super::faults::{Path, Report, shortened};
+
+/// The file named for what no file says.
+pub(crate) const BUILT_IN: &str = "built-in defaults";
+
+/// A value and its origin.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Node {
+    /// The file, environment variable or preset that says it.
+    pub(crate) from: Arc<str>,
+    /// For text that came from the environment in part: the text as written, `${NAME}` in place. Such text may stand
+    /// for a number or a truth value, and what was filled in is not shown.
+    pub(crate) written: Option<Arc<str>>,
+    /// The value.
+    pub(crate) data: Data,
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Data {
+    /// `null`, or nothing at all.
+    Null,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Any other number.
+    Number(f64),
+    /// Text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// Keys and values, in the order written.
+    Map(Vec<(String, Node)>),
+    /// A value that could not be had, which has been reported.
+    Broken,
+}
+
+impl Node {
+    /// A block without any key, as if `from` said it.
+    pub(crate) fn empty(from: &str) -> Self {
+        Self { from: from.into(), written: None, data: Data::Map(Vec::new()) }
+    }
+
+    /// A value as text that stands for whatever its key asks for: a default of the schema.
+    pub(crate) fn built_in(text: &str) -> Self {
+        Self { from: BUILT_IN.into(), written: Some(text.into()), data: Data::Text(text.to_owned()) }
+    }
+
+    /// From a merged layer, filling in `${NAME}` from `environment`.
+    pub(crate) fn from_value(
+        value: Value,
+        parent: &Arc<str>,
+        path: &Path,
+        environment: &BTreeMap<String, String>,
+        report: &Report,
+    ) -> Self {
+        let from = match value.origin() {
+            Some(origin) if origin != &**parent => Arc::from(origin),
+            _ => Arc::clone(parent),
+        };
+        let mut written = None;
+        let data = match value.kind {
+            ValueKind::Nil => Data::Null,
+            ValueKind::Boolean(value) => Data::Boolean(value),
+            ValueKind::I64(value) => Data::Integer(value),
+            ValueKind::I128(value) => i64::try_from(value).map_or(Data::Number(value as f64), Data::Integer),
+            ValueKind::U64(value) => i64::try_from(value).map_or(Data::Number(value as f64), Data::Integer),
+            ValueKind::U128(value) => i64::try_from(value).map_or(Data::Number(value as f64), Data::Integer),
+            ValueKind::Float(value) => Data::Number(value),
+            ValueKind::String(text) => match expand(&text, environment) {
+                Ok(None) => Data::Text(text),
+                Ok(Some(filled)) => {
+                    written = Some(text.into());
+                    Data::Text(filled)
+                }
+                Err(names) => {
+                    for name in names {
+                        report.fault(&from, path, format!("the environment variable {name} is not set; set it, or write ${{{name}:-…}} with a default"));
+                    }
+                    Data::Broken
+                }
+            },
+            ValueKind::Array(values) => Data::List(
+                values
+                    .into_iter()
+                    .enumerate()
+                    .map(|(at, value)| Self::from_value(value, &from, &path.index(at), environment, report))
+                    .collect(),
+            ),
+            ValueKind::Table(table) => Data::Map(
+                table
+                    .into_iter()
+                    .map(|(key, value)| {
+                        let node = Self::from_value(value, &from, &path.key(&key), environment, report);
+                        (key, node)
+                    })
+                    .collect(),
+            ),
+        };
+        Self { from, written, data }
+    }
+
+    /// The keys and values of a block.
+    pub(crate) fn entries(&self) -> &[(String, Self)] {
+        match &self.data {
+            Data::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        self.entries().iter().find_map(|(name, node)| (name == key).then_some(node))
+    }
+
+    /// How a message shows what was found.
+    pub(crate) fn found(&self) -> String {
+        match &self.data {
+            Data::Null => "null".to_owned(),
+            Data::Boolean(value) => value.to_string(),
+            Data::Integer(value) => value.to_string(),
+            Data::Number(value) => value.to_string(),
+            Data::Text(text) => format!("{:?}", shortened(&without_credentials(text))),
+            Data::List(_) => "a list".to_owned(),
+            Data::Map(_) => "a block".to_owned(),
+            Data::Broken => "nothing".to_owned(),
+        }
+    }
+}
+
+/// The text with the user name and password of a URL in it replaced by `***`.
+pub(crate) fn without_credentials(text: &str) -> String {
+    match credentials(text) {
+        Some((start, end)) => {
+            format!("{}***{}", text.get(..start).unwrap_or_default(), text.get(end..).unwrap_or_default())
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// From where to where a URL has a user name or password: behind `//`, up to the `@` in front of its host.
+pub(crate) fn credentials(url: &str) -> Option<(usize, usize)> {
+    let start = url.find("//")? + 2;
+    let authority = url.get(start..)?;
+    let authority = authority.get(..authority.find(['/', '?', '#', '\\']).unwrap_or(authority.len()))?;
+    authority.rfind('@').map(|end| (start, start + end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        for (url, shown) in [
+            ("https://me:secret@example.com/a@b", "https://***@example.com/a@b"),
+            ("https://a@b:c@example.com", "https://***@example.com"),
+            ("https://example.com/a@b", "https://example.com/a@b"),
+            ("//u:p@host?x=y@z", "//***@host?x=y@z"),
+            ("not a url", "not a url"),
+            ("//", "//"),
+        ] {
+            assert_eq!(without_credentials(url), shown);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Presets: files of `config/presets`, embedded, that say what a channel does where it does not say so itself.
+//!
+//! To add one, write `config/presets/NAME.yaml` with nothing but keys of a channel, and add it to [`ALL`].
+
+use std::collections::BTreeMap;
+
+use config::{Value, ValueKind};
+
+use super::faults::{Path, Report};
+use super::layers::{Text, parse};
+use super::node::{Data, Node};
+use super::schema::{Block, CHANNEL, Kind};
+
+/// Every preset: its name and its file.
+pub(crate) static ALL: &[(&str, &str)] = &[("standard", include_str!("../../config/presets/standard.yaml"))];
+
+/// The preset that holds where a channel names none.
+pub(crate) const STANDARD: &str = "standard";
+
+/// The file of a preset, as embedded; `None` where there is none of that name.
+pub fn preset(name: &str) -> Option<&'static str> {
+    ALL.iter().find_map(|(known, text)| (*known == name).then_some(*text))
+}
+
+/// The names of all presets.
+pub fn preset_names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|(name, _)| *name)
+}
+
+/// The keys of a preset. `${NAME}` in it is text: a preset knows no environment.
+pub(crate) fn keys(name: &str, report: &Report) -> Node {
+    let text = Text { name: format!("preset {name}"), yaml: preset(name).unwrap_or_default().to_owned() };
+    let table = Value::new(Some(&text.name), ValueKind::Table(parse(&text, report)));
+    Node::from_value(table, &text.name.as_str().into(), &Path::default(), &BTreeMap::new(), report)
+}
+
+/// `own` over `preset`, key by key, blocks within blocks too. Naming a key of one alternative drops the preset's other;
+/// `null` takes a preset's key away.
+pub(crate) fn merge(preset: &Node, own: &Node, block: &Block) -> Node {
+    let Data::Map(mine) = &own.data else { return own.clone() };
+    let names = |key: &str| own.get(key).is_some_and(|node| node.data != Data::Null);
+    let rejected = |key: &str| {
+        block.either.iter().any(|group| {
+            !group.contains(&key)
+                && group.iter().any(|other| names(other))
+                && block.either.iter().any(|group| group.contains(&key))
+        })
+    };
+    let mut merged: Vec<(String, Node)> = Vec::new();
+    for (name, theirs) in preset.entries() {
+        match own.get(name) {
+            Some(Node { data: Data::Null, .. }) => {}
+            Some(node) => {
+                let kind = block.keys.iter().find(|key| key.name == name).map(|key| key.kind);
+                merged.push((name.clone(), merge_value(theirs, node, kind)));
+            }
+            None if rejected(name) => {}
+            None => merged.push((name.clone(), theirs.clone())),
+        }
+    }
+    let new = mine.iter().filter(|(name, _)| preset.get(name).is_none());
+    merged.extend(new.cloned());
+    Node { data: Data::Map(merged), ..own.clone() }
+}
+
+fn merge_value(preset: &Node, own: &Node, kind: Option<Kind>) -> Node {
+    match kind {
+        Some(Kind::Block(block)) => merge(preset, own, block),
+        Some(Kind::Map(_)) => merge(preset, own, &FREE),
+        Some(Kind::Variants(_))
+            if preset.get("type").map(|node| &node.data) == own.get("type").map(|node| &node.data) =>
+        {
+            merge(preset, own, &FREE)
+        }
+        _ => own.clone(),
+    }
+}
+
+/// A block without alternatives.
+static FREE: Block = Block { title: "", doc: "", example: "", keys: &[], either: &[] };
+
+/// A channel's block with its preset's keys below its own.
+pub(crate) fn effective(own: &Node, report: &Report) -> Node {
+    let named = match own.get("preset").map(|node| &node.data) {
+        Some(Data::Text(name)) if preset(name).is_some() => name.as_str(),
+        // A name that does not exist is reported where it is read; the standard's keys keep other messages to the point.
+        _ => STANDARD,
+    };
+    merge(&keys(named, report), own, &CHANNEL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(yaml: &str) -> Node {
+        let report = Report::default();
+        let text = Text { name: "test".to_owned(), yaml: yaml.to_owned() };
+        let table = Value::new(Some(&text.name), ValueKind::Table(parse(&text, &report)));
+        let node = Node::from_value(table, &"test".into(), &Path::default(), &BTreeMap::new(), &report);
+        report.finish(Some(node)).unwrap()
+    }
+
+    fn merged(preset: &str, own: &str) -> Node {
+        merge(&node(preset), &node(own), &CHANNEL)
+    }
+
+    #[track_caller]
+    fn assert_merges(preset: &str, own: &str, expected: &str) {
+        let keys = |node: &Node| super::super::shown::plain(node);
+        assert_eq!(keys(&merged(preset, own)), keys(&node(expected)));
+    }
+
+    #[test]
+    fn blocks_merge_key_by_key_and_lists_are_replaced() {
+        assert_merges(
+            "{method: POST, headers: {A: a, B: b}, events: [x, y], retry: {attempts: 3, jitter: 0.1}}",
+            "{headers: {B: c, C: d}, events: [z], retry: {attempts: 5}, url: u}",
+            "{method: POST, headers: {A: a, B: c, C: d}, events: [z], retry: {attempts: 5, jitter: 0.1}, url: u}",
+        );
+    }
+
+    #[test]
+    fn naming_one_alternative_drops_the_presets_other() {
+        assert_merges(
+            "{retry: {attempts: 3, schedule: [1s]}, timeout: {total: 1s}}",
+            "{retry: {interval: 5s}, timeout: {connect: 1s, transfer: 2s}}",
+            "{retry: {attempts: 3, interval: 5s}, timeout: {connect: 1s, transfer: 2s}}",
+        );
+        assert_merges(
+            "{timeout: {connect: 1s, transfer: 2s}}",
+            "{timeout: {transfer: 3s}}",
+            "{timeout: {connect: 1s, transfer: 3s}}",
+        );
+        assert_merges("{timeout: {connect: 1s, transfer: 2s}}", "{timeout: {total: 3s}}", "{timeout: {total: 3s}}");
+    }
+
+    #[test]
+    fn null_takes_a_presets_key_away() {
+        assert_merges(
+            "{body: x, retry: {attempts: 3, schedule: [1s]}, headers: {A: a}}",
+            "{body: null, retry: {schedule: null}, headers: {A: null}, parameters: {p: null}}",
+            "{retry: {attempts: 3}, headers: {}, parameters: {p: null}}",
+        );
+    }
+
+    #[test]
+    fn another_kind_of_authentication_replaces_the_presets() {
+        assert_merges(
+            "{auth: {type: basic, username: u}}",
+            "{auth: {type: bearer, token: t}}",
+            "{auth: {type: bearer, token: t}}",
+        );
+        assert_merges(
+            "{auth: {type: basic, username: u}}",
+            "{auth: {type: basic, password: p}}",
+            "{auth: {type: basic, username: u, password: p}}",
+        );
+    }
+}

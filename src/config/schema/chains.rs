@@ -1,0 +1,127 @@
+//! Chains, their steps, and the options of each plugin.
+
+use super::sections::{NAME, POINTER};
+use super::{AUTH, Block, HEADERS, Key, Kind};
+
+/// A chain.
+pub(crate) static CHAIN: Block = Block {
+    title: "chains[]",
+    doc: "Plugins that run one after another when an order comes in, before its events are delivered.",
+    example: "\
+chains:
+  - name: new-orders
+    when: order.type in [\"new\", \"renew\"]
+    plugins:
+      - name: calloutPlugin
+        critical: true
+        options: {endpoint: \"https://accounts.example.com/users\", shouldRejectOn: {status: [404]}}
+",
+    keys: &[
+        Key::new("name", NAME, "Its name. Unique.").required(),
+        Key::new("when", Kind::Expression, "Which orders take it. Without it: all."),
+        Key::new("plugins", Kind::List(&Kind::Block(&STEP)), "Its steps, in order.").required(),
+    ],
+    either: &[],
+};
+
+/// A step of a chain.
+pub(crate) static STEP: Block = Block {
+    title: "chains[].plugins[]",
+    doc: "A step of a chain. As JSON is YAML, a block of JSON can be pasted in as it is.",
+    example: "\
+chains:
+  - name: all
+    plugins:
+      - {\"critical\": true, \"name\": \"calloutPlugin\", \"options\": {\"endpoint\": \"https://example.com/check\"}}
+      - name: calloutPlugin
+        id: billing
+        when: order.total > 0
+        options: {endpoint: \"https://billing.example.com/accounts\"}
+",
+    keys: &[
+        Key::new("name", Kind::Choice(PLUGINS), "The plugin.").required(),
+        Key::new(
+            "id",
+            Kind::Text("a name of letters, digits, - and _"),
+            "The step's name in the journal and in `context`. Unique within the chain. Without it: the plugin's name and the step's position, counted from 1, such as `calloutPlugin-2`.",
+        ),
+        Key::new(
+            "when",
+            Kind::Expression,
+            "Whether the step runs. Where it does not hold, the step is skipped, on record.",
+        ),
+        Key::new(
+            "critical",
+            Kind::Boolean,
+            "`true`: a failure rejects the order. `false`: a failure goes on record and the chain goes on.",
+        )
+        .or("false"),
+        Key::new("options", Kind::Options, "What the plugin is told: the keys of its own block.").required(),
+    ],
+    either: &[],
+};
+
+/// The plugins.
+pub(crate) const PLUGINS: &[&str] = &["calloutPlugin"];
+
+/// The options of `calloutPlugin`.
+pub(crate) static CALLOUT: Block = Block {
+    title: "options of calloutPlugin",
+    doc: "Sends the order to an endpoint and waits for the answer.",
+    example: "\
+chains:
+  - name: all
+    plugins:
+      - name: calloutPlugin
+        id: billing
+        critical: true
+        options:
+          endpoint: https://billing.example.com/accounts
+          body: '{\"accountNumber\": \"{{ order.customer.id }}\"}'
+          headers: {X-Tenant: acme}
+          auth: {type: bearer, token: \"${BILLING_TOKEN}\"}
+          timeoutValue: 5000
+          shouldRejectOn: {status: [404, 5xx]}
+          capture: {accountId: /account/id}
+",
+    keys: &[
+        Key::new("endpoint", URL, "Where the order is sent to.").required(),
+        Key::new("method", Kind::Choice(METHODS), "The HTTP method.").or("POST"),
+        Key::new("body", Kind::Template, "A JSON document that replaces the payload."),
+        Key::new(
+            "payload",
+            Kind::Choice(&["envelope", "order"]),
+            "What is sent without a `body`: `envelope` is the order with context and metadata, `order` the order as it came.",
+        )
+        .or("envelope"),
+        Key::new("headers", HEADERS, "Further headers. Their values are templates."),
+        Key::new("auth", AUTH, "How the request proves who sent it."),
+        Key::new(
+            "timeoutValue",
+            Kind::Integer(1, 3_600_000, "milliseconds"),
+            "The longest time for the whole exchange. Past it the step fails.",
+        )
+        .or("2000"),
+        Key::new("shouldRejectOn", Kind::Block(&REJECT_ON), "Which responses make the step fail. Any other passes."),
+        Key::new(
+            "capture",
+            Kind::Map(&POINTER),
+            "Names and where their values are in the response's JSON: `accountId: /account/id` makes `context.accountId`.",
+        ),
+    ],
+    either: &[],
+};
+
+static REJECT_ON: Block = Block {
+    title: "shouldRejectOn",
+    doc: "Which responses make a callout fail.",
+    example: "",
+    keys: &[Key::new("status", Kind::List(&Kind::Class(false)), "The statuses.")],
+    either: &[],
+};
+
+/// The methods of a request.
+pub(super) const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// Where a request goes.
+pub(super) const URL: Kind = Kind::Text("an http or https URL without user name and password, a template");

@@ -1,0 +1,152 @@
+//! Channels.
+
+use std::time::Duration;
+
+use super::chains::{METHODS, URL};
+use super::sections::NAME;
+use super::{AUTH, Block, DAY, HEADERS, HOUR, Key, Kind, MILLISECOND};
+
+/// A channel.
+pub(crate) static CHANNEL: Block = Block {
+    title: "channels[]",
+    doc: "A receiver of events. Keys that a channel leaves out come from its preset, key by key, also inside blocks; lists are replaced. `null` takes a preset's key away.",
+    example: "\
+channels:
+  - name: erp
+    events: [order.completed, order.rejected]
+    when: order.total > 100
+    url: https://erp.example.com/orders/{{ order.id }}
+    parameters: {AccountId: \"{{ order.account.id }}\", source: shop, test: false}
+    headers: {X-Shop: acme}
+    timeout: {connect: 5s, transfer: 20s}
+    retry: {attempts: 5, interval: 10m}
+",
+    keys: &[
+        Key::new("name", NAME, "Its name. Unique.").required(),
+        Key::new("preset", Kind::Text("the name of a preset"), "The preset it builds on.").or("standard"),
+        Key::new("enabled", Kind::Boolean, "`false`: it gets nothing, and every event says so on record.").or("true"),
+        Key::new(
+            "events",
+            Kind::List(&Kind::Text("an event type, in which * stands for any characters")),
+            "The events it subscribes to. Below `order.`, `delivery.` and `channel.` only the product's own exist.",
+        )
+        .required(),
+        Key::new("when", Kind::Expression, "Which of these events it gets. Without it: all."),
+        Key::new("url", URL, "Where events are sent to.").required(),
+        Key::new("method", Kind::Choice(METHODS), "The HTTP method.").required(),
+        Key::new("format", Kind::Choice(&["json"]), "How the body is written.").or("json"),
+        Key::new(
+            "parameters",
+            Kind::Map(&Kind::Parameter),
+            "The request's fields, in this order: the body of POST, PUT and PATCH, the query of GET and DELETE.",
+        ),
+        Key::new("body", Kind::Template, "A JSON document that replaces the whole body."),
+        Key::new("headers", HEADERS, "Further headers. Their values are templates."),
+        Key::new("syntax", Kind::Choice(&["jinja"]), "The language of the templates.").or("jinja"),
+        Key::new("auth", AUTH, "How the request proves who sent it."),
+        Key::new("timeout", Kind::Block(&TIMEOUT), "How long an attempt may take.").required(),
+        Key::new(
+            "max_response",
+            Kind::Size(0, 16 << 20),
+            "How much of a response is kept. The rest is read and dropped.",
+        )
+        .required(),
+        Key::new(
+            "outcomes",
+            Kind::List(&Kind::Block(&RULE)),
+            "What responses mean. The first rule that matches decides; where none does, the delivery failed.",
+        )
+        .required(),
+        Key::new("retry", Kind::Block(&RETRY), "How often and when an attempt is made again.").required(),
+        Key::new("concurrency", Kind::Integer(1, 100_000, "attempts"), "Attempts in flight at most for this channel.")
+            .required(),
+    ],
+    either: &[],
+};
+
+/// How long an attempt may take.
+pub(crate) static TIMEOUT: Block = Block {
+    title: "channels[].timeout",
+    doc: "How long an attempt may take: either `total`, or `connect` and `transfer`.",
+    example: "\
+channels:
+  - name: slow
+    url: https://slow.example.com/orders
+    timeout: {total: 90s}
+",
+    keys: &[
+        Key::new("total", LIMIT, "The longest time for the whole attempt."),
+        Key::new("connect", LIMIT, "The longest time to connect, TLS included."),
+        Key::new("transfer", LIMIT, "The longest time from then on, until the response is complete."),
+    ],
+    either: &[&["total"], &["connect", "transfer"]],
+};
+
+const LIMIT: Kind = Kind::Duration(MILLISECOND, HOUR);
+
+static RULE: Block = Block {
+    title: "channels[].outcomes[]",
+    doc: "What some responses mean. Code -2000 (the request could not be built) and -8 (refused by the egress guard) fail before any rule.",
+    example: "\
+channels:
+  - name: crm
+    url: https://crm.example.com/orders
+    outcomes:
+      - {on: [200, 202], then: accepted}
+      - {on: [400, 422], then: rejected}
+      - {on: [429, 5xx, timeout, error], then: retry}
+      - {on: [any], then: failed}
+",
+    keys: &[
+        Key::new(
+            "on",
+            Kind::List(&Kind::Class(true)),
+            "The responses: `auth` is credentials refused, `timeout` time run out, `error` no usable response for another reason.",
+        )
+        .required(),
+        Key::new(
+            "then",
+            Kind::Choice(&["accepted", "dispatched", "rejected", "failed", "retry", "disable"]),
+            "What the delivery becomes: `dispatched` waits for the receiver to say more, `retry` is tried again, `disable` failed and disables the channel.",
+        )
+        .required(),
+    ],
+    either: &[],
+};
+
+/// How often and when.
+pub(crate) static RETRY: Block = Block {
+    title: "channels[].retry",
+    doc: "How often and when an attempt is made: with `interval` or `schedule`.",
+    example: "\
+channels:
+  - name: crm
+    url: https://crm.example.com/orders
+    retry: {attempts: 4, schedule: [10s, 1m, 10m], jitter: 0.2}
+",
+    keys: &[
+        Key::new(
+            "attempts",
+            Kind::Integer(1, 1000, "attempts"),
+            "Attempts in all, the first one included. At most `limits.max_attempts`.",
+        )
+        .required(),
+        Key::new("interval", WAIT, "The wait between two attempts. At most `limits.max_interval`."),
+        Key::new(
+            "schedule",
+            Kind::List(&WAIT),
+            "The waits one after another; the last one goes on. Each at most `limits.max_interval`.",
+        ),
+        Key::new("jitter", Kind::Number(0.0, 1.0), "The share by which a wait is made longer or shorter at random.")
+            .or("0"),
+        Key::new(
+            "respect_retry_after",
+            Kind::Boolean,
+            "Whether a receiver's `Retry-After` can make a wait longer, up to `limits.max_interval`.",
+        )
+        .or("true"),
+    ],
+    either: &[&["interval"], &["schedule"]],
+};
+
+const WAIT: Kind = Kind::Duration(Duration::ZERO, DAY.saturating_mul(365));

@@ -1,0 +1,209 @@
+//! The top level and its small sections.
+
+use std::time::Duration;
+
+use super::{Block, CHAIN, CHANNEL, DAY, HOUR, Key, Kind, MILLISECOND};
+
+/// The top level of a file.
+pub(crate) static ROOT: Block = Block {
+    title: "The top level",
+    doc: "Every section may be left out. A section that is named but empty says nothing.",
+    example: "",
+    keys: &[
+        Key::new("server", Kind::Block(&SERVER), "The HTTP server and who may call it."),
+        Key::new("store", Kind::Block(&STORE), "Where orders and deliveries are kept."),
+        Key::new("delivery", Kind::Block(&DELIVERY), "Bounds over all channels and chains."),
+        Key::new("orders", Kind::Block(&ORDERS), "Where an order says what it is."),
+        Key::new(
+            "chains",
+            Kind::List(&Kind::Block(&CHAIN)),
+            "What runs while an order is taken in. The first chain whose `when` holds runs; an order that none takes has no plugins.",
+        ),
+        Key::new("channels", Kind::List(&Kind::Block(&CHANNEL)), "Who is told about events, and how."),
+        Key::new("limits", Kind::Block(&LIMITS), "Ceilings that no channel may pass."),
+    ],
+    either: &[],
+};
+
+static SERVER: Block = Block {
+    title: "server",
+    doc: "The HTTP server. Without tokens it listens on a loopback address only.",
+    example: "\
+server:
+  listen: 0.0.0.0:8080
+  public_url: https://orders.example.com
+  max_body: 256KiB
+  tokens:
+    - {name: shop, token: \"${SHOP_TOKEN}\", scopes: [ingest]}
+",
+    keys: &[
+        Key::new(
+            "listen",
+            Kind::Text("an IP address and a port, such as 127.0.0.1:8080 or [::]:8080"),
+            "The address to listen on. Port 0 takes any free port. Anything but a loopback address needs `tokens`.",
+        )
+        .or("127.0.0.1:8080"),
+        Key::new(
+            "public_url",
+            Kind::Text("an http or https URL without query, user name or password"),
+            "The base of the links that receivers get. A slash at its end is dropped.",
+        )
+        .or("http://localhost:8080"),
+        Key::new("max_body", Kind::Size(1, 1 << 30), "The largest request body. A larger order gets 413.").or("1MiB"),
+        Key::new("max_depth", Kind::Integer(1, 128, "levels"), "The deepest nesting of lists and objects in a JSON body.")
+            .or("128"),
+        Key::new(
+            "request_timeout",
+            Kind::Duration(MILLISECOND, HOUR),
+            "The longest time for a whole ingest request, its chain included. Past it the caller gets 202 and the order goes on.",
+        )
+        .or("60s"),
+        Key::new("header_timeout", Kind::Duration(MILLISECOND, HOUR), "The longest time for a request's head to arrive.")
+            .or("10s"),
+        Key::new("body_timeout", Kind::Duration(MILLISECOND, HOUR), "The longest time for a request's body to arrive.")
+            .or("30s"),
+        Key::new(
+            "max_connections",
+            Kind::Integer(1, 1_000_000, "connections"),
+            "Connections open at once. Further ones wait to be accepted.",
+        )
+        .or("10000"),
+        Key::new(
+            "shutdown_grace",
+            Kind::Duration(Duration::ZERO, HOUR),
+            "How long a stop waits for attempts under way.",
+        )
+        .or("30s"),
+        Key::new(
+            "tokens",
+            Kind::List(&Kind::Block(&TOKEN)),
+            "The bearer tokens of the API. Without any, everybody who can connect may call.",
+        ),
+    ],
+    either: &[],
+};
+
+static TOKEN: Block = Block {
+    title: "server.tokens[]",
+    doc: "A bearer token of the API.",
+    example: "\
+server:
+  tokens:
+    - {name: shop, token: \"${SHOP_TOKEN}\", scopes: [ingest]}
+    - {name: support, token: \"${SUPPORT_TOKEN}\", scopes: [manage]}
+",
+    keys: &[
+        Key::new("name", NAME, "What logs call it. Unique.").required(),
+        Key::new("token", Kind::Secret, "The token: printable ASCII without spaces. Two names cannot share one.").required(),
+        Key::new(
+            "scopes",
+            Kind::List(&Kind::Choice(&["ingest", "read", "manage"])),
+            "What it is good for: `ingest` posts orders and events, `read` reads, `manage` changes and reads. One at least.",
+        )
+        .required(),
+    ],
+    either: &[],
+};
+
+static STORE: Block = Block {
+    title: "store",
+    doc: "Where orders and deliveries are kept: a SQLite file, created when there is none.",
+    example: "\
+store:
+  url: sqlite:///var/lib/orderhook/orderhook.db
+  retention: 90d
+  max_size: 20GiB
+",
+    keys: &[
+        Key::new(
+            "url",
+            Kind::Text("sqlite:// and a file's path, such as sqlite://orderhook.db"),
+            "The file. A path without a slash in front is relative to where the service was started.",
+        )
+        .or("sqlite://orderhook.db"),
+        Key::new(
+            "retention",
+            Kind::Duration(Duration::ZERO, DAY.saturating_mul(36_500)),
+            "How long completed orders and their attempts are kept. 0 keeps all.",
+        )
+        .or("30d"),
+        Key::new(
+            "max_size",
+            Kind::Size(64 << 10, 1 << 50),
+            "The most that the file may grow to. An order that does not fit gets 503. Without it only the disk is the bound.",
+        ),
+    ],
+    either: &[],
+};
+
+static DELIVERY: Block = Block {
+    title: "delivery",
+    doc: "Bounds over all channels and chains.",
+    example: "\
+delivery:
+  workers: 256
+  lane_memory: 8MiB
+",
+    keys: &[
+        Key::new("workers", Kind::Integer(1, 100_000, "attempts"), "Attempts in flight at most, over all channels.")
+            .or("512"),
+        Key::new(
+            "lane_memory",
+            Kind::Size(1 << 10, 1 << 34),
+            "What one channel may hold of waiting deliveries in memory. The rest waits in the store.",
+        )
+        .or("4MiB"),
+        Key::new(
+            "chain_concurrency",
+            Kind::Integer(1, 1_000_000, "orders"),
+            "Orders whose chains run at once. Further ones wait.",
+        )
+        .or("1024"),
+    ],
+    either: &[],
+};
+
+static ORDERS: Block = Block {
+    title: "orders",
+    doc: "Where an order says what it is. An order can be any JSON object.",
+    example: "\
+orders:
+  id: /orderNumber
+  type: /kind
+  customer_email: /contact/email
+",
+    keys: &[
+        Key::new("id", POINTER, "The order's own id. Where it is missing, the server's own id serves.").or("/id"),
+        Key::new("type", POINTER, "The order's type. Where it is missing: `order`.").or("/type"),
+        Key::new("customer_email", POINTER, "The customer's address, `customer_email` in templates.")
+            .or("/customer/email"),
+    ],
+    either: &[],
+};
+
+static LIMITS: Block = Block {
+    title: "limits",
+    doc: "Ceilings that no channel may pass. A channel that asks for more is an error.",
+    example: "\
+limits:
+  max_attempts: 10
+  max_interval: 12h
+",
+    keys: &[
+        Key::new("max_attempts", Kind::Integer(1, 1000, "attempts"), "The most attempts that a channel may ask for.")
+            .or("20"),
+        Key::new(
+            "max_interval",
+            Kind::Duration(MILLISECOND, DAY.saturating_mul(365)),
+            "The longest wait between two attempts; also the longest that a `Retry-After` is heeded.",
+        )
+        .or("24h"),
+    ],
+    either: &[],
+};
+
+/// What chains, channels and tokens are called.
+pub(super) const NAME: Kind = Kind::Text("a name of a-z, 0-9 and -");
+
+/// A place in a JSON document.
+pub(super) const POINTER: Kind = Kind::Text("a JSON pointer such as /customer/email");

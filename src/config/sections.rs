@@ -1,0 +1,158 @@
+//! The top level and its small sections: server, store, delivery, orders, limits.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+use super::read::{Field, Reader};
+use super::settings::{Delivery, Orders, Scope, Server, Settings, Store, Token};
+use super::unique::Unique;
+use super::{chains, channels, requests, words};
+
+/// Everything, or `None` where anything is wrong.
+pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
+    let section = |name: &str| root.get(name).and_then(Field::block);
+    let server = section("server").and_then(|block| server(&block));
+    let store = section("store").and_then(|block| store(&block));
+    let delivery = section("delivery").and_then(|block| delivery(&block));
+    let orders = section("orders").and_then(|block| orders(&block));
+    let limits = section("limits").and_then(|block| limits(&block));
+    let chains = chains::chains(root);
+    let channels = channels::channels(root, limits.as_ref());
+    Some(Settings {
+        server: server?,
+        store: store?,
+        delivery: delivery?,
+        orders: orders?,
+        chains: chains?,
+        channels: channels.filter(|_| limits.is_some())?,
+    })
+}
+
+/// Ceilings that no channel may pass.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// `max_attempts`.
+    pub(crate) attempts: u32,
+    /// `max_interval`.
+    pub(crate) interval: Duration,
+}
+
+fn limits(block: &Reader<'_>) -> Option<Limits> {
+    let attempts = block.get("max_attempts").and_then(Field::integer);
+    let interval = block.get("max_interval").and_then(Field::duration);
+    Some(Limits { attempts: attempts?, interval: interval? })
+}
+
+fn server(block: &Reader<'_>) -> Option<Server> {
+    let tokens = block.get("tokens").map_or(Some(Vec::new()), |field| tokens(&field.masked()));
+    let listen = block.get("listen").and_then(|field| {
+        let listen: SocketAddr = field.text_as(|text| text.parse().ok())?;
+        if !listen.ip().is_loopback() && tokens.as_ref().is_some_and(Vec::is_empty) {
+            field.fault(format!(
+                "found {}, which others can reach, but there are no tokens; add a token under server.tokens, or listen on 127.0.0.1:{}",
+                field.found(),
+                listen.port()
+            ));
+            return None;
+        }
+        Some(listen)
+    });
+    let public_url = block.get("public_url").and_then(requests::base_url);
+    let max_body = block.get("max_body").and_then(Field::size);
+    let max_depth = block.get("max_depth").and_then(Field::integer);
+    let request_timeout = block.get("request_timeout").and_then(Field::duration);
+    let header_timeout = block.get("header_timeout").and_then(Field::duration);
+    let body_timeout = block.get("body_timeout").and_then(Field::duration);
+    let max_connections = block.get("max_connections").and_then(Field::integer);
+    let shutdown_grace = block.get("shutdown_grace").and_then(Field::duration);
+    Some(Server {
+        listen: listen?,
+        public_url: public_url?,
+        max_body: max_body? as usize,
+        max_depth: max_depth?,
+        request_timeout: request_timeout?,
+        header_timeout: header_timeout?,
+        body_timeout: body_timeout?,
+        max_connections: max_connections?,
+        shutdown_grace: shutdown_grace?,
+        tokens: tokens?,
+    })
+}
+
+fn tokens(field: &Field<'_>) -> Option<Vec<Token>> {
+    let mut names = Unique::new("a token");
+    let mut secrets: Vec<(SecretString, String)> = Vec::new();
+    let read: Vec<_> = field
+        .items()
+        .iter()
+        .map(|field| {
+            let block = field.block()?;
+            let name = block.get("name").and_then(|field| names.claim(field, words::name(field)?));
+            let token = block.get("token").and_then(|field| token(field, &mut secrets));
+            let scopes = block.get("scopes").and_then(scopes);
+            Some(Token { name: name?.into(), token: token?, scopes: scopes? })
+        })
+        .collect();
+    read.into_iter().collect()
+}
+
+fn token(field: &Field<'_>, taken: &mut Vec<(SecretString, String)>) -> Option<SecretString> {
+    let secret = field.secret()?;
+    let text = secret.expose_secret();
+    if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
+        field.fault("found ***, allowed: printable ASCII without spaces, one character at least");
+        return None;
+    }
+    let same = |other: &SecretString| bool::from(other.expose_secret().as_bytes().ct_eq(text.as_bytes()));
+    if let Some((_, owner)) = taken.iter().find(|(other, _)| same(other)) {
+        field.fault(format!("is the same secret as {owner}; give each name a token of its own"));
+        return None;
+    }
+    taken.push((secret.clone(), field.path().to_string()));
+    Some(secret)
+}
+
+fn scopes(field: &Field<'_>) -> Option<Vec<Scope>> {
+    let items = field.items();
+    let scope = |word: &str| match word {
+        "ingest" => Some(Scope::Ingest),
+        "read" => Some(Scope::Read),
+        "manage" => Some(Scope::Manage),
+        _ => None,
+    };
+    let read: Vec<_> = items.iter().map(|field| field.choice(scope)).collect();
+    if read.is_empty() {
+        return field.wrong_with("name one at least");
+    }
+    read.into_iter().collect()
+}
+
+fn store(block: &Reader<'_>) -> Option<Store> {
+    let url = block.get("url").and_then(|field| {
+        field.text_as(|text| {
+            let path = text.strip_prefix("sqlite://")?;
+            // A store in memory would lose every order with the process.
+            (!path.is_empty() && path != ":memory:").then(|| text.to_owned())
+        })
+    });
+    let retention = block.get("retention").and_then(Field::duration);
+    let max_size = block.optional("max_size", Field::size);
+    Some(Store { url: url?, retention: Some(retention?).filter(|retention| !retention.is_zero()), max_size: max_size? })
+}
+
+fn delivery(block: &Reader<'_>) -> Option<Delivery> {
+    let workers = block.get("workers").and_then(Field::integer);
+    let lane_memory = block.get("lane_memory").and_then(Field::size);
+    let chain_concurrency = block.get("chain_concurrency").and_then(Field::integer);
+    Some(Delivery { workers: workers?, lane_memory: lane_memory? as usize, chain_concurrency: chain_concurrency? })
+}
+
+fn orders(block: &Reader<'_>) -> Option<Orders> {
+    let id = block.get("id").and_then(words::pointer);
+    let kind = block.get("type").and_then(words::pointer);
+    let customer_email = block.get("customer_email").and_then(words::pointer);
+    Some(Orders { id: id?, kind: kind?, customer_email: customer_email? })
+}

@@ -1,0 +1,66 @@
+//! A channel's block as the API shows it: as configured, with `***` for what is secret and `${NAME}` for what the
+//! environment fills in.
+
+use serde_json::{Map, Value};
+
+use super::node::{Data, Node};
+use super::requests::is_secret_header;
+use super::schema::{Block, Key, Kind};
+
+/// The block with its secrets masked, keys in the order of the table, the rest behind them.
+pub(crate) fn masked(node: &Node, block: &Block) -> Value {
+    let mut shown = Map::new();
+    for key in block.keys {
+        match node.get(key.name) {
+            Some(value) => _ = shown.insert(key.name.to_owned(), value_of(value, key)),
+            None => {
+                if let Some(default) = key.default {
+                    shown.insert(key.name.to_owned(), default_of(default, key));
+                }
+            }
+        }
+        // The path of a secret's file says where the secret is, not what it is.
+        let file = format!("{}_file", key.name);
+        if let (Kind::Secret, Some(path)) = (key.kind, node.get(&file)) {
+            shown.insert(file, plain(path));
+        }
+    }
+    Value::Object(shown)
+}
+
+fn value_of(node: &Node, key: &Key) -> Value {
+    match (key.kind, &node.data) {
+        (_, Data::Null) => Value::Null,
+        (Kind::Secret, _) => "***".into(),
+        (Kind::Block(block), Data::Map(_)) => masked(node, block),
+        (Kind::Variants(variants), Data::Map(_)) => {
+            let kind = node.get("type").map(plain);
+            let block = variants.iter().find(|(name, _)| kind.as_ref().is_some_and(|kind| kind == name));
+            block.map_or(Value::Null, |(_, block)| masked(node, block))
+        }
+        (Kind::List(Kind::Block(block)), Data::List(items)) => items.iter().map(|item| masked(item, block)).collect(),
+        (Kind::Map(_), Data::Map(entries)) if key.name == "headers" => entries
+            .iter()
+            .map(|(name, node)| (name.clone(), if is_secret_header(name) { "***".into() } else { plain(node) }))
+            .collect(),
+        _ => plain(node),
+    }
+}
+
+/// The value as JSON, with nothing masked.
+pub(crate) fn plain(node: &Node) -> Value {
+    match (&node.written, &node.data) {
+        (Some(written), _) => Value::from(&**written),
+        (None, Data::Null | Data::Broken) => Value::Null,
+        (None, Data::Boolean(value)) => Value::from(*value),
+        (None, Data::Integer(value)) => Value::from(*value),
+        (None, Data::Number(value)) => Value::from(*value),
+        (None, Data::Text(text)) => Value::from(text.as_str()),
+        (None, Data::List(items)) => items.iter().map(plain).collect(),
+        (None, Data::Map(entries)) => entries.iter().map(|(name, node)| (name.clone(), plain(node))).collect(),
+    }
+}
+
+fn default_of(text: &str, key: &Key) -> Value {
+    plain(&Node { written: None, data: super::scalars::as_kind(text, &key.kind), ..Node::built_in(text) })
+}

@@ -1,0 +1,3 @@
+//! The tests that drive orderhook from outside, one file for each promise.
+
+mod config;
