@@ -4,8 +4,14 @@
 //! a path segment is percent-encoded in a URL. To add a syntax, add a variant to [`Syntax`] and a file beside
 //! `jinja.rs` that compiles to the same type.
 
+mod fault;
+mod fill;
 mod jinja;
+mod json;
 mod scope;
+#[cfg(test)]
+mod tests;
+mod words;
 
 use std::fmt;
 

@@ -1,25 +1,140 @@
 //! The names that templates and expressions can use.
 
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use minijinja::Value;
+use minijinja::value::{Enumerator, Object};
+
+use super::{json, words};
 use crate::domain::{DeliveryId, Event, Timestamp};
 
-/// What is known when a template is filled in: `order`, `context`, `event`, `delivery`, `customer_email`,
-/// `order_url`, `now`. Built once for an event; the order's JSON is parsed at the first use.
+/// What is known when a template is filled in:
+///
+/// | name | what |
+/// |---|---|
+/// | `order` | the order; the data of an event that has none |
+/// | `context` | what the chain's steps gave |
+/// | `event.id`, `event.type` | the event |
+/// | `delivery.id` | the delivery, where there is one |
+/// | `customer_email` | by the pointer of `orders.customer_email` |
+/// | `order_url` | where the API shows the order; missing for an event without one |
+/// | `now` | the time of the attempt, RFC 3339 |
+///
+/// Built once for an event and cheap to clone; JSON is parsed at its first use.
 #[derive(Clone)]
-pub struct Scope {}
+pub struct Scope {
+    event: Arc<Known>,
+    context: Arc<OnceLock<Value>>,
+    delivery: Option<DeliveryId>,
+    now: Timestamp,
+}
+
+struct Known {
+    event: Event,
+    public_url: Box<str>,
+    customer_email: Box<str>,
+    order: OnceLock<Value>,
+}
 
 impl Scope {
     /// The names of an event. `public_url` is `server.public_url`, `customer_email` the pointer of `orders`.
-    pub fn new(_event: &Event, _public_url: &str, _customer_email: &str, _now: Timestamp) -> Self {
-        Self {}
+    pub fn new(event: &Event, public_url: &str, customer_email: &str, now: Timestamp) -> Self {
+        let known = Known {
+            event: event.clone(),
+            public_url: public_url.into(),
+            customer_email: customer_email.into(),
+            order: OnceLock::new(),
+        };
+        Self { event: Arc::new(known), context: Arc::default(), delivery: None, now }
     }
+
     /// The same, with `delivery.id`.
     #[must_use]
-    pub fn with_delivery(&self, _delivery: DeliveryId) -> Self {
-        Self {}
+    pub fn with_delivery(&self, delivery: DeliveryId) -> Self {
+        Self { delivery: Some(delivery), ..self.clone() }
     }
-    /// For the chain: `order`, `context` (a JSON object), no event.
+
+    /// The same at another time.
     #[must_use]
-    pub fn with_context(&self, _context: &serde_json::Map<String, serde_json::Value>) -> Self {
-        Self {}
+    pub fn at(&self, now: Timestamp) -> Self {
+        Self { now, ..self.clone() }
+    }
+
+    /// The same with another context, as a chain gathers it. What is parsed of the order stays.
+    #[must_use]
+    pub fn with_context(&self, context: &serde_json::Map<String, serde_json::Value>) -> Self {
+        Self { context: Arc::new(OnceLock::from(json::from_map(context))), ..self.clone() }
+    }
+
+    pub(super) fn root(&self) -> Value {
+        Value::from_object(Root(self.clone()))
+    }
+
+    fn order(&self) -> &Value {
+        self.event.order.get_or_init(|| json::parse(&self.event.event.subject.body).unwrap_or_else(Value::from))
+    }
+
+    fn find(&self, name: &str) -> Option<Value> {
+        let event = &self.event.event;
+        Some(match name {
+            "order" => self.order().clone(),
+            "context" => {
+                let parsed = || json::parse(event.context.as_bytes()).unwrap_or_else(Value::from);
+                self.context.get_or_init(parsed).clone()
+            }
+            "event" => Value::from_pairs([
+                ("id", Value::from(event.id.to_string())),
+                ("type", Value::from(Arc::clone(&event.kind))),
+            ]),
+            "delivery" => Value::from_pairs([("id", Value::from(self.delivery?.to_string()))]),
+            "customer_email" => {
+                let pointer = self.event.customer_email.strip_prefix('/')?;
+                let mut value = self.order().clone();
+                for part in pointer.split('/') {
+                    let part = part.replace("~1", "/").replace("~0", "~");
+                    value = match part.parse::<usize>() {
+                        Ok(at) if value.as_object().is_some_and(|object| object.repr() != MAP) => {
+                            value.get_item_by_index(at).ok()?
+                        }
+                        _ => value.get_attr(&part).ok()?,
+                    };
+                }
+                value.as_str()?;
+                value
+            }
+            "order_url" => {
+                let id = event.subject.order()?;
+                Value::from(format!("{}/v1/orders/{id}", self.event.public_url.trim_end_matches('/')))
+            }
+            "now" => Value::from(self.now.to_string()),
+            _ => return None,
+        })
+    }
+}
+
+const MAP: minijinja::value::ObjectRepr = minijinja::value::ObjectRepr::Map;
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("event", &self.event.event.id).finish_non_exhaustive()
+    }
+}
+
+/// A scope as the engine looks names up in it.
+#[derive(Debug)]
+struct Root(Scope);
+
+impl Object for Root {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.find(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        self.0.find(key)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Str(words::ROOTS)
     }
 }
