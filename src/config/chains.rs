@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::read::{Field, Reader};
+use super::field::Field;
+use super::read::Reader;
 use super::requests;
 use super::schema::CALLOUT;
 use super::settings::{CalloutOptions, Chain, Payload, PluginOptions, Step};

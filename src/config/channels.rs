@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::field::Field;
 use super::node::Data;
-use super::read::{Field, Reader};
+use super::read::Reader;
 use super::requests;
-use super::schema::CHANNEL;
+use super::schema::{CHANNEL, one_of};
 use super::sections::Limits;
 use super::settings::{Channel, Parameter, Timeout};
 use super::unique::Unique;
@@ -35,11 +36,11 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
         let known: Vec<&str> = presets::preset_names().collect();
         let near = super::faults::nearest(name, known.iter().copied());
         let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-        field.fault(format!("found {}, no such preset; there are {}{hint}", field.found(), known.join(", ")));
+        field.fault(format!("found {}, allowed: {}{hint}", field.found(), one_of(&known)));
         None
     });
     let enabled = block.get("enabled").and_then(Field::boolean);
-    let events = some(&block, "events", words::event);
+    let events = block.get("events").and_then(|field| field.some(words::event));
     let when = block.optional("when", Field::expression);
     let url = block.get("url").and_then(requests::url);
     let method = block.get("method").and_then(requests::method);
@@ -54,7 +55,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
     let auth = requests::auth(&block);
     let timeout = block.get("timeout").and_then(|field| timeout(&field.block()?));
     let max_response = block.get("max_response").and_then(Field::size);
-    let outcomes = some(&block, "outcomes", |field| rule(&field.block()?));
+    let outcomes = block.get("outcomes").and_then(|field| field.some(|field| rule(&field.block()?)));
     let retry = block.get("retry").and_then(|field| retry(&field.block()?, limits?));
     let concurrency = block.get("concurrency").and_then(Field::integer);
     format.and(syntax)?;
@@ -77,16 +78,6 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
         concurrency: concurrency?,
         shown: shown::masked(&node, &CHANNEL),
     })
-}
-
-/// The elements of a list of one at least.
-fn some<'r, T>(block: &Reader<'r>, key: &str, read: impl Fn(&Field<'r>) -> Option<T>) -> Option<Vec<T>> {
-    let field = block.get(key)?;
-    if matches!(&field.node().data, Data::List(items) if items.is_empty()) {
-        return field.wrong_with("name one at least");
-    }
-    let items: Vec<_> = field.items().iter().map(read).collect();
-    items.into_iter().collect()
 }
 
 fn parameter(field: &Field<'_>) -> Option<Parameter> {
@@ -117,7 +108,7 @@ fn timeout(block: &Reader<'_>) -> Option<Timeout> {
 }
 
 fn rule(block: &Reader<'_>) -> Option<Rule> {
-    let on = some(block, "on", words::class);
+    let on = block.get("on").and_then(|field| field.some(words::class));
     let then = block.get("then").and_then(|field| field.choice(Outcome::from_name));
     Some(Rule { on: on?, then: then? })
 }
@@ -141,7 +132,7 @@ fn retry(block: &Reader<'_>, limits: &Limits) -> Option<RetryPolicy> {
         Some(wait)
     };
     let interval = block.optional("interval", wait);
-    let schedule = if block.has("schedule") { some(block, "schedule", wait).map(Some) } else { Some(None) };
+    let schedule = block.optional("schedule", |field| field.some(wait));
     let jitter = block.get("jitter").and_then(Field::number);
     let respect = block.get("respect_retry_after").and_then(Field::boolean);
     let backoff = match (interval?, schedule?) {

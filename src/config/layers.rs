@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use config::{Config, FileFormat, Format, Map, Source, Value, ValueKind};
 
-use super::faults::{Path, Report, nearest};
+use super::faults::{Path, Report, shortened};
 use super::node::{BUILT_IN, Node};
+use super::read::unknown;
 use super::schema::{Block, Kind, ROOT};
+use super::yaml;
 
 /// What variables that set keys begin with.
 pub(crate) const PREFIX: &str = "ORDERHOOK__";
@@ -48,7 +50,9 @@ pub(crate) fn parse(text: &Text, report: &Report) -> Map<String, Value> {
     if !text.yaml.lines().any(says_something) {
         return Map::new();
     }
-    FileFormat::Yaml.parse(Some(&text.name), &text.yaml).unwrap_or_else(|error| {
+    let parsed = yaml::check(&text.yaml)
+        .and_then(|()| FileFormat::Yaml.parse(Some(&text.name), &text.yaml).map_err(|error| error.to_string()));
+    parsed.unwrap_or_else(|error| {
         report.fault(&text.name, &Path::default(), format!("not a block of YAML: {error}"));
         Map::new()
     })
@@ -68,20 +72,28 @@ impl Source for Layer {
     }
 }
 
-/// The known sections of a file. The crate reads a key at the top as a path, so that `server.listen` or `channels[9]`
-/// would reach into a section: here they are unknown keys. A section that is named but empty says nothing.
+/// The sections of a file that can be merged. The crate reads a key at the top as a path, so that `server.listen` or
+/// `channels[9]` would reach into a section, and forgets where a block over a list came from: both are told here.
+/// A section that is named but empty says nothing.
 fn checked(keys: Map<String, Value>, report: &Report) -> Map<String, Value> {
     let mut known = Map::new();
     for (name, value) in keys {
-        if ROOT.keys.iter().any(|key| key.name == name) {
-            if value.kind != ValueKind::Nil {
+        let origin = value.origin().unwrap_or(BUILT_IN).to_owned();
+        let path = Path::default().key(&name);
+        match (ROOT.keys.iter().find(|key| key.name == name).map(|key| &key.kind), &value.kind) {
+            (Some(_), ValueKind::Nil) => {}
+            (Some(Kind::List(_)), ValueKind::Array(_)) | (Some(Kind::Block(_)), ValueKind::Table(_)) => {
                 known.insert(name, value);
             }
-        } else {
-            let names: Vec<&str> = ROOT.keys.iter().map(|key| key.name).collect();
-            let hint = nearest(&name, names.iter().copied()).map(|name| format!("; did you mean {name}?"));
-            let message = format!("unknown key; allowed: {}{}", names.join(", "), hint.unwrap_or_default());
-            report.fault(value.origin().unwrap_or(BUILT_IN), &Path::default().key(&name), message);
+            (Some(kind), found) => {
+                let found = match found {
+                    ValueKind::Array(_) => "a list".to_owned(),
+                    ValueKind::Table(_) => "a block".to_owned(),
+                    scalar => shortened(&scalar.to_string()),
+                };
+                report.fault(&origin, &path, format!("found {found}, allowed: {}", kind.allowed()));
+            }
+            (None, _) => report.fault(&origin, &path, unknown(&ROOT, &name)),
         }
     }
     known
@@ -96,17 +108,14 @@ fn from_environment(environment: &BTreeMap<String, String>, report: &Report) -> 
 fn from_variable(variable: &str, path: &str, text: &str, report: &Report) -> Option<Layer> {
     let origin = format!("environment {variable}");
     let names: Vec<String> = path.split("__").map(str::to_lowercase).collect();
-    let mut block: &Block = &ROOT;
+    let mut block: &'static Block = &ROOT;
     let mut at = Path::default();
     let mut value = ValueKind::String(text.to_owned());
     for (depth, name) in names.iter().enumerate() {
         at = at.key(name);
         let last = depth + 1 == names.len();
         let Some(key) = block.keys.iter().find(|key| key.name == name) else {
-            let known: Vec<&str> = block.keys.iter().map(|key| key.name).collect();
-            let hint = nearest(name, known.iter().copied()).map(|name| format!("; did you mean {name}?"));
-            let message = format!("unknown key; allowed: {}{}", known.join(", "), hint.unwrap_or_default());
-            report.fault(&origin, &at, message);
+            report.fault(&origin, &at, unknown(block, name));
             return None;
         };
         match (&key.kind, last) {
@@ -156,5 +165,35 @@ fn as_kind(text: &str, kind: &Kind, default: Option<&str>) -> Option<ValueKind> 
             text.parse().ok().map(ValueKind::I64)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::node::Data;
+    use super::*;
+
+    #[test]
+    fn the_default_file_says_what_the_tables_say() {
+        let report = Report::default();
+        let root = merge(&[], &BTreeMap::new(), &report);
+        let root = report.finish(Some(root)).unwrap();
+        for section in ROOT.keys {
+            let node = root.get(section.name).unwrap_or_else(|| panic!("{}", section.name));
+            let Kind::Block(block) = section.kind else {
+                assert_eq!(node.data, Data::List(Vec::new()), "{}", section.name);
+                continue;
+            };
+            assert_eq!(node.entries().len(), block.keys.len(), "{}", section.name);
+            for key in block.keys {
+                let said = &node.get(key.name).unwrap_or_else(|| panic!("{}", key.name)).data;
+                let expected = match (key.default, key.kind) {
+                    (Some(default), kind) => super::super::scalars::as_kind(default, &kind),
+                    (None, Kind::List(_)) => Data::List(Vec::new()),
+                    (None, _) => Data::Null,
+                };
+                assert_eq!(*said, expected, "{}.{}", section.name, key.name);
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Configuration: layers of YAML and environment become typed [`settings`], or all that is wrong with them at once.
 //!
 //! The way of a value: `layers` merges defaults, files and environment (crate `config`); `node` keeps where each value
-//! comes from and fills in `${NAME}`; `schema` says as data which keys there are; `read` checks a block by its table;
+//! comes from and fills in `${NAME}`; `schema` says as data which keys there are; `read` checks a block by its table
+//! and `field` its values;
 //! `sections`, `chains`, `channels` and `requests` turn blocks into domain values. What is wrong goes to `faults`.
 //!
 //! To add a key: its table in `schema`, one line where its block is resolved, a field in [`settings`].
@@ -11,26 +12,32 @@ mod chains;
 mod channels;
 mod expand;
 mod faults;
+mod field;
 mod layers;
 mod node;
 mod presets;
 mod read;
+mod reference;
 mod requests;
 mod scalars;
 mod schema;
 mod sections;
 pub mod settings;
 mod shown;
+mod summary;
 mod unique;
 mod words;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use faults::{Fault, Faults};
 pub use presets::{preset, preset_names};
+pub use reference::reference;
 pub use requests::is_secret_header;
 pub use settings::Settings;
+pub use summary::summary;
 
 use faults::{Path, Report};
 use layers::Text;

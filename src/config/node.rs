@@ -130,11 +130,18 @@ impl Node {
             Data::Integer(value) => value.to_string(),
             Data::Number(value) => value.to_string(),
             Data::Text(text) => format!("{:?}", shortened(&without_credentials(text))),
+            Data::List(items) if items.is_empty() => "an empty list".to_owned(),
             Data::List(_) => "a list".to_owned(),
+            Data::Map(entries) if entries.is_empty() => "an empty block".to_owned(),
             Data::Map(_) => "a block".to_owned(),
             Data::Broken => "nothing".to_owned(),
         }
     }
+}
+
+/// The value, unless it is `null`.
+pub(crate) fn present(node: Option<&Node>) -> Option<&Node> {
+    node.filter(|node| node.data != Data::Null)
 }
 
 /// The text with the user name and password of a URL in it replaced by `***`.

@@ -4,8 +4,9 @@ use http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::field::Field;
 use super::node::credentials;
-use super::read::{Field, Reader};
+use super::read::Reader;
 use super::settings::{Auth, Method};
 use crate::template::{Target, Template};
 
@@ -91,11 +92,9 @@ pub(crate) fn method(field: &Field<'_>) -> Option<Method> {
 /// A body: a JSON document once it is filled in, and at once where nothing is to be filled in.
 pub(crate) fn json_body(field: &Field<'_>) -> Option<Template> {
     let template = field.template(Target::Json)?;
-    if let Some(text) = template.as_static() {
-        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
-            field.fault(format!("the body is no JSON: {error}"));
-            return None;
-        }
+    if let Some(Err(error)) = template.as_static().map(serde_json::from_str::<serde::de::IgnoredAny>) {
+        field.fault(format!("the body is no JSON: {error}"));
+        return None;
     }
     Some(template)
 }
@@ -109,12 +108,12 @@ pub(crate) fn headers(block: &Reader<'_>) -> Option<Vec<(String, Template)>> {
     let mut seen: Vec<HeaderName> = Vec::new();
     let mut read = Vec::new();
     for (name, field) in block.entries("headers") {
-        let name = header_name(&name).map_err(|problem| field.fault(problem));
-        if let Ok(name) = &name {
-            if seen.contains(name) {
+        match header_name(&name) {
+            Ok(header) if seen.contains(&header) => {
                 field.fault("this header is there already; upper and lower case are the same");
             }
-            seen.push(name.clone());
+            Ok(header) => seen.push(header),
+            Err(problem) => field.fault(problem),
         }
         // A value is not shown: headers carry keys.
         let template = field.template(Target::Text).filter(|template| match template.as_static() {
@@ -124,7 +123,7 @@ pub(crate) fn headers(block: &Reader<'_>) -> Option<Vec<(String, Template)>> {
             }
             _ => true,
         });
-        read.push(name.ok().zip(template).map(|(name, template)| (name.as_str().to_owned(), template)));
+        read.push(template.map(|template| (name, template)));
     }
     read.into_iter().collect()
 }
@@ -167,11 +166,11 @@ pub(crate) fn auth(block: &Reader<'_>) -> Option<Auth> {
         "bearer" => Some(Auth::Bearer { token: reader.get("token").and_then(header_secret)? }),
         "header" => {
             let name = reader.get("name").and_then(|field| {
-                let name = header_name(field.text()?);
-                name.map_err(|problem| field.fault(problem)).ok()
+                let name = field.text()?;
+                header_name(name).map_err(|problem| field.fault(problem)).ok().map(|_| name.to_owned())
             });
             let value = reader.get("value").and_then(header_secret);
-            Some(Auth::Header { name: name?.as_str().to_owned(), value: value? })
+            Some(Auth::Header { name: name?, value: value? })
         }
         _ => Some(Auth::None),
     }

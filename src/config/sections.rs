@@ -6,7 +6,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use super::read::{Field, Reader};
+use super::field::Field;
+use super::read::Reader;
 use super::settings::{Delivery, Orders, Scope, Server, Settings, Store, Token};
 use super::unique::Unique;
 use super::{chains, channels, requests, words};
@@ -116,18 +117,14 @@ fn token(field: &Field<'_>, taken: &mut Vec<(SecretString, String)>) -> Option<S
 }
 
 fn scopes(field: &Field<'_>) -> Option<Vec<Scope>> {
-    let items = field.items();
-    let scope = |word: &str| match word {
-        "ingest" => Some(Scope::Ingest),
-        "read" => Some(Scope::Read),
-        "manage" => Some(Scope::Manage),
-        _ => None,
-    };
-    let read: Vec<_> = items.iter().map(|field| field.choice(scope)).collect();
-    if read.is_empty() {
-        return field.wrong_with("name one at least");
-    }
-    read.into_iter().collect()
+    field.some(|field| {
+        field.choice(|word| match word {
+            "ingest" => Some(Scope::Ingest),
+            "read" => Some(Scope::Read),
+            "manage" => Some(Scope::Manage),
+            _ => None,
+        })
+    })
 }
 
 fn store(block: &Reader<'_>) -> Option<Store> {

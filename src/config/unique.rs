@@ -1,6 +1,6 @@
 //! Names of which there can be only one.
 
-use super::read::Field;
+use super::field::Field;
 
 /// The names that are taken, and by whom.
 pub(crate) struct Unique {

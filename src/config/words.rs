@@ -1,8 +1,8 @@
 //! The small words of a configuration: names, pointers, classes of responses, event patterns.
 
 use super::faults::{nearest, shortened};
+use super::field::Field;
 use super::node::Data;
-use super::read::Field;
 use crate::domain::event::OWN_EVENTS;
 use crate::domain::{Class, EventPattern};
 
@@ -43,8 +43,8 @@ pub(crate) fn event(field: &Field<'_>) -> Option<EventPattern> {
     EventPattern::new(text)
         .map_err(|problem| {
             let slip = nearest(text, OWN_EVENTS.iter().copied()).map(|name| format!("; did you mean {name}?"));
-            let own = OWN_EVENTS.join(", ");
-            field.wrong_with::<()>(&format!("{problem}; the product's own are {own}{}", slip.unwrap_or_default()));
+            let hint = format!("{problem}{}", slip.unwrap_or_default());
+            field.wrong_with::<()>(&hint);
         })
         .ok()
 }

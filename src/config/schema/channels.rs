@@ -27,7 +27,7 @@ channels:
         Key::new("enabled", Kind::Boolean, "`false`: it gets nothing, and every event says so on record.").or("true"),
         Key::new(
             "events",
-            Kind::List(&Kind::Text("an event type, in which * stands for any characters")),
+            Kind::List(&EVENT),
             "The events it subscribes to. Below `order.`, `delivery.` and `channel.` only the product's own exist.",
         )
         .required(),
@@ -64,8 +64,12 @@ channels:
     either: &[],
 };
 
+const EVENT: Kind = Kind::Text(
+    "order.received, order.completed, order.rejected, order.step_failed, delivery.failed, channel.disabled, channel.recovered, or a type posted to /v1/events; * stands for any characters",
+);
+
 /// How long an attempt may take.
-pub(crate) static TIMEOUT: Block = Block {
+static TIMEOUT: Block = Block {
     title: "channels[].timeout",
     doc: "How long an attempt may take: either `total`, or `connect` and `transfer`.",
     example: "\
@@ -115,7 +119,7 @@ channels:
 };
 
 /// How often and when.
-pub(crate) static RETRY: Block = Block {
+static RETRY: Block = Block {
     title: "channels[].retry",
     doc: "How often and when an attempt is made: with `interval` or `schedule`.",
     example: "\

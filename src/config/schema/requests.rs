@@ -9,7 +9,7 @@ pub(crate) const HEADERS: Kind = Kind::Map(&Kind::Template);
 pub(crate) const AUTH: Kind =
     Kind::Variants(&[("none", &NONE), ("basic", &BASIC), ("bearer", &BEARER), ("header", &HEADER)]);
 
-const TYPE: Key = Key::new("type", Kind::Text("the kind of authentication"), "Which kind this is.").required();
+const TYPE: Key = Key::new("type", Kind::Text("none, basic, bearer or header"), "Which kind this is.").required();
 
 static NONE: Block = Block {
     title: "auth {type: none}",

@@ -1,0 +1,290 @@
+//! A value under its kind: [`Field`] reads it, or reports what is wrong with it.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::faults::{Path, Report, nearest};
+use super::node::{Data, Node, credentials, present};
+use super::read::Reader;
+use super::scalars;
+use super::schema::{Block, Kind, one_of};
+use crate::template::{Expression, Syntax, SyntaxError, Target, Template};
+
+/// A value, what it must be, and where it stands.
+pub(crate) struct Field<'r> {
+    node: Node,
+    kind: &'static Kind,
+    path: Path,
+    masked: bool,
+    report: &'r Report,
+}
+
+impl<'r> Field<'r> {
+    /// A value under its kind; nothing of it is shown where it is `masked`.
+    pub(crate) fn new(node: Node, kind: &'static Kind, path: Path, masked: bool, report: &'r Report) -> Self {
+        Self { node, kind, path, masked, report }
+    }
+
+    /// The same value, of which nothing found is shown.
+    pub(crate) fn masked(&self) -> Self {
+        Self { masked: true, ..self.below(&self.node, self.kind, self.path.clone()) }
+    }
+
+    /// Whether nothing found is shown.
+    pub(crate) fn is_masked(&self) -> bool {
+        self.masked
+    }
+
+    /// Where it stands.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where everything is reported.
+    pub(crate) fn report(&self) -> &'r Report {
+        self.report
+    }
+
+    /// The value itself.
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Reports something about this value.
+    pub(crate) fn fault(&self, message: impl Into<String>) {
+        self.report.fault(&self.node.from, &self.path, message);
+    }
+
+    /// What was found, or `***` where it may be a secret.
+    pub(crate) fn found(&self) -> String {
+        if self.masked || matches!(self.kind, Kind::Secret) { "***".to_owned() } else { self.node.found() }
+    }
+
+    /// Reports that the value is not what its kind allows.
+    pub(crate) fn wrong<T>(&self) -> Option<T> {
+        self.wrong_with("")
+    }
+
+    /// The same with a hint behind it.
+    pub(crate) fn wrong_with<T>(&self, hint: &str) -> Option<T> {
+        if self.node.data != Data::Broken {
+            let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
+            self.fault(format!("found {}, allowed: {}{hint}", self.found(), self.kind.allowed()));
+        }
+        None
+    }
+
+    /// The same with the nearest of the names that exist.
+    pub(crate) fn wrong_name<'a, T>(&self, found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<T> {
+        let hint = nearest(found, known).map(|name| format!("did you mean {name}?")).unwrap_or_default();
+        self.wrong_with(&hint)
+    }
+
+    /// Text, as it is.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.node.data {
+            Data::Text(text) => Some(text),
+            Data::Boolean(_) | Data::Integer(_) | Data::Number(_) => {
+                self.wrong_with("put it in quotes to make it text")
+            }
+            _ => self.wrong(),
+        }
+    }
+
+    /// Text that `read` understands.
+    pub(crate) fn text_as<T>(&self, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.text()?;
+        read(text).or_else(|| self.wrong())
+    }
+
+    /// A secret.
+    pub(crate) fn secret(&self) -> Option<SecretString> {
+        self.text().map(SecretString::from)
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        match self.scalar() {
+            Data::Boolean(value) => Some(value),
+            _ => self.wrong(),
+        }
+    }
+
+    /// A whole number within its bounds.
+    pub(crate) fn integer<T: TryFrom<i64>>(&self) -> Option<T> {
+        match (self.scalar(), self.kind) {
+            (Data::Integer(value), Kind::Integer(min, max, _)) if (*min..=*max).contains(&value) => {
+                T::try_from(value).ok().or_else(|| self.wrong())
+            }
+            _ => self.wrong(),
+        }
+    }
+
+    /// A number within its bounds.
+    pub(crate) fn number(&self) -> Option<f64> {
+        let value = match self.scalar() {
+            Data::Integer(value) => value as f64,
+            Data::Number(value) => value,
+            _ => return self.wrong(),
+        };
+        match self.kind {
+            Kind::Number(min, max) if (*min..=*max).contains(&value) => Some(value),
+            _ => self.wrong(),
+        }
+    }
+
+    /// A duration within its bounds.
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        let Kind::Duration(min, max) = self.kind else { return self.wrong() };
+        let value = match &self.node.data {
+            Data::Text(text) => match scalars::duration(text) {
+                Some(value) => value,
+                None if text.trim().parse::<f64>().is_ok() => {
+                    return self.wrong_with(&scalars::needs_unit(text.trim()));
+                }
+                None => return self.wrong(),
+            },
+            Data::Integer(0) if min.is_zero() => Duration::ZERO,
+            Data::Integer(0) => return self.wrong(),
+            Data::Integer(_) | Data::Number(_) => return self.wrong_with(&scalars::needs_unit(&self.node.found())),
+            _ => return self.wrong(),
+        };
+        if (*min..=*max).contains(&value) { Some(value) } else { self.wrong() }
+    }
+
+    /// A size in bytes within its bounds.
+    pub(crate) fn size(&self) -> Option<u64> {
+        let Kind::Size(min, max) = self.kind else { return self.wrong() };
+        let value = match &self.node.data {
+            Data::Text(text) => scalars::size(text),
+            Data::Integer(bytes) => u64::try_from(*bytes).ok(),
+            _ => None,
+        };
+        value.filter(|value| (*min..=*max).contains(value)).or_else(|| self.wrong())
+    }
+
+    /// One of the words that its kind lists, as `read` understands it.
+    pub(crate) fn choice<T>(&self, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let Kind::Choice(words) = self.kind else { return self.wrong() };
+        let Data::Text(text) = &self.node.data else { return self.wrong() };
+        if words.contains(&text.as_str()) {
+            return read(text).or_else(|| self.wrong());
+        }
+        self.wrong_name(text, words.iter().copied())
+    }
+
+    /// A template.
+    pub(crate) fn template(&self, target: Target) -> Option<Template> {
+        Template::compile(Syntax::Jinja, self.text()?, target).map_err(|error| self.syntax(&error)).ok()
+    }
+
+    /// An expression.
+    pub(crate) fn expression(&self) -> Option<Expression> {
+        Expression::compile(self.text()?).map_err(|error| self.syntax(&error)).ok()
+    }
+
+    fn syntax(&self, error: &SyntaxError) {
+        // The line is not shown where it may hold a secret: below `auth`, out of the environment, in a URL.
+        let shown = !self.masked && self.node.written.is_none() && credentials(&error.excerpt).is_none();
+        if shown {
+            self.fault(error.to_string());
+        } else {
+            self.fault(format!("{}, at line {}, column {}", error.message, error.line, error.column));
+        }
+    }
+
+    /// Whether its kind allows `auth`, `timeout`, `error` and `any`.
+    pub(crate) fn takes_any_class(&self) -> bool {
+        matches!(self.kind, Kind::Class(true))
+    }
+
+    /// The elements of a list.
+    pub(crate) fn items(&self) -> Vec<Field<'r>> {
+        let Kind::List(kind) = self.kind else { return Vec::new() };
+        match &self.node.data {
+            Data::List(items) => {
+                items.iter().enumerate().map(|(at, node)| self.below(node, kind, self.path.index(at))).collect()
+            }
+            Data::Null => Vec::new(),
+            _ => self.wrong().unwrap_or_default(),
+        }
+    }
+
+    /// The elements of a list of one at least, each read by `read`.
+    pub(crate) fn some<T>(&self, read: impl FnMut(&Self) -> Option<T>) -> Option<Vec<T>> {
+        match &self.node.data {
+            Data::List(items) if items.is_empty() => self.wrong_with("name one at least"),
+            Data::List(_) => {
+                let read: Vec<_> = self.items().iter().map(read).collect();
+                read.into_iter().collect()
+            }
+            _ => self.wrong(),
+        }
+    }
+
+    /// The names and values of a map.
+    pub(crate) fn entries(&self) -> Vec<(String, Field<'r>)> {
+        let Kind::Map(kind) = self.kind else { return Vec::new() };
+        match &self.node.data {
+            Data::Map(entries) => {
+                entries.iter().map(|(name, node)| (name.clone(), self.below(node, kind, self.path.key(name)))).collect()
+            }
+            Data::Null => Vec::new(),
+            _ => self.wrong().unwrap_or_default(),
+        }
+    }
+
+    fn below(&self, node: &Node, kind: &'static Kind, path: Path) -> Self {
+        Self { node: node.clone(), kind, path, masked: self.masked, report: self.report }
+    }
+
+    /// The block of keys that this is.
+    pub(crate) fn block(&self) -> Option<Reader<'r>> {
+        let Kind::Block(block) = self.kind else { return self.wrong() };
+        self.block_as(block)
+    }
+
+    /// The same, by another table.
+    pub(crate) fn block_as(&self, block: &'static Block) -> Option<Reader<'r>> {
+        match &self.node.data {
+            Data::Map(_) => Some(Reader::open(block, &self.node, &self.path, self.masked, self.report)),
+            _ => self.wrong(),
+        }
+    }
+
+    /// The block of keys that its `type` names, and that type. What is found below is not shown.
+    pub(crate) fn variant(&self) -> Option<(&'static str, Reader<'r>)> {
+        let Kind::Variants(variants) = self.kind else { return self.wrong() };
+        let masked = self.masked();
+        let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
+        let allowed = one_of(&names);
+        if !matches!(self.node.data, Data::Map(_)) {
+            return masked.wrong();
+        }
+        let Some(of) = present(self.node.get("type")) else {
+            self.report.fault(&self.node.from, &self.path.key("type"), format!("missing; allowed: {allowed}"));
+            return None;
+        };
+        let Data::Text(found) = &of.data else {
+            if of.data != Data::Broken {
+                self.report.fault(&of.from, &self.path.key("type"), format!("found ***, allowed: {allowed}"));
+            }
+            return None;
+        };
+        let Some((name, block)) = variants.iter().find(|(name, _)| name == found) else {
+            let hint = nearest(found, names).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            self.report.fault(&of.from, &self.path.key("type"), format!("found ***, allowed: {allowed}{hint}"));
+            return None;
+        };
+        Some((name, masked.block_as(block)?))
+    }
+
+    /// The value, with text from the environment or the schema turned into what the kind asks for.
+    fn scalar(&self) -> Data {
+        match (&self.node.data, &self.node.written) {
+            (Data::Text(text), Some(_)) => scalars::as_kind(text, self.kind),
+            (data, _) => data.clone(),
+        }
+    }
+}

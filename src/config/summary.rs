@@ -1,0 +1,122 @@
+//! A configuration in short, for a person who checks it: its chains and channels as tables of plain text.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::schema::duration;
+use super::settings::{Auth, Channel, PluginOptions, Settings, Step, Timeout};
+use crate::domain::{Backoff, EventPattern, RetryPolicy};
+use crate::template::Expression;
+
+/// The settings as lines and tables, `width` characters wide at most; as wide as they need to be without.
+pub fn summary(settings: &Settings, width: Option<u16>) -> String {
+    let server = &settings.server;
+    let tokens = match server.tokens.len() {
+        0 => "no tokens: loopback only".to_owned(),
+        1 => "1 token".to_owned(),
+        many => format!("{many} tokens"),
+    };
+    let kept = settings.store.retention.map_or_else(|| "for ever".to_owned(), |time| format!("for {}", duration(time)));
+    let mut text = format!(
+        "listens on {}, {tokens}\nstores in {}, completed orders are kept {kept}\nat most {} attempts in flight\n",
+        server.listen, settings.store.url, settings.delivery.workers
+    );
+    text.push_str("\nChains\n");
+    let mut chains = table(width, &["chain", "step", "sends to"]);
+    for chain in &settings.chains {
+        for (at, step) in chain.plugins.iter().enumerate() {
+            let name = if at == 0 { with_condition(&chain.name, chain.when.as_ref()) } else { String::new() };
+            let critical = if step.critical { "critical" } else { "not critical" };
+            let what = format!("{}\n{}, {critical}", step.id, step.plugin);
+            chains.add_row([name, with_condition(&what, step.when.as_ref()), target(step)]);
+        }
+    }
+    push(&mut text, &chains, "none: no order has plugins");
+    text.push_str("\nChannels\n");
+    let mut channels = table(width, &["channel", "gets", "sends to", "attempts"]);
+    for channel in &settings.channels {
+        channels.add_row(row(channel));
+    }
+    push(&mut text, &channels, "none: nobody is told about events");
+    text
+}
+
+fn row(channel: &Channel) -> [String; 4] {
+    let off = if channel.enabled { "" } else { "\nnot enabled" };
+    let events: Vec<&str> = channel.events.iter().map(EventPattern::as_str).collect();
+    let timeout = match channel.timeout {
+        Timeout::Total(total) => duration(total),
+        Timeout::Phases { connect, transfer } => format!("{} + {}", duration(connect), duration(transfer)),
+    };
+    // As configured: what the environment fills in may be secret.
+    let url = channel.shown.get("url").and_then(serde_json::Value::as_str).unwrap_or_default();
+    [
+        format!("{}\npreset {}{off}", channel.name, channel.preset),
+        with_condition(&events.join("\n"), channel.when.as_ref()),
+        format!("{} {}\nauth {}", channel.method.as_str(), without_query(url), auth(&channel.auth)),
+        format!("{}\n{timeout} each, {} at once", retries(&channel.retry), channel.concurrency),
+    ]
+}
+
+fn with_condition(text: &str, when: Option<&Expression>) -> String {
+    match when {
+        Some(when) => format!("{text}\nwhen {}", when.source()),
+        None => text.to_owned(),
+    }
+}
+
+/// A query may carry a key.
+fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
+}
+
+/// `8 attempts, 5s to 10h apart`.
+fn retries(policy: &RetryPolicy) -> String {
+    let apart = match policy.backoff() {
+        Backoff::Interval(interval) => duration(*interval),
+        Backoff::Schedule(waits) => {
+            let (least, most) = (waits.iter().min().copied(), waits.iter().max().copied());
+            let (least, most) = (duration(least.unwrap_or_default()), duration(most.unwrap_or_default()));
+            if least == most { least } else { format!("{least} to {most}") }
+        }
+    };
+    match policy.attempts() {
+        1 => "1 attempt".to_owned(),
+        attempts => format!("{attempts} attempts, {apart} apart"),
+    }
+}
+
+fn target(step: &Step) -> String {
+    let PluginOptions::Callout(options) = &step.options;
+    let url = without_query(options.endpoint.source());
+    format!("{} {url}\nauth {}", options.method.as_str(), auth(&options.auth))
+}
+
+fn auth(auth: &Auth) -> &'static str {
+    match auth {
+        Auth::None => "none",
+        Auth::Basic { .. } => "basic",
+        Auth::Bearer { .. } => "bearer",
+        Auth::Header { .. } => "header",
+    }
+}
+
+fn table(width: Option<u16>, header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    table
+}
+
+fn push(text: &mut String, table: &Table, none: &str) {
+    if table.row_count() == 0 {
+        text.push_str(none);
+        text.push('\n');
+        return;
+    }
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+}
