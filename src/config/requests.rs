@@ -108,6 +108,7 @@ pub(crate) fn headers(block: &Reader<'_>) -> Option<Vec<(String, Template)>> {
     let mut seen: Vec<HeaderName> = Vec::new();
     let mut read = Vec::new();
     for (name, field) in block.entries("headers") {
+        let field = if is_secret_header(&name) { field.masked() } else { field };
         match header_name(&name) {
             Ok(header) if seen.contains(&header) => {
                 field.fault("this header is there already; upper and lower case are the same");

@@ -102,7 +102,7 @@ mod tests {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {
             let repeated = format!("*a{}, ", level - 1).repeat(10);
-            text.push_str(&format!("a{level}: &a{level} [{repeated}]\n"));
+            text = format!("{text}a{level}: &a{level} [{repeated}]\n");
         }
         assert!(check(&text).unwrap_err().contains("aliases unfold"), "{:?}", check(&text));
         assert!(check("a: &a {x: *a}").unwrap_err().contains("within what it stands for"));

@@ -107,12 +107,23 @@ channels:
   - {name: g, url: 'http://g', auth: {type: bearer, token: [hunter2]}}
   - {name: h, url: 'http://h', auth: {type: oauth2, token_url: hunter2}}
   - {name: i, url: 'http://i', headers: {X-Key: \"hunter2\\nx\"}}
+  - {name: j, url: 'http://j', headers: {X-Key: 'hunter2 {{', Cookie: 12345678}}
 "),
     ("headers and bodies", "
 channels:
   - {name: a, url: 'http://a', headers: {'X Y': a, Content-Length: '5', X-A: a, x-a: b, X-N: 5}}
   - {name: b, url: 'http://b', body: '{\"a\": '}
 "),
+    (
+        "templates and expressions",
+        "
+chains: [{name: a, when: 'order.type in [', plugins: []}]
+channels:
+  - {name: a, url: 'https://example.com/{{ order.id', when: 'order.total >'}
+  - {name: b, url: 'https://example.com/{% if %}', headers: {X-A: '{{ }}'}, parameters: {a: '{{ order.a | nofilter }}'}}
+  - {name: c, url: 'http://c', body: '{\"a\": {{ order.a }'}
+",
+    ),
     ("the outside without tokens", "server: {listen: '0.0.0.0:8080'}"),
     ("an address that is none", "server: {listen: 'localhost:8080'}"),
     ("pointers", "orders: {id: id, type: /a/~2, customer_email: 5, items: /items}"),
@@ -182,4 +193,12 @@ fn loopback_needs_no_tokens_and_the_outside_does() {
         let token = "tokens: [{name: a, token: t, scopes: [ingest]}]";
         assert!(load(&format!("server: {{listen: '{listen}', {token}}}")).is_ok(), "{listen}");
     }
+}
+
+#[test]
+fn a_template_out_of_the_environment_is_not_shown() {
+    let variables = environment(&[("KEY", "hunter2 {{ x")]);
+    let yaml = "channels: [{name: a, url: 'http://a', headers: {X-Key: '${KEY}'}}]";
+    let faults = config::load_text("a.yaml", yaml, &variables).unwrap_err().to_string();
+    assert!(faults.starts_with("a.yaml: channels[0].headers.X-Key: ") && !faults.contains("hunter2"), "{faults}");
 }
