@@ -3,8 +3,10 @@
 //! The rooms, in the order of their rank: a room uses only rooms above it in this list. `docs/architecture.md` walks
 //! an order through them.
 
+pub mod api;
 pub mod config;
 pub mod domain;
 pub mod intake;
 pub mod store;
+pub mod telemetry;
 pub mod template;

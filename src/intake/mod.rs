@@ -59,6 +59,14 @@ pub enum Refusal {
     /// The body is nested too deeply.
     #[error("the body is nested more than {0} levels deep (server.max_depth)")]
     TooDeep(usize),
+    /// A field of the order cannot be used.
+    #[error("{path}: {message}")]
+    BadField {
+        /// The JSON pointer of the field.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The idempotency key was used with another body.
     #[error("this Idempotency-Key was used before with another body")]
     KeyMismatch,

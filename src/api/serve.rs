@@ -1,0 +1,101 @@
+//! Connections: accepted within a bound, served over HTTP/1.1 and HTTP/2 on one port, drained at a stop.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::settings::Server;
+
+use super::connection::Connection;
+
+/// How long the loop rests after it could not accept: longer each time, so that it neither spins nor gives up while
+/// the process has no file descriptor left.
+const REST: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// What a connection may use up.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The longest time for a request's head to arrive, from its first byte; and for the first head of a connection.
+    pub header_timeout: Duration,
+    /// The longest time for which a caller may leave an answer unread.
+    pub body_timeout: Duration,
+    /// Connections open at once; further ones wait to be accepted.
+    pub max_connections: usize,
+}
+
+impl From<&Server> for Limits {
+    fn from(server: &Server) -> Self {
+        Self {
+            header_timeout: server.header_timeout,
+            body_timeout: server.body_timeout,
+            max_connections: server.max_connections,
+        }
+    }
+}
+
+/// Serves until `stop`, then finishes the requests under way: callers that keep their connection are told to close it.
+/// Returns when all connections are closed, or soon after `abort`, which closes them as they are.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+    abort: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let connections = TaskTracker::new();
+    while let Some((stream, place)) = next(&listener, &places, &stop).await {
+        // Each connection has tokens of its own, so that they do not meet at one lock.
+        let (stop, abort) = (stop.child_token(), abort.child_token());
+        let connection = Connection { router: router.clone(), limits, places: Arc::clone(&places), stop };
+        connections.spawn(async move {
+            tokio::select! {
+                () = abort.cancelled() => {}
+                () = connection.run(stream) => {}
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// The next connection, and its place among those that may be open. `None`: the stop has begun.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let accepting = async {
+        let place = Arc::clone(places).acquire_owned().await.ok()?;
+        let mut rest = REST.0;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return Some((stream, place)),
+                Err(error) if is_about_the_caller(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    tokio::time::sleep(rest).await;
+                    rest = (rest * 2).min(REST.1);
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => None,
+        accepted = accepting => accepted,
+    }
+}
+
+/// Whether only this one connection is lost.
+fn is_about_the_caller(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

@@ -1,0 +1,169 @@
+//! Who may call: bearer tokens and their scopes.
+//!
+//! Only digests are kept, and every one of them is compared, in constant time: how long it takes tells nothing about
+//! the tokens. Without any token configured everything is open; the configuration allows that on loopback alone.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::config::settings::{Scope, Token};
+
+use super::problem::Problem;
+use super::state::Api;
+
+/// The tokens configured.
+pub struct Tokens {
+    known: Vec<Known>,
+    /// The caller's name where no token is needed.
+    nobody: Arc<str>,
+}
+
+struct Known {
+    name: Arc<str>,
+    digest: [u8; 32],
+    scopes: Vec<Scope>,
+}
+
+/// The name of a scope in the configuration and in errors.
+const fn name(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Ingest => "ingest",
+        Scope::Read => "read",
+        Scope::Manage => "manage",
+    }
+}
+
+impl Known {
+    fn may(&self, wanted: Scope) -> bool {
+        self.scopes.iter().any(|scope| *scope == wanted || (*scope == Scope::Manage && wanted == Scope::Read))
+    }
+}
+
+impl Tokens {
+    /// The tokens of a configuration.
+    pub fn new(tokens: &[Token]) -> Self {
+        let known = |token: &Token| Known {
+            name: Arc::clone(&token.name),
+            digest: Sha256::digest(token.token.expose_secret().as_bytes()).into(),
+            scopes: token.scopes.clone(),
+        };
+        Self { known: tokens.iter().map(known).collect(), nobody: Arc::from("") }
+    }
+
+    /// The name of who calls, if they may: empty where no token is needed.
+    pub fn caller(&self, headers: &HeaderMap, wanted: Scope) -> Result<Arc<str>, Problem> {
+        if self.known.is_empty() {
+            return Ok(Arc::clone(&self.nobody));
+        }
+        let Some(presented) = bearer(headers) else {
+            return Err(Problem::unauthorized(name(wanted), headers.contains_key(AUTHORIZATION)));
+        };
+        let digest: [u8; 32] = Sha256::digest(presented).into();
+        let mut found = None;
+        for known in &self.known {
+            let same: Choice = known.digest.ct_eq(&digest);
+            if bool::from(same) {
+                found = Some(known);
+            }
+        }
+        match found {
+            None => Err(Problem::unauthorized(name(wanted), true)),
+            Some(known) if known.may(wanted) => Ok(Arc::clone(&known.name)),
+            Some(_) => Err(Problem::forbidden(name(wanted))),
+        }
+    }
+}
+
+/// The token of an `Authorization: Bearer …` header. A request with two such headers presents none.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
+    let token = token.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
+}
+
+/// Lets only callers with the scope `read` through.
+pub(super) async fn read(State(api): State<Api>, request: Request, next: Next) -> Response {
+    check(&api, Scope::Read, request, next).await
+}
+
+/// Lets only callers with the scope `manage` through.
+pub(super) async fn manage(State(api): State<Api>, request: Request, next: Next) -> Response {
+    check(&api, Scope::Manage, request, next).await
+}
+
+async fn check(api: &Api, scope: Scope, request: Request, next: Next) -> Response {
+    match api.tokens.caller(request.headers(), scope) {
+        Ok(_) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::super::problem::Kind;
+    use super::*;
+
+    fn tokens() -> Tokens {
+        let token = |name: &str, secret: &str, scopes: &[Scope]| Token {
+            name: name.into(),
+            token: secret.to_owned().into(),
+            scopes: scopes.to_vec(),
+        };
+        Tokens::new(&[
+            token("shop", "s3cret", &[Scope::Ingest]),
+            token("viewer", "v1ew", &[Scope::Read]),
+            token("boss", "b0ss", &[Scope::Manage]),
+        ])
+    }
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (AUTHORIZATION, HeaderValue::from_str(value).expect("a header"))).collect()
+    }
+
+    fn outcome(values: &[&str], scope: Scope) -> Result<String, Kind> {
+        tokens().caller(&headers(values), scope).map(|name| name.to_string()).map_err(|problem| problem.kind())
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_scopes_and_manage_for_reading_too() {
+        for (token, scope, expected) in [
+            ("Bearer s3cret", Scope::Ingest, Ok("shop")),
+            ("bearer  s3cret", Scope::Ingest, Ok("shop")),
+            ("Bearer s3cret", Scope::Read, Err(Kind::Forbidden)),
+            ("Bearer v1ew", Scope::Read, Ok("viewer")),
+            ("Bearer v1ew", Scope::Manage, Err(Kind::Forbidden)),
+            ("Bearer b0ss", Scope::Read, Ok("boss")),
+            ("Bearer b0ss", Scope::Manage, Ok("boss")),
+            ("Bearer b0ss", Scope::Ingest, Err(Kind::Forbidden)),
+            ("Bearer s3cre", Scope::Ingest, Err(Kind::Unauthorized)),
+            ("Bearer ", Scope::Ingest, Err(Kind::Unauthorized)),
+            ("Basic s3cret", Scope::Ingest, Err(Kind::Unauthorized)),
+            ("", Scope::Ingest, Err(Kind::Unauthorized)),
+        ] {
+            assert_eq!(outcome(&[token], scope), expected.map(str::to_owned), "{token} for {scope:?}");
+        }
+    }
+
+    #[test]
+    fn no_token_and_two_tokens_are_no_token() {
+        assert_eq!(outcome(&[], Scope::Ingest), Err(Kind::Unauthorized));
+        assert_eq!(outcome(&["Bearer s3cret", "Bearer s3cret"], Scope::Ingest), Err(Kind::Unauthorized));
+    }
+
+    #[test]
+    fn without_any_token_configured_everybody_may() {
+        assert_eq!(Tokens::new(&[]).caller(&HeaderMap::new(), Scope::Manage).expect("open").as_ref(), "");
+    }
+}

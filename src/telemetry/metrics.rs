@@ -1,0 +1,291 @@
+//! Metrics: every name, and the counters behind it.
+//!
+//! A counter is an atomic number that its owner holds on to, a histogram a row of them: counting costs a few
+//! nanoseconds and no memory, however often `/metrics` is read. What is a state rather than a count ([`Gauges`]) is
+//! handed in when the page is written. To add a metric, add its name below, a field, and a line in
+//! [`Metrics::render`]; the test at the end of this file lists them all.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::domain::{DeliveryStatus, OrderStatus, Outcome};
+
+use super::exposition::{Page, label};
+use super::histogram::{Histogram, SECONDS, SHORT_SECONDS, SIZES};
+
+/// The names, as Prometheus knows them.
+pub mod names {
+    /// Orders that ended or were answered, by status.
+    pub const ORDERS: &str = "orderhook_orders_total";
+    /// From an order's receipt to its end.
+    pub const ORDER_DURATION: &str = "orderhook_order_duration_seconds";
+    /// How long a step of a chain took.
+    pub const STEP_DURATION: &str = "orderhook_step_duration_seconds";
+    /// Deliveries that ended, by channel and status.
+    pub const DELIVERIES: &str = "orderhook_deliveries_total";
+    /// Attempts, by channel and outcome.
+    pub const ATTEMPTS: &str = "orderhook_attempts_total";
+    /// How long an attempt took.
+    pub const ATTEMPT_DURATION: &str = "orderhook_attempt_duration_seconds";
+    /// Deliveries waiting or under way.
+    pub const PENDING: &str = "orderhook_deliveries_pending";
+    /// The age of the oldest delivery that is due.
+    pub const LAG: &str = "orderhook_delivery_lag_seconds";
+    /// 1 for the state a channel is in, 0 for the others.
+    pub const CHANNEL_STATE: &str = "orderhook_channel_state";
+    /// How long the store took to commit a group.
+    pub const STORE_COMMIT: &str = "orderhook_store_commit_seconds";
+    /// Writes in a group.
+    pub const STORE_BATCH: &str = "orderhook_store_batch_size";
+}
+
+/// Everything that is counted. One for a service; shared by whoever counts.
+#[derive(Debug)]
+pub struct Metrics {
+    orders: Counts<{ OrderStatus::ALL.len() }>,
+    order_duration: Histogram,
+    steps: RwLock<BTreeMap<String, Arc<Histogram>>>,
+    channels: RwLock<BTreeMap<String, ChannelMetrics>>,
+    commit: Histogram,
+    batch: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            orders: Counts::default(),
+            order_duration: Histogram::new(SECONDS),
+            steps: RwLock::default(),
+            channels: RwLock::default(),
+            commit: Histogram::new(SHORT_SECONDS),
+            batch: Histogram::new(SIZES),
+        }
+    }
+}
+
+/// What one channel counts. Cheap to clone; all clones count together.
+#[derive(Debug, Clone)]
+pub struct ChannelMetrics(Arc<Channel>);
+
+#[derive(Debug)]
+struct Channel {
+    deliveries: Counts<{ DeliveryStatus::ALL.len() }>,
+    attempts: Counts<{ Outcome::ALL.len() }>,
+    duration: Histogram,
+}
+
+/// A counter for each of a few values, by their position.
+#[derive(Debug)]
+struct Counts<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Default for Counts<N> {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; N])
+    }
+}
+
+impl<const N: usize> Counts<N> {
+    fn add(&self, position: usize, count: u64) {
+        if let Some(counter) = self.0.get(position) {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self, position: usize) -> u64 {
+        self.0.get(position).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+impl ChannelMetrics {
+    /// An attempt ended with `outcome` after `took`.
+    pub fn attempt(&self, outcome: Outcome, took: Duration) {
+        self.0.attempts.add(outcome as usize, 1);
+        self.0.duration.record_duration(took);
+    }
+
+    /// A delivery came to `status`.
+    pub fn delivery(&self, status: DeliveryStatus) {
+        self.0.deliveries.add(status as usize, 1);
+    }
+}
+
+/// What a channel's state is at the moment a page is written.
+#[derive(Debug, Clone)]
+pub struct Gauges {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// Deliveries waiting or under way.
+    pub pending: u64,
+    /// The age of the oldest delivery that is due; zero where none is.
+    pub lag: Duration,
+    /// Every state that there is, and whether the channel is in it.
+    pub states: Vec<(&'static str, bool)>,
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An order came to `status`, `took` after it was received.
+    pub fn order(&self, status: OrderStatus, took: Duration) {
+        self.orders.add(status as usize, 1);
+        self.order_duration.record_duration(took);
+    }
+
+    /// A step of a chain took so long.
+    pub fn step(&self, step: &str, took: Duration) {
+        named(&self.steps, step, || Arc::new(Histogram::new(SECONDS))).record_duration(took);
+    }
+
+    /// The counters of a channel. To be asked for once and kept.
+    pub fn channel(&self, channel: &str) -> ChannelMetrics {
+        named(&self.channels, channel, || {
+            ChannelMetrics(Arc::new(Channel {
+                deliveries: Counts::default(),
+                attempts: Counts::default(),
+                duration: Histogram::new(SECONDS),
+            }))
+        })
+    }
+
+    /// The store committed a group of `writes`, which took so long.
+    pub fn commit(&self, writes: usize, took: Duration) {
+        self.commit.record_duration(took);
+        self.batch.record(writes as u64);
+    }
+
+    /// The page of `/metrics`, in the text format of Prometheus (0.0.4).
+    pub fn render(&self, gauges: &[Gauges]) -> String {
+        let mut page = Page::default();
+        page.head(names::ORDERS, "counter", "Orders by the status they came to.");
+        for status in OrderStatus::ALL {
+            page.sample(names::ORDERS, &label("status", status.as_str()), self.orders.get(*status as usize));
+        }
+        page.head(names::ORDER_DURATION, "histogram", "From an order's receipt to its end.");
+        self.order_duration.render(&mut page, names::ORDER_DURATION, "");
+        page.head(names::STEP_DURATION, "histogram", "How long a step of a chain took.");
+        for (step, histogram) in &*self.steps.read().unwrap_or_else(PoisonError::into_inner) {
+            histogram.render(&mut page, names::STEP_DURATION, &label("step", step));
+        }
+        self.render_channels(&mut page);
+        render_gauges(&mut page, gauges);
+        page.head(names::STORE_COMMIT, "histogram", "How long the store took to commit a group.");
+        self.commit.render(&mut page, names::STORE_COMMIT, "");
+        page.head(names::STORE_BATCH, "histogram", "Writes in a group.");
+        self.batch.render(&mut page, names::STORE_BATCH, "");
+        page.into_text()
+    }
+
+    fn render_channels(&self, page: &mut Page) {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        page.head(names::DELIVERIES, "counter", "Deliveries by the status they came to.");
+        for (name, channel) in &*channels {
+            // A delivery is born pending; it is counted when it comes to something.
+            for status in DeliveryStatus::ALL.iter().filter(|status| **status != DeliveryStatus::Pending) {
+                let labels = format!("{},{}", label("channel", name), label("status", status.as_str()));
+                page.sample(names::DELIVERIES, &labels, channel.0.deliveries.get(*status as usize));
+            }
+        }
+        page.head(names::ATTEMPTS, "counter", "Attempts by their outcome.");
+        for (name, channel) in &*channels {
+            for outcome in Outcome::ALL {
+                let labels = format!("{},{}", label("channel", name), label("outcome", outcome.as_str()));
+                page.sample(names::ATTEMPTS, &labels, channel.0.attempts.get(*outcome as usize));
+            }
+        }
+        page.head(names::ATTEMPT_DURATION, "histogram", "How long an attempt took.");
+        for (name, channel) in &*channels {
+            channel.0.duration.render(page, names::ATTEMPT_DURATION, &label("channel", name));
+        }
+    }
+}
+
+fn render_gauges(page: &mut Page, gauges: &[Gauges]) {
+    page.head(names::PENDING, "gauge", "Deliveries waiting or under way.");
+    for gauge in gauges {
+        page.sample(names::PENDING, &label("channel", &gauge.channel), gauge.pending);
+    }
+    page.head(names::LAG, "gauge", "The age of the oldest delivery that is due.");
+    for gauge in gauges {
+        page.sample(names::LAG, &label("channel", &gauge.channel), gauge.lag.as_secs_f64());
+    }
+    page.head(names::CHANNEL_STATE, "gauge", "1 for the state the channel is in.");
+    for gauge in gauges {
+        for (state, is) in &gauge.states {
+            let mut labels = label("channel", &gauge.channel);
+            let _ = write!(labels, ",{}", label("state", state));
+            page.sample(names::CHANNEL_STATE, &labels, u8::from(*is));
+        }
+    }
+}
+
+/// The entry of that name, made where it is missing.
+fn named<T: Clone>(entries: &RwLock<BTreeMap<String, T>>, name: &str, make: impl FnOnce() -> T) -> T {
+    if let Some(entry) = entries.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        return entry.clone();
+    }
+    entries.write().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_insert_with(make).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_name_of_the_contract() {
+        let metrics = Metrics::new();
+        metrics.order(OrderStatus::Completed, Duration::from_millis(3));
+        metrics.step("billing", Duration::from_millis(40));
+        let channel = metrics.channel("erp");
+        channel.attempt(Outcome::Retry, Duration::from_millis(7));
+        metrics.channel("erp").attempt(Outcome::Accepted, Duration::from_secs(90));
+        channel.delivery(DeliveryStatus::Accepted);
+        metrics.commit(17, Duration::from_micros(900));
+        let states = vec![("enabled", false), ("paused", true)];
+        let page =
+            metrics.render(&[Gauges { channel: "erp".into(), pending: 4, lag: Duration::from_millis(1500), states }]);
+        for line in [
+            r#"orderhook_orders_total{status="completed"} 1"#,
+            r#"orderhook_orders_total{status="rejected"} 0"#,
+            r#"orderhook_order_duration_seconds_bucket{le="0.0025"} 0"#,
+            r#"orderhook_order_duration_seconds_bucket{le="0.005"} 1"#,
+            r#"orderhook_order_duration_seconds_count 1"#,
+            r#"orderhook_step_duration_seconds_bucket{step="billing",le="0.05"} 1"#,
+            r#"orderhook_deliveries_total{channel="erp",status="accepted"} 1"#,
+            r#"orderhook_attempts_total{channel="erp",outcome="retry"} 1"#,
+            r#"orderhook_attempts_total{channel="erp",outcome="accepted"} 1"#,
+            r#"orderhook_attempt_duration_seconds_bucket{channel="erp",le="60"} 1"#,
+            r#"orderhook_attempt_duration_seconds_bucket{channel="erp",le="+Inf"} 2"#,
+            r#"orderhook_attempt_duration_seconds_sum{channel="erp"} 90.007"#,
+            r#"orderhook_deliveries_pending{channel="erp"} 4"#,
+            r#"orderhook_delivery_lag_seconds{channel="erp"} 1.5"#,
+            r#"orderhook_channel_state{channel="erp",state="paused"} 1"#,
+            r#"orderhook_store_commit_seconds_bucket{le="0.001"} 1"#,
+            r#"orderhook_store_batch_size_bucket{le="16"} 0"#,
+            r#"orderhook_store_batch_size_bucket{le="32"} 1"#,
+            r#"orderhook_store_batch_size_sum 17"#,
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+        }
+    }
+
+    #[test]
+    fn every_sample_stands_behind_the_head_of_its_name() {
+        let metrics = Metrics::new();
+        metrics.step("a", Duration::ZERO);
+        metrics.channel("b").delivery(DeliveryStatus::Failed);
+        let mut name = String::new();
+        for line in metrics.render(&[]).lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                name = rest.split(' ').next().expect("a name").to_owned();
+            } else if !line.starts_with('#') {
+                assert!(line.starts_with(&name), "{line} under {name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What can be seen of the service: logs and metrics, their names in one place.
+
+mod exposition;
+mod histogram;
+mod logs;
+pub mod metrics;
+
+pub use logs::{LogError, LogFormat, init_logs};
