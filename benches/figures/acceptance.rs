@@ -27,7 +27,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>> {
         let tally = Arc::new(Tally::new());
         let sink = Sink::start(Temper::Answers, Arc::clone(&tally))?;
         let channel = Channel::live(sink.address).idle();
-        let service = Service::start(&empty_folder(&plan.folder, "acceptance")?, &[channel])?;
+        let service = Service::start(plan, &empty_folder(&plan.folder, "acceptance")?, &[channel])?;
         let edge = || Cpu::now(Some(service.id()));
         let (answers, first, last) = generator::closed(service.address, plan.connections, &tally, until, edge)?;
         let cpu = last.since(&first);

@@ -46,12 +46,12 @@ fn round(plan: &Plan, waiting: u64) -> Result<f64> {
     };
     let live = Channel::live(sink.address);
     if waiting > 0 {
-        let service = Service::start(&folder, &[hanging.clone(), live.clone().idle()])?;
+        let service = Service::start(plan, &folder, &[hanging.clone(), live.clone().idle()])?;
         let until = Until::Accepted(waiting);
         generator::closed(service.address, plan.connections, &Arc::new(Tally::new()), until, || ())?;
         service.kill();
     }
-    let service = Service::start(&folder, &[hanging.idle(), live])?;
+    let service = Service::start(plan, &folder, &[hanging.idle(), live])?;
     let flow = Flow::through(&service, &tally, plan, plan.window)?;
     service.kill();
     Ok(flow.rate())

@@ -21,7 +21,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>> {
         let tally = Arc::new(Tally::new());
         let sink = Sink::start(Temper::Answers, Arc::clone(&tally))?;
         let folder = empty_folder(&plan.folder, "latency")?;
-        let service = Service::start(&folder, &[Channel::live(sink.address)])?;
+        let service = Service::start(plan, &folder, &[Channel::live(sink.address)])?;
         // The first orders open connections and pages; nobody measures those.
         generator::paced(service.address, ORDERS_PER_SECOND, &tally, Duration::from_secs(1))?;
         let mut probe = disk::appended(&folder, 300)?;

@@ -29,7 +29,10 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>> {
             return Err(Failure::new(format!("the tools themselves do not count right: {count:?}")));
         }
         for (runtime, rates) in [(Runtime::TwoThreads, &mut two), (Runtime::CurrentThread, &mut one)] {
-            rates.push(ceiling::rate(sink.address, &tally, runtime, plan.connections, plan.warm_up, plan.window)?);
+            let (warm_up, window) = (plan.warm_up, plan.window);
+            let reached = ceiling::measure(sink.address, &tally, runtime, plan.connections, warm_up, window)?;
+            rates.push(reached.rate);
+            others.push(reached.others);
         }
         let baseline = Baseline::start()?;
         let (answers, ..) =

@@ -61,7 +61,7 @@ impl Refusing {
 }
 
 fn fill(plan: &Plan, folder: &Path, refusing: &Refusing) -> Result<Vec<Row>> {
-    let service = Service::start(folder, &[refusing.channel()])?;
+    let service = Service::start(plan, folder, &[refusing.channel()])?;
     let tally = Arc::new(Tally::new());
     let mut filled = 0;
     let mut rows = Vec::new();
@@ -117,10 +117,10 @@ fn start(plan: &Plan, folder: &Path, refusing: &Refusing) -> Result<Vec<Row>> {
     let channels = [refusing.channel()];
     let (mut clean, mut crashed) = (vec![], vec![]);
     for _ in 0..plan.rounds {
-        let service = Service::start(folder, &channels)?;
+        let service = Service::start(plan, folder, &channels)?;
         clean.push(service.ready_after.as_secs_f64());
         service.kill();
-        let service = Service::start(folder, &channels)?;
+        let service = Service::start(plan, folder, &channels)?;
         crashed.push(service.ready_after.as_secs_f64());
         service.stop()?;
     }
@@ -158,7 +158,7 @@ fn throughput(plan: &Plan, filled: &Path, refusing: &Refusing) -> Result<Row> {
 fn beside(plan: &Plan, folder: &Path, refusing: &Refusing) -> Result<f64> {
     let tally = Arc::new(Tally::new());
     let sink = Sink::start(Temper::Answers, Arc::clone(&tally))?;
-    let service = Service::start(folder, &[refusing.channel().idle(), Channel::live(sink.address)])?;
+    let service = Service::start(plan, folder, &[refusing.channel().idle(), Channel::live(sink.address)])?;
     let flow = Flow::through(&service, &tally, plan, plan.window)?;
     service.stop()?;
     Ok(flow.rate())

@@ -17,7 +17,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>> {
         let one = bare(plan, Runtime::CurrentThread)?;
         let tally = Arc::new(Tally::new());
         let sink = Sink::start(Temper::Answers, Arc::clone(&tally))?;
-        let service = Service::start(&empty_folder(&plan.folder, "sustained")?, &[Channel::live(sink.address)])?;
+        let service = Service::start(plan, &empty_folder(&plan.folder, "sustained")?, &[Channel::live(sink.address)])?;
         let flow = Flow::through(&service, &tally, plan, plan.sustained)?;
         service.stop()?;
         // The ceiling before and after, so that a machine that changes its pace meanwhile does not favour one side.
@@ -54,7 +54,7 @@ pub(super) fn measure(plan: &Plan) -> Result<Vec<Row>> {
 fn bare(plan: &Plan, runtime: Runtime) -> Result<f64> {
     let tally = Arc::new(Tally::new());
     let sink = Sink::start(Temper::Answers, Arc::clone(&tally))?;
-    let rate = ceiling::rate(sink.address, &tally, runtime, plan.connections, plan.warm_up, plan.window / 2)?;
-    println!("   ceiling {rate:.0}/s ({runtime:?})");
-    Ok(rate)
+    let reached = ceiling::measure(sink.address, &tally, runtime, plan.connections, plan.warm_up, plan.window / 2)?;
+    println!("   ceiling {:.0}/s ({runtime:?}); others {:.0} % of a core", reached.rate, reached.others * 100.0);
+    Ok(reached.rate)
 }

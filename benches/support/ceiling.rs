@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::order::Prepared;
+use super::proc::Cpu;
 use super::tally::Tally;
 use super::{Failure, Result};
 
@@ -18,18 +19,27 @@ pub enum Runtime {
     CurrentThread,
 }
 
+/// What the client alone reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Ceiling {
+    /// Orders a second.
+    pub rate: f64,
+    /// See [`Cpu::others`].
+    pub others: f64,
+}
+
 /// Orders a second that `tasks` tasks get to the sink and answered, over `window` after `warm_up`.
 ///
 /// # Errors
 /// A request that fails, or an answer that is no 2xx.
-pub fn rate(
+pub fn measure(
     sink: SocketAddr,
     tally: &Arc<Tally>,
     runtime: Runtime,
     tasks: usize,
     warm_up: Duration,
     window: Duration,
-) -> Result<f64> {
+) -> Result<Ceiling> {
     let runtime = match runtime {
         Runtime::TwoThreads => tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
         Runtime::CurrentThread => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
@@ -44,14 +54,15 @@ pub fn rate(
             running.spawn(post(client.clone(), url.clone(), Arc::clone(tally), Arc::clone(&stop)));
         }
         tokio::time::sleep(warm_up).await;
-        let (start, before) = (Instant::now(), tally.count().delivered);
+        let (start, before, cpu) = (Instant::now(), tally.count().delivered, Cpu::now(None));
         tokio::time::sleep(window).await;
         let (window, after) = (start.elapsed(), tally.count().delivered);
+        let others = Cpu::now(None).since(&cpu).others(window);
         stop.store(true, Relaxed);
         while let Some(done) = running.join_next().await {
             done.map_err(|_| Failure::new("a task of the ceiling panicked"))??;
         }
-        Ok((after - before) as f64 / window.as_secs_f64())
+        Ok(Ceiling { rate: (after - before) as f64 / window.as_secs_f64(), others })
     })
 }
 

@@ -10,6 +10,8 @@ use super::{Failure, Result};
 pub struct Plan {
     /// Figures that were asked for by name; all if empty.
     pub only: Vec<String>,
+    /// The service's program; another build can be measured with the same tools.
+    pub binary: PathBuf,
     /// Where the stores lie: a real disk.
     pub folder: PathBuf,
     /// Connections of the generator, and tasks of the ceiling.
@@ -31,7 +33,7 @@ pub struct Plan {
 impl Plan {
     /// How to call it.
     pub const HELP: &str =
-        "cargo bench --bench throughput -- [--quick] [--only FIGURE]… [--rounds N] [--connections N]";
+        "cargo bench --bench throughput -- [--quick] [--only FIGURE]… [--rounds N] [--connections N] [--binary FILE]";
 
     /// From the command line.
     ///
@@ -40,6 +42,7 @@ impl Plan {
     pub fn from_arguments(arguments: impl Iterator<Item = String>, figures: &[&str]) -> Result<Self> {
         let mut plan = Self {
             only: Vec::new(),
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_orderhook")),
             folder: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("throughput"),
             connections: 64,
             rounds: 3,
@@ -66,6 +69,7 @@ impl Plan {
                     plan.limit = Duration::from_secs(10 * 60);
                 }
                 "--only" => plan.only.push(value()?),
+                "--binary" => plan.binary = PathBuf::from(value()?),
                 "--rounds" => plan.rounds = value()?.parse()?,
                 "--connections" => plan.connections = value()?.parse()?,
                 other => return Err(Failure::new(format!("{other} is unknown. {}", Self::HELP))),

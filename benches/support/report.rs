@@ -50,7 +50,7 @@ pub fn print(rows: &[Row]) {
             let verdict = match (row.required, verdict) {
                 (Requirement::Shown, _) => "",
                 (_, true) => "pass",
-                (_, false) => "below",
+                (_, false) => "missed",
             };
             let measured = format!("{}{}", number(row.measured), row.unit);
             [row.figure.clone(), required, measured, verdict.to_owned(), row.notes.clone()]

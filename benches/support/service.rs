@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::children::Owned;
+use super::plan::Plan;
 use super::{Failure, Result, http};
 
 /// How long it may take until it is ready; far above the figure, so that a miss is measured and not cut off.
@@ -66,14 +67,14 @@ impl Service {
     ///
     /// # Errors
     /// It ends or is not ready in time; the end of its log is in the text.
-    pub fn start(folder: &Path, channels: &[Channel]) -> Result<Self> {
+    pub fn start(plan: &Plan, folder: &Path, channels: &[Channel]) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let address = free_address()?;
         let configuration = folder.join("orderhook.yaml");
         fs::write(&configuration, yaml(address, folder, channels))?;
         let log = folder.join("log");
         let output = File::options().create(true).append(true).open(&log)?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_orderhook"));
+        let mut command = Command::new(&plan.binary);
         command.arg("serve").arg("--config").arg(&configuration).args(["--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let start = Instant::now();
