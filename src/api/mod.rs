@@ -9,17 +9,27 @@
 
 mod answer;
 mod body;
+mod channels;
+mod cloudevents;
 mod connection;
+mod deliveries;
+mod events;
 mod guard;
+mod health;
+mod list;
+mod object;
 mod orders;
+mod path;
 mod problem;
+mod query;
 mod serve;
 mod state;
 mod tokens;
 
 use axum::Router;
 use axum::http::{Method, Uri};
-use axum::routing::post;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
 
 pub use answer::JsonAnswers;
 pub use problem::{Fault, Kind, Problem};
@@ -30,8 +40,36 @@ pub use tokens::Tokens;
 /// All routes.
 pub fn router(api: Api) -> Router {
     // These look at the caller's token themselves: they need its name.
-    let ingest = Router::new().route("/v1/orders", post(orders::post));
-    ingest.fallback(unknown_route).method_not_allowed_fallback(method_not_allowed).with_state(api)
+    let ingest = Router::new().route("/v1/orders", post(orders::post)).route("/v1/events", post(events::post));
+    let read = Router::new()
+        .route("/v1/orders", get(orders::page))
+        .route("/v1/orders/{id}", get(orders::one))
+        .route("/v1/deliveries", get(deliveries::page))
+        .route("/v1/deliveries/{id}", get(deliveries::one))
+        .route("/v1/channels", get(channels::page))
+        .route("/v1/channels/{name}", get(channels::one))
+        .route_layer(from_fn_with_state(api.clone(), tokens::read));
+    let manage = Router::new()
+        .route("/v1/deliveries/retry", post(deliveries::retry_all))
+        .route("/v1/deliveries/cancel", post(deliveries::cancel_all))
+        .route("/v1/deliveries/{id}/accept", post(deliveries::accept))
+        .route("/v1/deliveries/{id}/fail", post(deliveries::fail))
+        .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
+        .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel))
+        .route("/v1/channels/{name}/pause", post(channels::pause))
+        .route("/v1/channels/{name}/resume", post(channels::resume))
+        .route_layer(from_fn_with_state(api.clone(), tokens::manage));
+    let open = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics));
+    ingest
+        .merge(read)
+        .merge(manage)
+        .merge(open)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(api)
 }
 
 async fn unknown_route(uri: Uri) -> Problem {

@@ -1,16 +1,25 @@
 //! Orders: taken in, listed, and shown with all that became of them.
 
+use std::collections::BTreeMap;
+
 use axum::body::HttpBody;
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::config::settings::Scope;
+use crate::domain::{DeliveryId, OrderId, OrderStatus, Timestamp};
 use crate::intake::Incoming;
+use crate::store::{OrderDetail, OrderKey, OrderSummary};
 
-use super::answer;
-use super::body;
+use super::answer::{self, Step, raw};
+use super::deliveries::Delivery;
+use super::list::list;
+use super::path::Named;
 use super::problem::Problem;
 use super::state::Api;
+use super::{body, query};
 
 /// `POST /v1/orders`.
 pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
@@ -23,4 +32,123 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     let body = body::read(body, api.max_body, api.body_timeout).await?;
     let answered = api.rooms.ingest.order(Incoming { body, key, caller }).await?;
     Ok(answer::respond(answered))
+}
+
+/// `GET /v1/orders`.
+pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let (filter, page) = query::orders(query.as_deref())?;
+    let page = api.rooms.history.orders(filter, page).await?;
+    Ok(list(page.data.iter().map(Order::of), page.next.map(|next| next.to_string())))
+}
+
+/// `GET /v1/orders/{id}`.
+pub(super) async fn one(
+    State(api): State<Api>,
+    Named(name): Named,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    query::Query::new(query.as_deref(), &[]).finish()?;
+    let history = &api.rooms.history;
+    let mut found = match name.parse() {
+        Ok(id) => history.order(OrderKey::Id(id)).await?,
+        Err(_) => None,
+    };
+    if found.is_none() {
+        // Also an own id that looks like one of ours.
+        found = history.order(OrderKey::Own(name.clone())).await?;
+    }
+    let order = found.ok_or_else(|| Problem::not_found("order", &name))?;
+    Ok(answer::json(&Detail::of(&order)))
+}
+
+/// An order in a list.
+#[derive(Serialize)]
+struct Order<'a> {
+    id: OrderId,
+    order_id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    status: OrderStatus,
+    chain: Option<&'a str>,
+    received_at: Timestamp,
+    ended_at: Option<Timestamp>,
+}
+
+impl<'a> Order<'a> {
+    fn of(order: &'a OrderSummary) -> Self {
+        Self {
+            id: order.id,
+            order_id: &order.order_id,
+            kind: &order.kind,
+            status: order.status,
+            chain: order.chain.as_deref(),
+            received_at: order.received_at,
+            ended_at: order.ended_at,
+        }
+    }
+}
+
+/// An order by itself.
+#[derive(Serialize)]
+struct Detail<'a> {
+    #[serde(flatten)]
+    summary: Order<'a>,
+    /// As received.
+    order: &'a RawValue,
+    context: &'a RawValue,
+    steps: Vec<Step<'a>>,
+    deliveries: Vec<Delivery<'a>>,
+    channels: Vec<Channel<'a>>,
+}
+
+/// What a channel got of an order.
+#[derive(Serialize)]
+struct Channel<'a> {
+    channel: &'a str,
+    status: &'static str,
+    /// Why it was skipped.
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deliveries: Vec<DeliveryId>,
+}
+
+impl<'a> Detail<'a> {
+    fn of(order: &'a OrderDetail) -> Self {
+        Self {
+            summary: Order::of(&order.summary),
+            order: raw(std::str::from_utf8(&order.body).unwrap_or_default()),
+            context: raw(&order.context),
+            steps: order.steps.iter().map(Step::whole).collect(),
+            deliveries: order.deliveries.iter().map(Delivery::of).collect(),
+            channels: channels(order),
+        }
+    }
+}
+
+/// Each channel once: delivered where it got anything at all of the order, else skipped.
+fn channels(order: &OrderDetail) -> Vec<Channel<'_>> {
+    let mut channels: BTreeMap<&str, Channel<'_>> = BTreeMap::new();
+    for delivery in &order.deliveries {
+        let channel = &*delivery.channel;
+        let entry = channels.entry(channel).or_insert_with(|| Channel {
+            channel,
+            status: "delivered",
+            reason: None,
+            detail: None,
+            deliveries: Vec::new(),
+        });
+        entry.deliveries.push(delivery.id);
+    }
+    for skip in &order.skipped {
+        channels.entry(&skip.channel).or_insert_with(|| Channel {
+            channel: &skip.channel,
+            status: "skipped",
+            reason: Some(skip.reason.as_str()),
+            detail: skip.detail.as_deref(),
+            deliveries: Vec::new(),
+        });
+    }
+    channels.into_values().collect()
 }

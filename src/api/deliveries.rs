@@ -1,0 +1,299 @@
+//! Deliveries: listed, shown with their attempts, and changed by hand, one or many.
+
+use std::borrow::Cow;
+
+use axum::extract::{RawQuery, Request, State};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use crate::domain::{
+    Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, EventId, Exchange, OrderId, Outcome, Timestamp,
+};
+use crate::store::{Change, Changed, DeliveryDetail, DeliverySummary};
+
+use super::list::list;
+use super::path::Named;
+use super::problem::{Kind, Problem};
+use super::state::Api;
+use super::{answer, body, query};
+
+/// `GET /v1/deliveries`.
+pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let (filter, page) = query::deliveries(query.as_deref())?;
+    let page = api.rooms.history.deliveries(filter, page).await?;
+    Ok(list(page.data.iter().map(Delivery::of), page.next.map(|next| next.to_string())))
+}
+
+/// `GET /v1/deliveries/{id}`.
+pub(super) async fn one(
+    State(api): State<Api>,
+    Named(name): Named,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    query::Query::new(query.as_deref(), &[]).finish()?;
+    let delivery = api.rooms.history.delivery(id(&name)?).await?.ok_or_else(|| not_found(&name))?;
+    Ok(answer::json(&Detail::of(&delivery)))
+}
+
+/// `POST /v1/deliveries/{id}/accept`.
+pub(super) async fn accept(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
+    change(&api, &name, Change::Accept).await
+}
+
+/// `POST /v1/deliveries/{id}/fail`.
+pub(super) async fn fail(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
+    change(&api, &name, Change::Fail).await
+}
+
+/// `POST /v1/deliveries/{id}/retry`.
+pub(super) async fn retry(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
+    change(&api, &name, Change::Retry).await
+}
+
+/// `POST /v1/deliveries/{id}/cancel`.
+pub(super) async fn cancel(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
+    change(&api, &name, Change::Cancel).await
+}
+
+/// `POST /v1/deliveries/retry`.
+pub(super) async fn retry_all(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    change_all(&api, request, Change::Retry).await
+}
+
+/// `POST /v1/deliveries/cancel`.
+pub(super) async fn cancel_all(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    change_all(&api, request, Change::Cancel).await
+}
+
+fn not_found(name: &str) -> Problem {
+    Problem::not_found("delivery", name)
+}
+
+/// An id that cannot be one is that of no delivery.
+fn id(name: &str) -> Result<DeliveryId, Problem> {
+    name.parse().map_err(|_| not_found(name))
+}
+
+async fn change(api: &Api, name: &str, change: Change) -> Result<Response, Problem> {
+    let id = id(name)?;
+    let changed = api.rooms.queue.change(id, change, api.rooms.clock.now()).await?;
+    match changed.ok_or_else(|| not_found(name))? {
+        Changed::Done(status, channel) => {
+            tracing::info!(delivery = %id, %channel, %status, change = verb(change), "a delivery was changed by hand");
+            match change {
+                Change::Retry => api.rooms.lanes.wake(&channel),
+                Change::Cancel => api.rooms.lanes.forget(&[id]),
+                Change::Accept | Change::Fail => {}
+            }
+            Ok(answer::json(&Settled { id, channel: &channel, status }))
+        }
+        Changed::Refused(status) => {
+            let why = match change {
+                Change::Accept | Change::Fail => "only one that is dispatched waits for this",
+                Change::Retry => "its attempts are not over yet",
+                Change::Cancel => "it has ended",
+            };
+            let detail = format!("a delivery that is {status} cannot be changed by /{}: {why}", verb(change));
+            Err(Problem::new(Kind::Conflict, detail).member("delivery_status", status.as_str()))
+        }
+    }
+}
+
+async fn change_all(api: &Api, request: Request, change: Change) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let typed = body::media(&head.headers)?;
+    let body = body::read(body, api.max_body, api.body_timeout).await?;
+    if typed.is_none() && !body.is_empty() {
+        return Err(body::untyped());
+    }
+    let (filter, dry_run) = query::bulk(&body)?;
+    let changed = api.rooms.queue.change_all(filter, change, api.rooms.clock.now(), dry_run).await?;
+    if !dry_run {
+        tracing::info!(count = changed.count, change = verb(change), "deliveries were changed by hand");
+        for channel in &changed.channels {
+            api.rooms.lanes.wake(channel);
+        }
+    }
+    Ok(answer::json(&Count { count: changed.count, dry_run }))
+}
+
+const fn verb(change: Change) -> &'static str {
+    match change {
+        Change::Accept => "accept",
+        Change::Fail => "fail",
+        Change::Retry => "retry",
+        Change::Cancel => "cancel",
+    }
+}
+
+#[derive(Serialize)]
+struct Settled<'a> {
+    id: DeliveryId,
+    channel: &'a str,
+    status: DeliveryStatus,
+}
+
+#[derive(Serialize)]
+struct Count {
+    count: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+}
+
+/// A delivery in a list.
+#[derive(Serialize)]
+pub(super) struct Delivery<'a> {
+    id: DeliveryId,
+    channel: &'a str,
+    status: DeliveryStatus,
+    event: Event<'a>,
+    order: Option<OrderId>,
+    order_id: Option<&'a str>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    attempt_count: u32,
+    next_attempt_at: Option<Timestamp>,
+    last_code: Option<Code>,
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    id: EventId,
+    #[serde(rename = "type")]
+    kind: &'a str,
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) fn of(delivery: &'a DeliverySummary) -> Self {
+        Self {
+            id: delivery.id,
+            channel: &delivery.channel,
+            status: delivery.status,
+            event: Event { id: delivery.event.0, kind: &delivery.event.1 },
+            order: delivery.order,
+            order_id: delivery.order_id.as_deref(),
+            created_at: delivery.created_at,
+            updated_at: delivery.updated_at,
+            attempt_count: delivery.attempts,
+            next_attempt_at: delivery.next_attempt_at,
+            last_code: delivery.last_code,
+        }
+    }
+}
+
+/// A delivery by itself.
+#[derive(Serialize)]
+struct Detail<'a> {
+    #[serde(flatten)]
+    summary: Delivery<'a>,
+    attempts: Vec<Tried<'a>>,
+}
+
+impl<'a> Detail<'a> {
+    fn of(delivery: &'a DeliveryDetail) -> Self {
+        let attempts = delivery.attempts.iter().map(Tried::of).collect();
+        Self { summary: Delivery::of(&delivery.summary), attempts }
+    }
+}
+
+/// An attempt.
+#[derive(Serialize)]
+struct Tried<'a> {
+    id: AttemptId,
+    number: u32,
+    started_at: Timestamp,
+    duration_ms: u64,
+    code: Code,
+    outcome: Outcome,
+    error: Option<&'a str>,
+    /// `null` where no request could be built.
+    request: Option<Sent<'a>>,
+    /// `null` where there was none.
+    response: Option<Received<'a>>,
+}
+
+#[derive(Serialize)]
+struct Sent<'a> {
+    method: &'a str,
+    url: &'a str,
+    headers: Headers<'a>,
+    #[serde(flatten)]
+    body: Text<'a>,
+}
+
+#[derive(Serialize)]
+struct Received<'a> {
+    headers: Headers<'a>,
+    #[serde(flatten)]
+    body: Text<'a>,
+    truncated: bool,
+}
+
+impl<'a> Tried<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        let Exchange { method, url, request_headers, request_body, response_headers, response_body, truncated } =
+            &attempt.exchange;
+        let request = (!method.is_empty()).then(|| Sent {
+            method,
+            url,
+            headers: Headers(request_headers),
+            body: Text::of(&request_body.head),
+        });
+        let answered =
+            attempt.code.http_status().is_some() || !response_headers.is_empty() || !response_body.is_empty();
+        let response = answered.then(|| Received {
+            headers: Headers(response_headers),
+            body: Text::of(response_body),
+            truncated: *truncated,
+        });
+        Self {
+            id: attempt.id,
+            number: attempt.number,
+            started_at: attempt.started_at,
+            duration_ms: attempt.duration_ms,
+            code: attempt.code,
+            outcome: attempt.outcome,
+            error: attempt.error.as_deref(),
+            request,
+            response,
+        }
+    }
+}
+
+/// A body: as text where it is UTF-8, else in base64, which `encoding` then says.
+#[derive(Serialize)]
+struct Text<'a> {
+    body: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+}
+
+impl<'a> Text<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self { body: text.into(), encoding: None },
+            Err(_) => Self { body: STANDARD.encode(bytes).into(), encoding: Some("base64") },
+        }
+    }
+}
+
+/// Headers as an object; the values of a repeated one are joined by commas, as HTTP allows.
+struct Headers<'a>(&'a [(String, String)]);
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (at, (name, _)) in self.0.iter().enumerate() {
+            let same = |(other, _): &&(String, String)| other.eq_ignore_ascii_case(name);
+            if self.0.iter().take(at).any(|header| same(&header)) {
+                continue;
+            }
+            let values: Vec<&str> = self.0.iter().filter(same).map(|(_, value)| value.as_str()).collect();
+            map.serialize_entry(name, &values.join(", "))?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,146 @@
+//! `POST /v1/events`: events without a chain, in a form of our own or as CloudEvents.
+
+use std::sync::Arc;
+
+use axum::body::HttpBody;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+
+use crate::config::settings::Scope;
+use crate::intake::{Answered, Incoming, PostedEvent};
+use crate::store::Answer;
+
+use super::answer;
+use super::body::{self, Media};
+use super::cloudevents;
+use super::object::{self, Members, Reader};
+use super::problem::{Fault, Kind, Problem};
+use super::state::Api;
+
+/// The longest type or id of an event, in bytes.
+const MAX_NAME: usize = 256;
+
+/// `POST /v1/events`.
+pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let caller = api.tokens.caller(&head.headers, Scope::Ingest)?;
+    let media = body::media(&head.headers)?;
+    if media.is_none() && !body.is_end_stream() {
+        return Err(body::untyped());
+    }
+    let key = body::idempotency_key(&head.headers)?;
+    let body = body::read(body, api.max_body, api.body_timeout).await?;
+    let (events, batch) = match media {
+        Some(Media::CloudEvent) => (vec![cloudevents::structured(&body)?], false),
+        Some(Media::CloudEventBatch) => (cloudevents::batch(&body)?, true),
+        _ if cloudevents::is_binary(&head.headers) => (vec![cloudevents::binary(&head.headers, &body)?], false),
+        _ => (vec![plain(&body)?], false),
+    };
+    if events.is_empty() {
+        return Ok(answer::respond(nothing()));
+    }
+    let answered = api.rooms.ingest.events(Incoming { body, key, caller: Arc::clone(&caller) }, events, batch).await?;
+    Ok(answer::respond(answered))
+}
+
+/// The answer to a batch of no events, which CloudEvents allows.
+fn nothing() -> Answered {
+    let body = Bytes::from_static(br#"{"data":[]}"#);
+    Answered { answer: Answer { status: 202, location: None, body }, replayed: false }
+}
+
+/// Our own form: `type`, `data`, and where wanted `id` and `deliver_at`.
+fn plain(body: &Bytes) -> Result<PostedEvent, Problem> {
+    let members: Members<'_> = object::json(object::text(body)?)?;
+    let mut faults = Vec::new();
+    let mut reader = Reader::new(members, String::new(), &mut faults);
+    reader.only(&["type", "data", "id", "deliver_at"]);
+    let kind = kind(&mut reader);
+    let id = id(&mut reader);
+    let deliver_at = reader.time("deliver_at");
+    let data = reader.whole("data");
+    if data.is_none() {
+        reader.fault("data", "is missing");
+    }
+    match (faults.is_empty(), kind, data) {
+        (true, Some(kind), Some(data)) => {
+            Ok(PostedEvent { kind, id, at: None, deliver_at, data: body.slice_ref(data.get().as_bytes()) })
+        }
+        _ => Err(wrong(faults)),
+    }
+}
+
+/// That fields are wrong.
+pub(super) fn wrong(faults: Vec<Fault>) -> Problem {
+    Problem::faults(Kind::InvalidFields, faults)
+}
+
+/// The type of an event.
+pub(super) fn kind(reader: &mut Reader<'_, '_>) -> Option<String> {
+    let kind = reader.required("type")?;
+    match check_kind(&kind) {
+        Ok(()) => Some(kind),
+        Err(message) => {
+            reader.fault("type", message);
+            None
+        }
+    }
+}
+
+/// The sender's id of an event, where it has one.
+fn id(reader: &mut Reader<'_, '_>) -> Option<String> {
+    let id = reader.text("id")?;
+    match check_id(&id) {
+        Ok(()) => Some(id),
+        Err(message) => {
+            reader.fault("id", message);
+            None
+        }
+    }
+}
+
+/// What channels can subscribe to: patterns are printable ASCII without spaces, so types are too.
+pub(super) fn check_kind(kind: &str) -> Result<(), &'static str> {
+    if kind.is_empty() || kind.len() > MAX_NAME || !kind.chars().all(|c| c.is_ascii_graphic()) {
+        return Err("must be 1 to 256 printable ASCII characters without spaces");
+    }
+    Ok(())
+}
+
+/// Any short text without control characters.
+pub(super) fn check_id(id: &str) -> Result<(), &'static str> {
+    if id.is_empty() || id.len() > MAX_NAME || id.chars().any(char::is_control) {
+        return Err("must be 1 to 256 bytes without control characters");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_keeps_the_bytes_of_its_data() {
+        let body = Bytes::from_static(
+            br#" {"type":"invoice.paid", "data" : {"a":1.10, "a":2} ,"id":"e-1","deliver_at":"2026-01-31T12:00:00Z"}"#,
+        );
+        let event = plain(&body).expect("an event");
+        assert_eq!((event.kind.as_str(), event.id.as_deref()), ("invoice.paid", Some("e-1")));
+        assert_eq!(&event.data[..], br#"{"a":1.10, "a":2}"#);
+        assert_eq!(event.deliver_at, "2026-01-31T12:00:00Z".parse().ok());
+        assert_eq!(&plain(&Bytes::from_static(br#"{"type":"x","data":null}"#)).expect("an event").data[..], b"null");
+    }
+
+    #[test]
+    fn a_wrong_event_names_its_fields() {
+        let problem =
+            plain(&Bytes::from_static(br#"{"type":"a b","id":7,"deliver_at":"soon","payload":1}"#)).expect_err("wrong");
+        let told = String::from_utf8(problem.to_json()).expect("text");
+        for path in ["payload", "type", "id", "deliver_at", "data"] {
+            assert!(told.contains(&format!(r#"{{"path":"{path}""#)), "{path} is not in {told}");
+        }
+        assert_eq!(plain(&Bytes::from_static(b"[1]")).expect_err("no object").kind(), Kind::InvalidJson);
+        assert_eq!(plain(&Bytes::from_static(b"\xff{}")).expect_err("no text").kind(), Kind::InvalidJson);
+    }
+}

@@ -1,0 +1,74 @@
+//! What watches the service: liveness, readiness, metrics. None of it needs a token.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::store::{Backlog, ChannelState};
+use crate::telemetry::metrics::Gauges;
+
+use super::answer;
+use super::problem::{Kind, Problem};
+use super::state::Api;
+
+/// The longest that the store may take to answer a probe.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// `GET /healthz`: the process answers.
+pub(super) async fn healthz() -> Response {
+    answer::json(&json!({"status": "ok"}))
+}
+
+/// `GET /readyz`: the store can write, and the workers move.
+pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> {
+    match tokio::time::timeout(PATIENCE, api.rooms.history.ping()).await {
+        Ok(Ok(())) if api.rooms.lanes.is_moving() => Ok(answer::json(&json!({"status": "ready"}))),
+        Ok(Ok(())) => Err(Problem::new(Kind::NotReady, "the delivery workers stand still")),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the store is not ready");
+            Err(Problem::new(Kind::NotReady, "the store does not answer as it should"))
+        }
+        Err(_) => Err(Problem::new(Kind::NotReady, "the store does not answer in time")),
+    }
+}
+
+/// `GET /metrics`, in the text format of Prometheus. While the store does not answer, only its gauges are missing.
+pub(super) async fn metrics(State(api): State<Api>) -> Response {
+    let backlog = match tokio::time::timeout(PATIENCE, api.rooms.history.backlog()).await {
+        Ok(Ok(backlog)) => Some(backlog),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "metrics without the store's");
+            None
+        }
+        Err(_) => None,
+    };
+    let page = api.rooms.metrics.render(&gauges(&api, backlog));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(CONTENT_TYPE, kind)], page).into_response()
+}
+
+fn gauges(api: &Api, backlog: Option<Vec<Backlog>>) -> Vec<Gauges> {
+    let Some(backlog) = backlog else { return Vec::new() };
+    let now = api.rooms.clock.now();
+    let waiting: HashMap<Arc<str>, Backlog> =
+        backlog.into_iter().map(|waits| (Arc::clone(&waits.channel), waits)).collect();
+    let states: HashMap<Arc<str>, ChannelState> =
+        api.rooms.lanes.overview().into_iter().map(|lane| (lane.channel, lane.state)).collect();
+    let gauge = |name: &Arc<str>| {
+        let waits = waiting.get(name);
+        let state = states.get(name).copied().unwrap_or(ChannelState::Disabled);
+        Gauges {
+            channel: Arc::clone(name),
+            pending: waits.map_or(0, |waits| waits.pending),
+            lag: waits.and_then(|waits| waits.oldest_due).map_or(Duration::ZERO, |due| now.since(due)),
+            states: ChannelState::ALL.iter().map(|each| (each.as_str(), *each == state)).collect(),
+        }
+    };
+    api.channels.iter().map(|channel| gauge(&channel.name)).collect()
+}

@@ -1,0 +1,255 @@
+//! What a list is asked for: filters, limit, cursor. The same names in a query and in the JSON of a bulk change.
+
+use percent_encoding::percent_decode_str;
+
+use crate::domain::{DeliveryStatus, OrderStatus, Timestamp};
+use crate::store::{DeliveryFilter, OrderFilter, Page};
+
+use super::object::{self, Members, Reader};
+use super::problem::{Fault, Kind, Problem};
+
+/// Entries of a page, where the caller does not say.
+const LIMIT: usize = 50;
+
+/// Entries of a page at most.
+const MAX_LIMIT: usize = 250;
+
+/// Parameters of a query at most.
+const MAX_PARAMETERS: usize = 100;
+
+/// The filters of a list of deliveries.
+const DELIVERY_FILTERS: &[&str] = &["status", "channel", "order_id", "since", "until"];
+
+/// A query, taken apart. What is wrong is collected until [`Query::finish`].
+pub(super) struct Query {
+    pairs: Vec<(String, String)>,
+    faults: Vec<Fault>,
+}
+
+impl Query {
+    /// The parameters of a query; others than `known` are faults.
+    pub(super) fn new(query: Option<&str>, known: &[&str]) -> Self {
+        let mut faults = Vec::new();
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).take(MAX_PARAMETERS) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match (decode(name), decode(value)) {
+                (Some(name), _) if !known.contains(&name.as_str()) => {
+                    faults.push(Fault::new(object::shown(&name), object::unknown(&name, known)));
+                }
+                (Some(name), Some(value)) => pairs.push((name, value)),
+                _ => faults.push(Fault::new(object::shown(name), "is not UTF-8 when decoded")),
+            }
+        }
+        Self { pairs, faults }
+    }
+
+    fn fault(&mut self, name: &str, message: impl Into<String>) {
+        self.faults.push(Fault::new(name, message));
+    }
+
+    /// A parameter that may be given once.
+    fn one(&mut self, name: &str) -> Option<String> {
+        let mut values = self.pairs.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let first = values.next();
+        if values.next().is_some() {
+            self.fault(name, "is given twice");
+        }
+        first
+    }
+
+    /// A parameter that may be repeated, or hold several values with commas between them.
+    fn several(&self, name: &str) -> Vec<String> {
+        let values = self.pairs.iter().filter(|(known, _)| known == name);
+        values.flat_map(|(_, value)| value.split(',')).map(str::to_owned).collect()
+    }
+
+    fn time(&mut self, name: &str) -> Option<Timestamp> {
+        let text = self.one(name)?;
+        // The plus of an offset that was not percent-encoded has become a space.
+        text.replace(' ', "+")
+            .parse()
+            .map_err(|error: crate::domain::clock::NotATime| self.fault(name, error.to_string()))
+            .ok()
+    }
+
+    /// `limit` and `cursor`.
+    pub(super) fn page(&mut self) -> Page {
+        let before = self.one("cursor").and_then(|cursor| {
+            let sequence = cursor.parse().ok().filter(|sequence: &i64| *sequence >= 0);
+            if sequence.is_none() {
+                self.fault("cursor", "is none that this list has given");
+            }
+            sequence
+        });
+        Page { limit: self.limit(), before }
+    }
+
+    /// `limit` alone.
+    pub(super) fn limit(&mut self) -> usize {
+        let Some(text) = self.one("limit") else { return LIMIT };
+        text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).unwrap_or_else(|| {
+            self.fault("limit", format!("must be a number from 1 to {MAX_LIMIT}"));
+            LIMIT
+        })
+    }
+
+    /// `cursor`, for a list that is not in the store.
+    pub(super) fn cursor(&mut self) -> Option<String> {
+        self.one("cursor")
+    }
+
+    /// Nothing, or all that is wrong.
+    pub(super) fn finish(self) -> Result<(), Problem> {
+        if self.faults.is_empty() { Ok(()) } else { Err(Problem::faults(Kind::InvalidParameters, self.faults)) }
+    }
+}
+
+/// Decodes a part of a query.
+fn decode(text: &str) -> Option<String> {
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned())
+}
+
+/// Names of statuses as such; the others are told to `fault`.
+fn statuses<T>(
+    names: Vec<String>,
+    all: &[&'static str],
+    read: fn(&str) -> Option<T>,
+    mut fault: impl FnMut(&str, String),
+) -> Vec<T> {
+    let mut known = Vec::new();
+    for name in names {
+        match read(&name) {
+            Some(status) => known.push(status),
+            None => fault("status", format!("{:?} {}", object::shown(&name), object::unknown(&name, all))),
+        }
+    }
+    known
+}
+
+fn delivery_statuses() -> Vec<&'static str> {
+    DeliveryStatus::ALL.iter().map(|status| status.as_str()).collect()
+}
+
+/// The query of a list of orders.
+pub(super) fn orders(query: Option<&str>) -> Result<(OrderFilter, Page), Problem> {
+    let mut query = Query::new(query, &["status", "type", "order_id", "since", "until", "limit", "cursor"]);
+    let all: Vec<_> = OrderStatus::ALL.iter().map(|status| status.as_str()).collect();
+    let names = query.several("status");
+    let filter = OrderFilter {
+        status: statuses(names, &all, OrderStatus::from_name, |name, message| query.fault(name, message)),
+        kind: query.one("type"),
+        order_id: query.one("order_id"),
+        since: query.time("since"),
+        until: query.time("until"),
+    };
+    let page = query.page();
+    query.finish()?;
+    Ok((filter, page))
+}
+
+/// The query of a list of deliveries.
+pub(super) fn deliveries(query: Option<&str>) -> Result<(DeliveryFilter, Page), Problem> {
+    let mut query = Query::new(query, &[DELIVERY_FILTERS, &["limit", "cursor"]].concat());
+    let names = query.several("status");
+    let filter = DeliveryFilter {
+        status: statuses(names, &delivery_statuses(), DeliveryStatus::from_name, |name, message| {
+            query.fault(name, message)
+        }),
+        channel: query.one("channel"),
+        order_id: query.one("order_id"),
+        since: query.time("since"),
+        until: query.time("until"),
+    };
+    let page = query.page();
+    query.finish()?;
+    Ok((filter, page))
+}
+
+/// The body of a bulk change: the filters, and whether it is only to count.
+pub(super) fn bulk(body: &[u8]) -> Result<(DeliveryFilter, bool), Problem> {
+    let text = object::text(body)?;
+    let members: Members<'_> = object::json(text)?;
+    let mut faults = Vec::new();
+    let mut reader = Reader::new(members, String::new(), &mut faults);
+    reader.only(&[DELIVERY_FILTERS, &["dry_run"]].concat());
+    let names = reader.texts("status");
+    let filter = DeliveryFilter {
+        status: statuses(names, &delivery_statuses(), DeliveryStatus::from_name, |name, message| {
+            reader.fault(name, message)
+        }),
+        channel: reader.text("channel"),
+        order_id: reader.text("order_id"),
+        since: reader.time("since"),
+        until: reader.time("until"),
+    };
+    let dry_run = reader.flag("dry_run");
+    if faults.is_empty() { Ok((filter, dry_run)) } else { Err(Problem::faults(Kind::InvalidFields, faults)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn told(problem: &Problem) -> String {
+        String::from_utf8(problem.to_json()).expect("text")
+    }
+
+    #[test]
+    fn a_list_of_deliveries_takes_every_filter() {
+        let (filter, page) = deliveries(Some(
+            "status=failed&status=rejected,cancelled&channel=erp&order_id=A%2F1+b&since=2026-01-31T13:00:00+01:00&until=2026-02-01T00:00:00Z&limit=250&cursor=77",
+        ))
+        .expect("a query");
+        assert_eq!(filter.status, [DeliveryStatus::Failed, DeliveryStatus::Rejected, DeliveryStatus::Cancelled]);
+        assert_eq!(filter.channel.as_deref(), Some("erp"));
+        assert_eq!(filter.order_id.as_deref(), Some("A/1 b"));
+        assert_eq!(filter.since, "2026-01-31T12:00:00Z".parse().ok());
+        assert_eq!(filter.until, "2026-02-01T00:00:00Z".parse().ok());
+        assert_eq!(page, Page { limit: 250, before: Some(77) });
+        assert_eq!(deliveries(None).expect("no query").1, Page { limit: 50, before: None });
+    }
+
+    #[test]
+    fn everything_wrong_with_a_query_is_told_at_once() {
+        let problem = deliveries(Some(
+            "status=faild&chanel=erp&since=yesterday&limit=251&cursor=x&order_id=1&order_id=2&until=%ff",
+        ))
+        .expect_err("a wrong query");
+        let told = told(&problem);
+        for part in [
+            "did you mean `failed`",
+            "did you mean `channel`",
+            "RFC 3339",
+            "1 to 250",
+            "cursor",
+            "given twice",
+            "not UTF-8",
+        ] {
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
+    }
+
+    #[test]
+    fn a_bulk_change_takes_the_same_filters_and_nothing_else() {
+        let (filter, dry_run) = bulk(br#"{"status":["failed"],"channel":"erp","dry_run":true}"#).expect("a body");
+        assert!(dry_run && filter.status == [DeliveryStatus::Failed] && filter.channel.as_deref() == Some("erp"));
+        assert_eq!(bulk(br#"{"status":"failed"}"#).expect("a body").0.status, [DeliveryStatus::Failed]);
+        assert_eq!(bulk(b"{}").expect("a body"), (DeliveryFilter::default(), false));
+        assert_eq!(bulk(b"").expect_err("no body").kind(), Kind::InvalidJson);
+        assert_eq!(bulk(b"[]").expect_err("no object").kind(), Kind::InvalidJson);
+        let wrong = bulk(br#"{"states":"failed","dry_run":"yes","status":7}"#).expect_err("wrong");
+        assert!(told(&wrong).contains("did you mean `status`") && told(&wrong).contains("true or false"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_query_is_read_or_refused(query in ".{0,60}") {
+            let _ = deliveries(Some(&query));
+            let _ = orders(Some(&query));
+        }
+    }
+}
