@@ -22,7 +22,8 @@ use async_trait::async_trait;
 pub use error::StoreError;
 pub use types::*;
 
-use crate::domain::{DeliveryId, OrderId, Timestamp};
+use crate::config::settings;
+use crate::domain::{Clock, DeliveryId, IdSource, OrderId, Timestamp};
 
 /// A store's three faces. One object implements all of them.
 #[derive(Clone)]
@@ -33,6 +34,29 @@ pub struct Store {
     pub queue: Arc<dyn Queue>,
     /// What was.
     pub history: Arc<dyn History>,
+}
+
+/// Opens the store that the settings name, and makes it ready: created or migrated, and free of what a process that is
+/// gone had leased. Every further id of `ids` is greater than any in the store. Blocks while it does.
+pub fn open(settings: &settings::Store, ids: &IdSource, clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
+    match settings.url.split_once("://") {
+        Some(("sqlite", path)) if !path.is_empty() => {
+            let options = sqlite::Options { max_size: settings.max_size, ..sqlite::Options::new(path) };
+            sqlite::open(&options, ids, clock)
+        }
+        _ => {
+            // What stands behind the scheme may hold a password.
+            let scheme = settings.url.split(':').next().unwrap_or_default();
+            Err(StoreError::Unavailable(format!("store.url must be sqlite://PATH, not {scheme}:…")))
+        }
+    }
+}
+
+impl Store {
+    /// As [`Queue::close`].
+    pub async fn close(&self) {
+        self.queue.close().await;
+    }
 }
 
 /// Takes deliveries that have just become durable and belong to this replica, in the order in which they did.
@@ -96,7 +120,8 @@ pub trait Queue: Send + Sync {
     /// Puts deliveries back as waiting, as they were, without an attempt (a stop, a paused or removed channel).
     async fn put_back(&self, replica: Replica, deliveries: Vec<DeliveryId>) -> Result<(), StoreError>;
 
-    /// Makes deliveries durable that belong to no new order: the product's own events.
+    /// Makes deliveries durable that belong to no new order: the product's own events. They wait in the store, and
+    /// slots are given back.
     async fn insert(&self, deliveries: Vec<NewDelivery>) -> Result<(), StoreError>;
 
     /// Ends, settles or restarts one delivery. `Ok(None)`: there is none of that id.
@@ -122,6 +147,10 @@ pub trait Queue: Send + Sync {
 
     /// The states kept, of channels that are not simply enabled.
     async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError>;
+
+    /// Finishes what was asked for so far, and gives the store up: every further call answers
+    /// [`StoreError::Closed`]. A store with nothing of its own to finish need not do anything.
+    async fn close(&self) {}
 }
 
 /// What was: pages and finds.

@@ -239,6 +239,27 @@ pub enum Change {
     Cancel,
 }
 
+impl Change {
+    /// Whether a delivery of that status can be changed so.
+    pub const fn allows(self, status: DeliveryStatus) -> bool {
+        match self {
+            Self::Accept | Self::Fail => status.may_settle(),
+            Self::Retry => status.may_retry(),
+            Self::Cancel => status.may_cancel(),
+        }
+    }
+
+    /// The status that it makes.
+    pub const fn makes(self) -> DeliveryStatus {
+        match self {
+            Self::Accept => DeliveryStatus::Accepted,
+            Self::Fail => DeliveryStatus::Failed,
+            Self::Retry => DeliveryStatus::Pending,
+            Self::Cancel => DeliveryStatus::Cancelled,
+        }
+    }
+}
+
 /// What a change did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {

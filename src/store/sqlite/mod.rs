@@ -1,1 +1,291 @@
-//! SQLite.
+//! The embedded store: SQLite, one file, one process.
+//!
+//! One thread writes ([`writer`]): it commits everything that waits at once. Reads run beside it on connections of
+//! their own ([`readers`]), as the write-ahead log allows. Leases survive in the file only to be freed at the next
+//! start: a lock file ([`lock`]) keeps a second process away.
+//!
+//! `migrations/` holds the schema and explains it; `born`, `accept`, `journal`, `claim`, `record`, `change` and
+//! `remove` are the writes, `lists` and `details` the reads.
+
+mod accept;
+mod born;
+mod change;
+mod checkpoint;
+mod claim;
+mod db;
+mod details;
+mod fault;
+mod job;
+mod journal;
+mod lists;
+mod lock;
+mod open;
+mod readers;
+mod record;
+mod remove;
+mod rows;
+pub mod writer;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::db::Tally;
+use self::lock::Lock;
+use self::readers::Readers;
+use self::remove::Records;
+use self::writer::{Connected, Writer};
+use super::{
+    Acceptance, Answer, Backlog, BulkChanged, Change, Changed, ChannelState, Claim, DeliveryDetail, DeliveryFilter,
+    DeliverySummary, Finished, Handover, History, Interrupted, JournalEntry, Leased, Ledger, NewDelivery, NewEvents,
+    NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, Queue, Recorded, Replica, Store,
+    StoreError,
+};
+use crate::domain::{Clock, DeliveryId, DeliveryStatus, IdSource, OrderId, Timestamp};
+
+/// Deliveries that one commit of a bulk change or a release takes at most.
+const BULK: usize = 1000;
+/// Orders that one commit of a removal takes at most.
+const REMOVE: usize = 500;
+
+/// How a database file is used.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The file; made where there is none.
+    pub path: PathBuf,
+    /// The most that it may grow to, in bytes; `None` without bound.
+    pub max_size: Option<u64>,
+    /// How long to wait for a lock that another process holds.
+    pub busy_timeout: Duration,
+}
+
+impl Options {
+    /// A file without a bound, and five seconds for a lock.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), max_size: None, busy_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// Opens the database, makes or migrates it where needed, and frees whatever belonged to a process before.
+/// Further ids of `ids` are greater than any in it.
+pub fn open(options: &Options, ids: &IdSource, clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
+    let path = &options.path;
+    let lock = Lock::take(path)?;
+    let conn = open::open(path, options, ids)?;
+    let tally = Arc::new(Tally::read(&conn)?);
+    let checkpoints = checkpoint::Checkpoints::start(path, options)?;
+    let handover = Connected::default();
+    let writer = Writer::start(conn, Arc::clone(&tally), Arc::clone(&handover), clock, checkpoints)?;
+    let readers = Arc::new(Readers::new(path.clone(), options.clone()));
+    let store = Arc::new(Sqlite { writer, readers, tally, handover, lock: Mutex::new(Some(lock)) });
+    Ok(Store { ledger: store.clone(), queue: store.clone(), history: store })
+}
+
+/// One object behind all three traits. Fields end in this order: the lock goes last.
+struct Sqlite {
+    readers: Arc<Readers>,
+    writer: Writer,
+    tally: Arc<Tally>,
+    handover: Connected,
+    lock: Mutex<Option<Lock>>,
+}
+
+#[async_trait]
+impl Ledger for Sqlite {
+    async fn accept_order(&self, order: NewOrder) -> Result<Acceptance, StoreError> {
+        self.writer.write(accept::AcceptOrder(order)).await
+    }
+
+    async fn accept_events(&self, events: NewEvents) -> Result<Acceptance, StoreError> {
+        if events.events.is_empty() {
+            return Ok(Acceptance::New);
+        }
+        self.writer.write(accept::AcceptEvents(events)).await
+    }
+
+    async fn journal(&self, entry: JournalEntry) -> Result<(), StoreError> {
+        let ours = self.writer.write(journal::Journal(entry)).await?;
+        if ours { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+
+    async fn answer(&self, key: String, answer: Answer) -> Result<(), StoreError> {
+        self.writer.write(accept::SetAnswer { key, answer }).await
+    }
+
+    async fn resume(&self, replica: Replica, limit: usize) -> Result<Vec<Interrupted>, StoreError> {
+        self.writer.write(journal::Resume { replica, limit }).await
+    }
+
+    async fn give_up(&self, replica: Replica, order: OrderId) -> Result<(), StoreError> {
+        self.writer.write(journal::GiveUp { replica, orders: vec![order] }).await
+    }
+}
+
+#[async_trait]
+impl Queue for Sqlite {
+    fn connect(&self, handover: Arc<dyn Handover>) {
+        *self.handover.write().unwrap_or_else(PoisonError::into_inner) = Some(handover);
+    }
+
+    async fn heartbeat(&self, replica: Replica, until: Timestamp) -> Result<(), StoreError> {
+        self.writer.write(claim::Heartbeat { replica, until }).await
+    }
+
+    async fn release_expired(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut released = 0;
+        loop {
+            let group = self.writer.write(claim::ReleaseExpired { now, limit: BULK }).await?;
+            released += group as u64;
+            if group < BULK {
+                return Ok(released);
+            }
+        }
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Vec<Leased>, StoreError> {
+        self.writer.write(claim::ClaimDue(claim)).await
+    }
+
+    async fn next_due(&self, channel: Arc<str>) -> Result<NextDue, StoreError> {
+        self.readers.read(move |conn| details::next_due(conn, &channel)).await
+    }
+
+    async fn record(&self, replica: Replica, finished: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError> {
+        self.writer.write(record::Record::new(replica, finished)?).await
+    }
+
+    async fn put_back(&self, replica: Replica, deliveries: Vec<DeliveryId>) -> Result<(), StoreError> {
+        self.writer.write(claim::PutBack { replica, deliveries }).await
+    }
+
+    async fn insert(&self, deliveries: Vec<NewDelivery>) -> Result<(), StoreError> {
+        self.writer.write(change::Insert(deliveries)).await
+    }
+
+    async fn change(
+        &self,
+        delivery: DeliveryId,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<Option<Changed>, StoreError> {
+        self.writer.write(change::ChangeOne { delivery, change, now }).await
+    }
+
+    async fn change_all(
+        &self,
+        filter: DeliveryFilter,
+        change: Change,
+        now: Timestamp,
+        dry_run: bool,
+    ) -> Result<BulkChanged, StoreError> {
+        let asked = if filter.status.is_empty() { DeliveryStatus::ALL } else { &filter.status };
+        let statuses: Vec<_> = asked.iter().copied().filter(|status| change.allows(*status)).collect();
+        if statuses.is_empty() {
+            return Ok(BulkChanged::default());
+        }
+        let keys = self.keys(DeliveryFilter { status: statuses.clone(), ..filter }).await?;
+        let statuses: Arc<[_]> = statuses.into();
+        let (mut count, mut channels) = (0, BTreeSet::new());
+        for keys in keys.chunks(BULK) {
+            let keys = keys.to_vec();
+            let group = if dry_run {
+                self.readers.read(move |conn| details::channels(conn, &keys)).await?
+            } else {
+                let statuses = Arc::clone(&statuses);
+                self.writer.write(change::ChangeSome { keys, statuses, change, now }).await?
+            };
+            count += group.0;
+            channels.extend(group.1);
+        }
+        let channels = channels.into_iter().map(|channel| self.tally.name(channel)).collect::<Result<_, _>>()?;
+        Ok(BulkChanged { count, channels })
+    }
+
+    async fn remove_finished(&self, before: Timestamp) -> Result<u64, StoreError> {
+        Ok(self.remove(Records::Orders, before).await? + self.remove(Records::Events, before).await?)
+    }
+
+    async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState) -> Result<(), StoreError> {
+        self.writer.write(change::SetChannelState { channel, state }).await
+    }
+
+    async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError> {
+        self.readers.read(details::channel_states).await
+    }
+
+    async fn close(&self) {
+        self.readers.close();
+        self.writer.close().await;
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[async_trait]
+impl History for Sqlite {
+    async fn orders(&self, filter: OrderFilter, page: Page) -> Result<Paged<OrderSummary>, StoreError> {
+        self.readers.read(move |conn| details::orders(conn, &filter, page)).await
+    }
+
+    async fn order(&self, key: OrderKey) -> Result<Option<OrderDetail>, StoreError> {
+        let tally = Arc::clone(&self.tally);
+        self.readers.read(move |conn| details::order(conn, &tally, &key)).await
+    }
+
+    async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Paged<DeliverySummary>, StoreError> {
+        let tally = Arc::clone(&self.tally);
+        self.readers.read(move |conn| details::deliveries(conn, &tally, &filter, page)).await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
+        let tally = Arc::clone(&self.tally);
+        self.readers.read(move |conn| details::delivery(conn, &tally, id)).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        let tally = Arc::clone(&self.tally);
+        self.readers.read(move |conn| details::backlog(conn, &tally)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        if self.writer.write(change::Ping).await? {
+            return Ok(());
+        }
+        Err(StoreError::Full("it has reached store.max_size".to_owned()))
+    }
+}
+
+impl Sqlite {
+    /// Every delivery that a filter takes now, oldest first.
+    async fn keys(&self, filter: DeliveryFilter) -> Result<Vec<i64>, StoreError> {
+        let filter = Arc::new(filter);
+        let (mut keys, mut before) = (Vec::new(), None);
+        loop {
+            let filter = Arc::clone(&filter);
+            let page = Page { limit: lists::BUDGET, before };
+            let found = self.readers.read(move |conn| lists::deliveries(conn, &filter, page)).await?;
+            keys.extend(found.data);
+            before = found.next;
+            if before.is_none() {
+                keys.reverse();
+                return Ok(keys);
+            }
+        }
+    }
+
+    async fn remove(&self, records: Records, before: Timestamp) -> Result<u64, StoreError> {
+        let before = OrderId::sequence_at(before);
+        let (mut removed, mut after) = (0, 0);
+        loop {
+            let (keys, next) =
+                self.readers.read(move |conn| remove::find_finished(conn, records, after, before)).await?;
+            for keys in keys.chunks(REMOVE) {
+                removed += self.writer.write(remove::Remove { records, keys: keys.to_vec() }).await?;
+            }
+            let Some(next) = next else { return Ok(removed) };
+            after = next;
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Orders and events coming in, each once for its idempotency key.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::born::{self, Born};
+use super::db::{Db, Terms};
+use super::job::Write;
+use super::rows::{self, EMPTY, progress};
+use crate::domain::{OrderStatus, Origin};
+use crate::store::{Acceptance, Answer, Idempotency, NewEvents, NewOrder, StoreError};
+
+/// [`crate::store::Ledger::accept_order`].
+pub(super) struct AcceptOrder(pub(super) NewOrder);
+
+impl Write for AcceptOrder {
+    type Output = Acceptance;
+
+    fn weight(&self) -> usize {
+        512 + self.0.subject.body.len() + 256 * self.0.deliveries.len()
+    }
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<Acceptance, StoreError> {
+        let order = &self.0;
+        let subject = &*order.subject;
+        let Origin::Order(id) = subject.origin else {
+            return Err(StoreError::Corrupt(format!("{} is no order", subject.id())));
+        };
+        if let Some(seen) = remember(db, order.idempotency.as_ref())? {
+            return Ok(seen);
+        }
+        let processing = order.status == OrderStatus::Processing;
+        db.hot.insert_order.execute(params![
+            id.sequence(),
+            id.to_bytes(),
+            if processing { progress::OWNED } else { rows::progress_of(order.status) },
+            processing.then_some(order.replica.0),
+            subject.received_at.as_millis(),
+            (!processing).then_some(subject.received_at.as_millis()),
+            subject.kind,
+            subject.chain,
+            rows::own_id(subject),
+            order.idempotency.as_ref().map(|idempotency| &*idempotency.key),
+            skips(&order.skipped)?,
+            &subject.body[..],
+        ])?;
+        // The context of an order that is still processing changes; what its events saw must be kept apart.
+        let inherited = (!processing).then_some(EMPTY);
+        born::insert_all(db, &order.deliveries, Some(order.replica), inherited)?;
+        Ok(Acceptance::New)
+    }
+
+    fn born(&mut self, output: &Acceptance, terms: Terms, born: &mut Born) {
+        if *output == Acceptance::New {
+            born.take(&mut self.0.deliveries, terms);
+        }
+    }
+}
+
+/// [`crate::store::Ledger::accept_events`].
+pub(super) struct AcceptEvents(pub(super) NewEvents);
+
+impl Write for AcceptEvents {
+    type Output = Acceptance;
+
+    fn weight(&self) -> usize {
+        self.0.events.iter().map(|new| 256 + new.event.subject.body.len() + 256 * new.deliveries.len()).sum()
+    }
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<Acceptance, StoreError> {
+        if let Some(seen) = remember(db, self.0.idempotency.as_ref())? {
+            return Ok(seen);
+        }
+        let key = self.0.idempotency.as_ref().map(|idempotency| &*idempotency.key);
+        let last = self.0.events.len().saturating_sub(1);
+        for (at, new) in self.0.events.iter().enumerate() {
+            // The key goes when its last event goes.
+            born::insert_event(db, &new.event.subject, key.filter(|_| at == last))?;
+            for delivery in &new.deliveries {
+                born::insert_delivery(db, delivery, Some(self.0.replica), None)?;
+            }
+        }
+        Ok(Acceptance::New)
+    }
+
+    fn born(&mut self, output: &Acceptance, terms: Terms, born: &mut Born) {
+        if *output == Acceptance::New {
+            for new in &mut self.0.events {
+                born.take(&mut new.deliveries, terms);
+            }
+        }
+    }
+}
+
+/// [`crate::store::Ledger::answer`].
+pub(super) struct SetAnswer {
+    pub(super) key: String,
+    pub(super) answer: Answer,
+}
+
+impl Write for SetAnswer {
+    type Output = ();
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
+        set_answer(db, &self.key, &self.answer)
+    }
+}
+
+/// Sets the first answer of a key that has none.
+pub(super) fn set_answer(db: &Db<'_>, key: &str, answer: &Answer) -> Result<(), StoreError> {
+    db.conn
+        .prepare_cached(
+            "UPDATE idempotency SET status = ?2, location = ?3, body = ?4 WHERE key = ?1 AND status IS NULL",
+        )?
+        .execute(params![key, answer.status, answer.location, &answer.body[..]])?;
+    Ok(())
+}
+
+/// A list of skipped channels as a column; nothing where it is empty.
+pub(super) fn skips(skipped: &[crate::domain::Skip]) -> Result<Option<String>, StoreError> {
+    if skipped.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(skipped).map(Some).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// Keeps a key that is new, and says what became of one that is not.
+fn remember(db: &Db<'_>, idempotency: Option<&Idempotency>) -> Result<Option<Acceptance>, StoreError> {
+    let Some(Idempotency { key, digest, answer }) = idempotency else { return Ok(None) };
+    let inserted = db
+        .conn
+        .prepare_cached(
+            "INSERT INTO idempotency (key, digest, status, location, body) VALUES (?1, ?2, ?3, ?4, ?5)
+                ON CONFLICT (key) DO NOTHING",
+        )?
+        .execute(params![
+            key,
+            digest,
+            answer.as_ref().map(|answer| answer.status),
+            answer.as_ref().and_then(|answer| answer.location.as_deref()),
+            answer.as_ref().map(|answer| &answer.body[..]),
+        ])?;
+    if inserted == 1 {
+        return Ok(None);
+    }
+    let seen = db
+        .conn
+        .prepare_cached("SELECT digest, status, location, body FROM idempotency WHERE key = ?1")?
+        .query_row([key], |row| {
+            if row.get_ref(0)?.as_blob()? != digest {
+                return Ok(Acceptance::Mismatch);
+            }
+            let Some(status) = row.get(1)? else { return Ok(Acceptance::UnderWay) };
+            let body: Vec<u8> = row.get::<_, Option<_>>(3)?.unwrap_or_default();
+            Ok(Acceptance::Replay(Answer { status, location: row.get(2)?, body: body.into() }))
+        })
+        .optional()?;
+    Ok(seen)
+}

@@ -1,0 +1,152 @@
+//! What a person or a receiver does to deliveries, one or many.
+
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::born::{self, Born};
+use super::db::{Db, Terms};
+use super::job::Write;
+use super::rows::{self, state};
+use crate::domain::{DeliveryId, DeliveryStatus, Timestamp};
+use crate::store::{Change, Changed, ChannelState, NewDelivery, StoreError};
+
+/// [`crate::store::Queue::change`].
+pub(super) struct ChangeOne {
+    pub(super) delivery: DeliveryId,
+    pub(super) change: Change,
+    pub(super) now: Timestamp,
+}
+
+impl Write for ChangeOne {
+    type Output = Option<Changed>;
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<Option<Changed>, StoreError> {
+        let id = self.delivery.to_bytes();
+        let seq = self.delivery.sequence();
+        let Some(row) = find(db, seq)?.filter(|row| row.id == id) else { return Ok(None) };
+        if !self.change.allows(row.status) {
+            return Ok(Some(Changed::Refused(row.status)));
+        }
+        apply(db, seq, &row, self.change, self.now)?;
+        Ok(Some(Changed::Done(self.change.makes(), db.channel_name(row.channel)?)))
+    }
+}
+
+/// One group of [`crate::store::Queue::change_all`].
+pub(super) struct ChangeSome {
+    /// Keys of deliveries that the filter took when the call began.
+    pub(super) keys: Vec<i64>,
+    /// The statuses that the filter takes; empty: any.
+    pub(super) statuses: Arc<[DeliveryStatus]>,
+    pub(super) change: Change,
+    pub(super) now: Timestamp,
+}
+
+impl Write for ChangeSome {
+    /// How many, and the numbers of their channels.
+    type Output = (u64, Vec<i64>);
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<(u64, Vec<i64>), StoreError> {
+        let (mut count, mut channels) = (0, Vec::new());
+        for seq in &self.keys {
+            let Some(row) = find(db, *seq)? else { continue };
+            let taken = self.statuses.is_empty() || self.statuses.contains(&row.status);
+            if taken && self.change.allows(row.status) {
+                apply(db, *seq, &row, self.change, self.now)?;
+                count += 1;
+                if !channels.contains(&row.channel) {
+                    channels.push(row.channel);
+                }
+            }
+        }
+        Ok((count, channels))
+    }
+}
+
+struct Found {
+    id: [u8; 16],
+    channel: i64,
+    state: i64,
+    status: DeliveryStatus,
+    attempts: u32,
+}
+
+fn find(db: &mut Db<'_>, seq: i64) -> Result<Option<Found>, StoreError> {
+    let found = db.hot.find_delivery.query_row([seq], |row| {
+        Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get::<_, u32>(4)?))
+    });
+    let Some((id, channel, state, attempts)) = found.optional()? else { return Ok(None) };
+    Ok(Some(Found { id, channel, state, status: rows::delivery_status(state, seq)?, attempts }))
+}
+
+fn apply(db: &mut Db<'_>, seq: i64, row: &Found, change: Change, now: Timestamp) -> Result<(), StoreError> {
+    if change == Change::Retry {
+        db.conn
+            .prepare_cached(
+                "UPDATE deliveries SET state = ?2, owner = NULL, round_start = attempts, due_at = ?3 WHERE seq = ?1",
+            )?
+            .execute(params![seq, state::waiting(row.attempts), now.as_millis()])?;
+        db.count(row.channel, 1);
+        return Ok(());
+    }
+    let next = rows::states(change.makes()).first().copied().unwrap_or(state::CANCELLED);
+    db.conn
+        .prepare_cached("UPDATE deliveries SET state = ?2, owner = NULL, updated_at = ?3 WHERE seq = ?1")?
+        .execute(params![seq, next, now.as_millis()])?;
+    if state::is_pending(row.state) {
+        db.count(row.channel, -1);
+    }
+    Ok(())
+}
+
+/// [`crate::store::Queue::insert`].
+pub(super) struct Insert(pub(super) Vec<NewDelivery>);
+
+impl Write for Insert {
+    type Output = ();
+
+    fn weight(&self) -> usize {
+        self.0.iter().map(|delivery| 512 + delivery.event.subject.body.len()).sum()
+    }
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
+        born::insert_all(db, &self.0, None, None)
+    }
+
+    fn born(&mut self, (): &(), _: Terms, born: &mut Born) {
+        born.wait(&self.0);
+    }
+}
+
+/// [`crate::store::Queue::set_channel_state`].
+pub(super) struct SetChannelState {
+    pub(super) channel: Arc<str>,
+    pub(super) state: ChannelState,
+}
+
+impl Write for SetChannelState {
+    type Output = ();
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
+        let channel = db.channel(&self.channel)?;
+        let state = Some(self.state.as_str()).filter(|_| self.state != ChannelState::Enabled);
+        db.conn.prepare_cached("UPDATE channels SET state = ?2 WHERE id = ?1")?.execute(params![channel, state])?;
+        Ok(())
+    }
+}
+
+/// [`crate::store::History::ping`].
+pub(super) struct Ping;
+
+impl Write for Ping {
+    /// Whether there is room for another page.
+    type Output = bool;
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<bool, StoreError> {
+        db.conn.prepare_cached("UPDATE pings SET at = ?1")?.execute([db.terms.now.as_millis()])?;
+        let number = |pragma: &str| db.conn.prepare_cached(pragma)?.query_row([], |row| row.get::<_, i64>(0));
+        let full = number("PRAGMA page_count")? >= number("PRAGMA max_page_count")?;
+        Ok(!full || number("PRAGMA freelist_count")? > 0)
+    }
+}

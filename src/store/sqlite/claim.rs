@@ -1,0 +1,174 @@
+//! Deliveries change hands: claimed from the store, put back, freed from replicas that are gone.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::db::Db;
+use super::fault::corrupt;
+use super::job::{Job, Task, Write};
+use super::rows::{self, state};
+use crate::domain::{DeliveryId, Event, EventId, Subject, Timestamp};
+use crate::store::{Claim, Leased, Replica, StoreError};
+
+/// [`crate::store::Queue::claim`].
+pub(super) struct ClaimDue(pub(super) Claim);
+
+impl Write for ClaimDue {
+    type Output = Vec<Leased>;
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<Vec<Leased>, StoreError> {
+        let claim = &self.0;
+        let channel = db.channel(&claim.channel)?;
+        let mut leased = Vec::new();
+        {
+            let mut statement = db.conn.prepare_cached(
+                "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context
+                    FROM deliveries WHERE channel = ?1 AND state = ?2 AND state < 2 AND due_at <= ?3
+                    ORDER BY due_at, seq LIMIT ?4",
+            )?;
+            let mut found = statement.query(params![
+                channel,
+                if claim.retries { state::RETRY } else { state::FIRST },
+                claim.now.as_millis(),
+                claim.limit as i64
+            ])?;
+            let mut origin: Option<(i64, Arc<Subject>, Arc<str>)> = None;
+            let mut bytes = 0usize;
+            while let Some(row) = found.next()? {
+                let seq: i64 = row.get(0)?;
+                let key: i64 = row.get(2)?;
+                let (subject, inherited) = match &origin {
+                    Some((same, subject, context)) if *same == key => (Arc::clone(subject), Arc::clone(context)),
+                    _ => {
+                        let (subject, context) =
+                            load_origin(db.conn, key)?.ok_or_else(|| corrupt("deliveries", "origin", seq))?;
+                        origin = Some((key, Arc::clone(&subject), Arc::clone(&context)));
+                        (subject, context)
+                    }
+                };
+                let own_context: Option<String> = row.get(10)?;
+                let context = own_context.map_or(inherited, Arc::from);
+                bytes = bytes.saturating_add(subject.body.len() + context.len());
+                if bytes > claim.max_bytes && !leased.is_empty() {
+                    break;
+                }
+                let event_id: Option<[u8; 16]> = row.get(6)?;
+                leased.push(Leased {
+                    id: DeliveryId::from_bytes(row.get(1)?),
+                    channel: Arc::clone(&claim.channel),
+                    event: Arc::new(Event {
+                        id: event_id.map_or_else(|| rows::origin_id(subject.origin), EventId::from_bytes),
+                        kind: rows::event_kind(row.get_ref(7)?, &subject.kind, seq)?,
+                        at: rows::time(row, 8)?,
+                        context,
+                        step: row.get::<_, Option<String>>(9)?.map(Arc::from),
+                        subject,
+                    }),
+                    due_at: rows::time(row, 5)?,
+                    attempts: row.get(3)?,
+                    round_start: row.get(4)?,
+                    slot: None,
+                });
+            }
+        }
+        let mut lease = db.conn.prepare_cached("UPDATE deliveries SET state = 2, owner = ?2 WHERE seq = ?1")?;
+        for delivery in &leased {
+            lease.execute([delivery.id.sequence(), claim.replica.0])?;
+        }
+        Ok(leased)
+    }
+
+    fn unheard(&self, output: Vec<Leased>) -> Option<Box<dyn Job>> {
+        let deliveries: Vec<_> = output.iter().map(|delivery| delivery.id).collect();
+        let back = PutBack { replica: self.0.replica, deliveries };
+        (!back.deliveries.is_empty()).then(|| Box::new(Task::alone(back)) as Box<dyn Job>)
+    }
+}
+
+/// What deliveries are about: the subject of a `deliveries.origin`, and the context they inherit from it.
+pub(super) fn load_origin(conn: &Connection, origin: i64) -> Result<Option<(Arc<Subject>, Arc<str>)>, StoreError> {
+    let found = if origin >= 0 {
+        conn.prepare_cached("SELECT id, order_id, kind, received_at, chain, body, context FROM orders WHERE seq = ?1")?
+            .query_row([origin], |row| Ok((Arc::new(rows::order_subject(row)?), rows::context(row.get(6)?))))
+    } else {
+        conn.prepare_cached("SELECT id, order_id, kind, received_at, chain, body FROM events WHERE seq = ?1")?
+            .query_row([-origin], |row| Ok((Arc::new(rows::event_subject(row)?), rows::context(None))))
+    };
+    Ok(found.optional()?)
+}
+
+/// [`crate::store::Queue::put_back`].
+pub(super) struct PutBack {
+    pub(super) replica: Replica,
+    pub(super) deliveries: Vec<DeliveryId>,
+}
+
+impl Write for PutBack {
+    type Output = ();
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
+        let mut free = db.conn.prepare_cached(
+            "UPDATE deliveries SET state = (attempts > 0), owner = NULL
+                WHERE seq = ?1 AND id = ?2 AND state = 2 AND owner = ?3",
+        )?;
+        for id in &self.deliveries {
+            free.execute(params![id.sequence(), id.to_bytes(), self.replica.0])?;
+        }
+        Ok(())
+    }
+}
+
+/// [`crate::store::Queue::heartbeat`].
+pub(super) struct Heartbeat {
+    pub(super) replica: Replica,
+    pub(super) until: Timestamp,
+}
+
+impl Write for Heartbeat {
+    type Output = ();
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
+        db.conn
+            .prepare_cached(
+                "INSERT INTO replicas (id, alive_until) VALUES (?1, ?2)
+                    ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until",
+            )?
+            .execute(params![self.replica.0, self.until.as_millis()])?;
+        Ok(())
+    }
+}
+
+/// [`crate::store::Queue::release_expired`], some at a time.
+pub(super) struct ReleaseExpired {
+    pub(super) now: Timestamp,
+    pub(super) limit: usize,
+}
+
+impl Write for ReleaseExpired {
+    type Output = usize;
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<usize, StoreError> {
+        // A store has leased rows by the thousand and silent replicas hardly ever.
+        if !db.exists("SELECT 1 FROM replicas WHERE alive_until <= ?1", [self.now.as_millis()])? {
+            return Ok(0);
+        }
+        let deliveries = db
+            .conn
+            .prepare_cached(
+                "UPDATE deliveries SET state = (attempts > 0), owner = NULL WHERE seq IN
+                    (SELECT seq FROM deliveries WHERE state = 2 AND state <> 3
+                        AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1) LIMIT ?2)",
+            )?
+            .execute(params![self.now.as_millis(), self.limit as i64])?;
+        let orders = db
+            .conn
+            .prepare_cached(
+                "UPDATE orders SET status = 0, owner = NULL WHERE seq IN
+                    (SELECT seq FROM orders WHERE status = 1 AND status <> 2
+                        AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1) LIMIT ?2)",
+            )?
+            .execute(params![self.now.as_millis(), self.limit as i64])?;
+        Ok(deliveries + orders)
+    }
+}

@@ -1,0 +1,269 @@
+//! Orders and deliveries with all that is known of them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::claim::load_origin;
+use super::db::Tally;
+use super::fault::corrupt;
+use super::rows;
+use super::{journal, lists};
+use crate::domain::{
+    Attempt, AttemptId, Body, Code, DeliveryId, DeliveryStatus, EventId, Exchange, OrderId, Outcome, Timestamp,
+};
+use crate::store::{
+    Backlog, ChannelState, DeliveryDetail, DeliveryFilter, DeliverySummary, NextDue, OrderDetail, OrderFilter,
+    OrderKey, OrderSummary, Page, Paged, StoreError,
+};
+
+/// [`crate::store::History::orders`].
+pub(super) fn orders(conn: &Connection, filter: &OrderFilter, page: Page) -> Result<Paged<OrderSummary>, StoreError> {
+    let keys = lists::orders(conn, filter, page)?;
+    let data = keys.data.into_iter().map(|seq| order_summary(conn, seq)).collect::<Result<_, _>>()?;
+    Ok(Paged { data, next: keys.next })
+}
+
+fn order_summary(conn: &Connection, seq: i64) -> Result<OrderSummary, StoreError> {
+    conn.prepare_cached("SELECT id, order_id, kind, status, chain, received_at, ended_at FROM orders WHERE seq = ?1")?
+        .query_row([seq], |row| {
+        let id = OrderId::from_bytes(row.get(0)?);
+        let own: Option<String> = row.get(1)?;
+        let status: i64 = row.get(3)?;
+        let ended_at: Option<i64> = row.get(6)?;
+        Ok(rows::order_status(status, seq).map(|status| (id, own, status, ended_at)).and_then(
+            |(id, own, status, ended_at)| {
+                Ok(OrderSummary {
+                    id,
+                    order_id: own.unwrap_or_else(|| id.to_string()),
+                    kind: row.get(2)?,
+                    status,
+                    chain: row.get(4)?,
+                    received_at: rows::time(row, 5)?,
+                    ended_at: ended_at.map(Timestamp::from_millis),
+                })
+            },
+        ))
+    })?
+}
+
+/// [`crate::store::History::order`].
+pub(super) fn order(conn: &Connection, tally: &Tally, key: &OrderKey) -> Result<Option<OrderDetail>, StoreError> {
+    let seq = match key {
+        OrderKey::Id(id) => by_id(conn, *id)?,
+        OrderKey::Own(own) => {
+            let newest = conn
+                .prepare_cached(
+                    "SELECT seq FROM orders INDEXED BY orders_by_own_id WHERE order_id = ?1 ORDER BY seq DESC LIMIT 1",
+                )?
+                .query_row([own], |row| row.get(0))
+                .optional()?;
+            match (newest, own.parse()) {
+                (None, Ok(id)) => by_id(conn, id)?,
+                (newest, _) => newest,
+            }
+        }
+    };
+    let Some(seq) = seq else { return Ok(None) };
+    let (body, context, skipped): (Vec<u8>, Option<String>, Option<String>) = conn
+        .prepare_cached("SELECT body, context, skipped FROM orders WHERE seq = ?1")?
+        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let skipped = match skipped {
+        Some(text) => serde_json::from_str(&text).map_err(|_| corrupt("orders", "skipped", seq))?,
+        None => Vec::new(),
+    };
+    let mut statement = conn
+        .prepare_cached("SELECT seq FROM deliveries INDEXED BY deliveries_by_origin WHERE origin = ?1 ORDER BY seq")?;
+    let deliveries: Vec<i64> = statement.query_map([seq], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(Some(OrderDetail {
+        summary: order_summary(conn, seq)?,
+        body: Bytes::from(body),
+        context: rows::context(context),
+        steps: journal::steps(conn, seq)?,
+        deliveries: deliveries.into_iter().map(|seq| delivery_summary(conn, tally, seq)).collect::<Result<_, _>>()?,
+        skipped,
+    }))
+}
+
+fn by_id(conn: &Connection, id: OrderId) -> Result<Option<i64>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT seq FROM orders WHERE seq = ?1 AND id = ?2")?;
+    Ok(statement.query_row((id.sequence(), id.to_bytes()), |row| row.get(0)).optional()?)
+}
+
+/// [`crate::store::History::deliveries`].
+pub(super) fn deliveries(
+    conn: &Connection,
+    tally: &Tally,
+    filter: &DeliveryFilter,
+    page: Page,
+) -> Result<Paged<DeliverySummary>, StoreError> {
+    let keys = lists::deliveries(conn, filter, page)?;
+    let data = keys.data.into_iter().map(|seq| delivery_summary(conn, tally, seq)).collect::<Result<_, _>>()?;
+    Ok(Paged { data, next: keys.next })
+}
+
+fn delivery_summary(conn: &Connection, tally: &Tally, seq: i64) -> Result<DeliverySummary, StoreError> {
+    conn.prepare_cached(
+        "SELECT d.id, d.channel, d.state, d.origin, d.event_id, d.event_type, d.updated_at, d.attempts, d.due_at,
+            d.last_code, o.id, o.order_id, e.id, e.kind
+            FROM deliveries d LEFT JOIN orders o ON o.seq = d.origin LEFT JOIN events e ON e.seq = -d.origin
+            WHERE d.seq = ?1",
+    )?
+    .query_row([seq], |row| Ok(read_summary(row, tally, seq)))?
+}
+
+fn read_summary(row: &Row<'_>, tally: &Tally, seq: i64) -> Result<DeliverySummary, StoreError> {
+    let id = DeliveryId::from_bytes(row.get(0)?);
+    let status = rows::delivery_status(row.get(2)?, seq)?;
+    let order: Option<OrderId> = row.get::<_, Option<[u8; 16]>>(10)?.map(OrderId::from_bytes);
+    let origin: EventId = match order {
+        Some(order) => order.cast(),
+        None => EventId::from_bytes(
+            row.get::<_, Option<[u8; 16]>>(12)?.ok_or_else(|| corrupt("deliveries", "origin", seq))?,
+        ),
+    };
+    let kind: Option<String> = row.get(13)?;
+    let event_id: Option<[u8; 16]> = row.get(4)?;
+    let own: Option<String> = row.get(11)?;
+    let due_at = rows::time(row, 8)?;
+    let last_code: Option<i32> = row.get(9)?;
+    Ok(DeliverySummary {
+        id,
+        channel: tally.name(row.get(1)?)?,
+        status,
+        event: (
+            event_id.map_or(origin, EventId::from_bytes),
+            rows::event_kind(row.get_ref(5)?, kind.as_deref().unwrap_or_default(), seq)?,
+        ),
+        order,
+        order_id: order.map(|order| own.unwrap_or_else(|| order.to_string())),
+        created_at: id.time(),
+        updated_at: rows::time(row, 6)?,
+        attempts: row.get(7)?,
+        next_attempt_at: (status == DeliveryStatus::Pending).then_some(due_at),
+        last_code: last_code.map(Code::from_i32),
+    })
+}
+
+/// [`crate::store::History::delivery`].
+pub(super) fn delivery(conn: &Connection, tally: &Tally, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
+    let seq = id.sequence();
+    let origin: Option<i64> = conn
+        .prepare_cached("SELECT origin FROM deliveries WHERE seq = ?1 AND id = ?2")?
+        .query_row((seq, id.to_bytes()), |row| row.get(0))
+        .optional()?;
+    let Some(origin) = origin else { return Ok(None) };
+    let (subject, _) = load_origin(conn, origin)?.ok_or_else(|| corrupt("deliveries", "origin", seq))?;
+    let mut statement = conn.prepare_cached(
+        "SELECT id, number, started_at, duration_ms, code, outcome, error, exchange, request_head, request_tail,
+            response_body FROM attempts WHERE delivery = ?1 ORDER BY number",
+    )?;
+    let mut found = statement.query([seq])?;
+    let mut attempts = Vec::new();
+    while let Some(row) = found.next()? {
+        attempts.push(read_attempt(row, seq, &subject.body)?);
+    }
+    Ok(Some(DeliveryDetail { summary: delivery_summary(conn, tally, seq)?, attempts }))
+}
+
+fn read_attempt(row: &Row<'_>, delivery: i64, order: &[u8]) -> Result<Attempt, StoreError> {
+    let outcome: String = row.get(5)?;
+    let exchange: String = row.get(7)?;
+    let blob = |column| row.get::<_, Option<Vec<u8>>>(column).map(|bytes| bytes.map(Bytes::from));
+    let body = Body { head: blob(8)?.unwrap_or_default(), spliced: blob(9)? };
+    let exchange = Exchange {
+        request_body: Body::whole(body.join(order)),
+        response_body: blob(10)?.unwrap_or_default(),
+        ..serde_json::from_str(&exchange).map_err(|_| corrupt("attempts", "exchange", delivery))?
+    };
+    Ok(Attempt {
+        id: AttemptId::from_bytes(row.get(0)?),
+        number: row.get(1)?,
+        started_at: rows::time(row, 2)?,
+        duration_ms: row.get::<_, i64>(3)?.unsigned_abs(),
+        code: Code::from_i32(row.get(4)?),
+        outcome: Outcome::from_name(&outcome).ok_or_else(|| corrupt("attempts", "outcome", delivery))?,
+        error: row.get(6)?,
+        exchange,
+    })
+}
+
+/// [`crate::store::Queue::next_due`].
+pub(super) fn next_due(conn: &Connection, channel: &str) -> Result<NextDue, StoreError> {
+    let number: Option<i64> = conn
+        .prepare_cached("SELECT id FROM channels WHERE name = ?1")?
+        .query_row([channel], |row| row.get(0))
+        .optional()?;
+    let Some(number) = number else { return Ok(NextDue::default()) };
+    Ok(NextDue {
+        first: oldest_waiting(conn, number, rows::state::FIRST)?,
+        retry: oldest_waiting(conn, number, rows::state::RETRY)?,
+    })
+}
+
+fn oldest_waiting(conn: &Connection, channel: i64, state: i64) -> Result<Option<Timestamp>, StoreError> {
+    let due: Option<i64> = conn
+        .prepare_cached(
+            "SELECT min(due_at) FROM deliveries INDEXED BY deliveries_waiting
+                WHERE channel = ?1 AND state = ?2 AND state < 2",
+        )?
+        .query_row([channel, state], |row| row.get(0))?;
+    Ok(due.map(Timestamp::from_millis))
+}
+
+/// [`crate::store::History::backlog`].
+pub(super) fn backlog(conn: &Connection, tally: &Tally) -> Result<Vec<Backlog>, StoreError> {
+    let pending = tally.pending();
+    let mut leased = std::collections::HashMap::new();
+    let mut statement = conn.prepare_cached(
+        "SELECT channel, min(due_at) FROM deliveries INDEXED BY deliveries_by_state
+            WHERE state = 2 AND state <> 3 GROUP BY channel",
+    )?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        leased.insert(row.get::<_, i64>(0)?, rows::time(row, 1)?);
+    }
+    let mut backlog = Vec::with_capacity(pending.len());
+    for (number, channel, pending) in pending {
+        let dues = [
+            leased.get(&number).copied(),
+            oldest_waiting(conn, number, rows::state::FIRST)?,
+            oldest_waiting(conn, number, rows::state::RETRY)?,
+        ];
+        backlog.push(Backlog { channel, pending, oldest_due: dues.into_iter().flatten().min() });
+    }
+    backlog.sort_by(|one, other| one.channel.cmp(&other.channel));
+    Ok(backlog)
+}
+
+/// [`crate::store::Queue::channel_states`].
+pub(super) fn channel_states(conn: &Connection) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError> {
+    let mut statement =
+        conn.prepare_cached("SELECT id, name, state FROM channels WHERE state IS NOT NULL ORDER BY name")?;
+    let mut found = statement.query([])?;
+    let mut states = Vec::new();
+    while let Some(row) = found.next()? {
+        let name: String = row.get(1)?;
+        let state: String = row.get(2)?;
+        let state =
+            ChannelState::from_name(&state).ok_or_else(|| corrupt("channels", "state", row.get(0).unwrap_or(0)))?;
+        states.push((Arc::from(name), state));
+    }
+    Ok(states)
+}
+
+/// How many of these deliveries there are, and the numbers of their channels.
+pub(super) fn channels(conn: &Connection, keys: &[i64]) -> Result<(u64, Vec<i64>), StoreError> {
+    let mut statement = conn.prepare_cached("SELECT channel FROM deliveries WHERE seq = ?1")?;
+    let (mut count, mut channels) = (0, Vec::new());
+    for seq in keys {
+        if let Some(channel) = statement.query_row([seq], |row| row.get(0)).optional()? {
+            count += 1;
+            if !channels.contains(&channel) {
+                channels.push(channel);
+            }
+        }
+    }
+    Ok((count, channels))
+}

@@ -1,0 +1,38 @@
+//! What SQLite's errors mean to a caller.
+
+use rusqlite::ErrorCode;
+
+use crate::store::StoreError;
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let text = error.to_string();
+        match error {
+            rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+                ErrorCode::DiskFull => Self::Full(text),
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked(text),
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation => {
+                    Self::Corrupt(text)
+                }
+                _ => Self::Unavailable(text),
+            },
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::QueryReturnedNoRows => Self::Corrupt(text),
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether every other write of the same moment would fail the same way, so that trying each by itself is vain.
+    pub(super) const fn spares_nobody(&self) -> bool {
+        matches!(self, Self::Locked(_) | Self::Closed)
+    }
+}
+
+/// A row that cannot be: says where it is.
+pub(super) fn corrupt(table: &str, column: &str, seq: i64) -> StoreError {
+    StoreError::Corrupt(format!("{table}.{column} of row {seq} cannot be read"))
+}

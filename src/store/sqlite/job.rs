@@ -1,0 +1,90 @@
+//! One write: what it does to the database, and how its caller learns of it.
+//!
+//! To add a write: give a type [`Write`], and send it to the [`super::writer::Writer`].
+
+use tokio::sync::oneshot;
+
+use super::born::Born;
+use super::db::{Db, Terms};
+use crate::store::StoreError;
+
+/// Something to be written. Runs inside a transaction that it shares with others.
+pub(super) trait Write: Send + 'static {
+    /// What the caller learns.
+    type Output: Send + 'static;
+
+    /// About how many bytes it brings, so that a group does not grow without bound.
+    fn weight(&self) -> usize {
+        256
+    }
+
+    /// Does it. May be called again after the transaction was rolled back. What a caller did wrong is an output, not
+    /// an error: an error undoes the work of everybody in the group.
+    fn apply(&self, db: &mut Db<'_>) -> Result<Self::Output, StoreError>;
+
+    /// Takes out the deliveries that are durable now and belong to this replica.
+    fn born(&mut self, _output: &Self::Output, _terms: Terms, _born: &mut Born) {}
+
+    /// What is to be done when the caller went away before it could be told.
+    fn unheard(&self, _output: Self::Output) -> Option<Box<dyn Job>> {
+        None
+    }
+}
+
+/// A [`Write`] with its caller, of whatever type.
+pub(super) trait Job: Send {
+    /// As [`Write::weight`].
+    fn weight(&self) -> usize;
+    /// As [`Write::apply`]; keeps the output.
+    fn apply(&mut self, db: &mut Db<'_>) -> Result<(), StoreError>;
+    /// As [`Write::born`].
+    fn born(&mut self, terms: Terms, born: &mut Born);
+    /// Tells the caller; answers what is to be done where there is none any more.
+    fn answer(self: Box<Self>, result: Result<(), StoreError>) -> Option<Box<dyn Job>>;
+}
+
+/// A write on its way.
+pub(super) struct Task<W: Write> {
+    work: W,
+    output: Option<W::Output>,
+    caller: Option<oneshot::Sender<Result<W::Output, StoreError>>>,
+}
+
+impl<W: Write> Task<W> {
+    /// A write, and where its result will be.
+    pub(super) fn new(work: W) -> (Self, oneshot::Receiver<Result<W::Output, StoreError>>) {
+        let (caller, result) = oneshot::channel();
+        (Self { work, output: None, caller: Some(caller) }, result)
+    }
+
+    /// A write whose result nobody waits for.
+    pub(super) fn alone(work: W) -> Self {
+        Self { work, output: None, caller: None }
+    }
+}
+
+impl<W: Write> Job for Task<W> {
+    fn weight(&self) -> usize {
+        self.work.weight()
+    }
+
+    fn apply(&mut self, db: &mut Db<'_>) -> Result<(), StoreError> {
+        self.output = Some(self.work.apply(db)?);
+        Ok(())
+    }
+
+    fn born(&mut self, terms: Terms, born: &mut Born) {
+        if let Some(output) = &self.output {
+            self.work.born(output, terms, born);
+        }
+    }
+
+    fn answer(mut self: Box<Self>, result: Result<(), StoreError>) -> Option<Box<dyn Job>> {
+        let result = result.and_then(|()| self.output.take().ok_or(StoreError::Closed));
+        let unheard = match self.caller.take() {
+            Some(caller) => caller.send(result).err()?,
+            None => result,
+        };
+        unheard.ok().and_then(|output| self.work.unheard(output))
+    }
+}

@@ -1,0 +1,161 @@
+//! The journal of an order's chain, and orders whose chain was interrupted.
+
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::accept::{set_answer, skips};
+use super::born::{self, Born};
+use super::db::{Db, Terms};
+use super::fault::corrupt;
+use super::job::{Job, Task, Write};
+use super::rows::{self, EMPTY, progress};
+use crate::domain::{OrderId, OrderStatus, StepRecord};
+use crate::store::{Interrupted, JournalEntry, OrderEnd, Replica, StoreError};
+
+/// [`crate::store::Ledger::journal`].
+pub(super) struct Journal(pub(super) JournalEntry);
+
+impl Write for Journal {
+    /// Whether the order still belongs to the replica.
+    type Output = bool;
+
+    fn weight(&self) -> usize {
+        512 + self.0.context.as_ref().map_or(0, |context| context.len()) + 512 * self.0.deliveries.len()
+    }
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<bool, StoreError> {
+        let entry = &self.0;
+        let seq = entry.order.sequence();
+        let kept: Option<Option<String>> = db
+            .conn
+            .prepare_cached("SELECT context FROM orders WHERE seq = ?1 AND id = ?2 AND status = 1 AND owner = ?3")?
+            .query_row(params![seq, entry.order.to_bytes(), entry.replica.0], |row| row.get(0))
+            .optional()?;
+        let Some(kept) = kept else { return Ok(false) };
+        for (position, record) in &entry.steps {
+            let record = serde_json::to_string(record).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            db.conn
+                .prepare_cached("INSERT OR REPLACE INTO steps (order_seq, position, record) VALUES (?1, ?2, ?3)")?
+                .execute(params![seq, position, record])?;
+        }
+        match &entry.end {
+            Some(end) => self.end(db, end)?,
+            None => {
+                if let Some(context) = &entry.context {
+                    db.conn
+                        .prepare_cached("UPDATE orders SET context = ?2 WHERE seq = ?1")?
+                        .execute(params![seq, &**context])?;
+                }
+            }
+        }
+        let context = entry.context.as_deref().or(kept.as_deref()).unwrap_or(EMPTY);
+        let inherited = entry.end.as_ref().map(|_| context);
+        born::insert_all(db, &entry.deliveries, Some(entry.replica), inherited)?;
+        if let Some((key, answer)) = &entry.answer {
+            set_answer(db, key, answer)?;
+        }
+        Ok(true)
+    }
+
+    fn born(&mut self, output: &bool, terms: Terms, born: &mut Born) {
+        if *output {
+            born.take(&mut self.0.deliveries, terms);
+        }
+    }
+}
+
+impl Journal {
+    fn end(&self, db: &Db<'_>, end: &OrderEnd) -> Result<(), StoreError> {
+        let (status, owner) = match end.status {
+            OrderStatus::Processing => (progress::OWNED, Some(self.0.replica.0)),
+            ended => (rows::progress_of(ended), None),
+        };
+        db.conn
+            .prepare_cached(
+                "UPDATE orders SET status = ?2, owner = ?3, ended_at = ?4, skipped = ?5, context = ifnull(?6, context)
+                    WHERE seq = ?1",
+            )?
+            .execute(params![
+                self.0.order.sequence(),
+                status,
+                owner,
+                end.at.as_millis(),
+                skips(&end.skipped)?,
+                self.0.context.as_deref(),
+            ])?;
+        Ok(())
+    }
+}
+
+/// [`crate::store::Ledger::resume`].
+pub(super) struct Resume {
+    pub(super) replica: Replica,
+    pub(super) limit: usize,
+}
+
+impl Write for Resume {
+    type Output = Vec<Interrupted>;
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<Vec<Interrupted>, StoreError> {
+        let mut free =
+            db.conn.prepare_cached("SELECT seq FROM orders WHERE status = 0 AND status <> 2 ORDER BY seq LIMIT ?1")?;
+        let free: Vec<i64> = free.query_map([self.limit as i64], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        free.into_iter().map(|seq| self.take(db, seq)).collect()
+    }
+
+    fn unheard(&self, output: Vec<Interrupted>) -> Option<Box<dyn Job>> {
+        let orders: Vec<_> = output.iter().filter_map(|order| order.subject.order()).collect();
+        (!orders.is_empty()).then(|| Box::new(Task::alone(GiveUp { replica: self.replica, orders })) as Box<dyn Job>)
+    }
+}
+
+impl Resume {
+    fn take(&self, db: &Db<'_>, seq: i64) -> Result<Interrupted, StoreError> {
+        db.conn
+            .prepare_cached("UPDATE orders SET status = 1, owner = ?2, resumed = resumed + 1 WHERE seq = ?1")?
+            .execute(params![seq, self.replica.0])?;
+        let (subject, context, key, resumed) = db
+            .conn
+            .prepare_cached(
+                "SELECT id, order_id, kind, received_at, chain, body, context, key, resumed FROM orders WHERE seq = ?1",
+            )?
+            .query_row([seq], |row| {
+                let key: Option<String> = row.get(7)?;
+                Ok((rows::order_subject(row)?, rows::context(row.get(6)?), key, row.get(8)?))
+            })?;
+        let unanswered = match key {
+            Some(key) if db.exists("SELECT 1 FROM idempotency WHERE key = ?1 AND status IS NULL", [&key])? => Some(key),
+            _ => None,
+        };
+        Ok(Interrupted { subject: Arc::new(subject), context, steps: steps(db.conn, seq)?, unanswered, resumed })
+    }
+}
+
+/// An order's journaled steps, in order.
+pub(super) fn steps(conn: &rusqlite::Connection, seq: i64) -> Result<Vec<StepRecord>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT record FROM steps WHERE order_seq = ?1 ORDER BY position")?;
+    let records = statement.query_map([seq], |row| row.get::<_, String>(0))?;
+    records.map(|record| serde_json::from_str(&record?).map_err(|_| corrupt("steps", "record", seq))).collect()
+}
+
+/// [`crate::store::Ledger::give_up`].
+pub(super) struct GiveUp {
+    pub(super) replica: Replica,
+    pub(super) orders: Vec<OrderId>,
+}
+
+impl Write for GiveUp {
+    type Output = ();
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
+        for order in &self.orders {
+            db.conn
+                .prepare_cached(
+                    "UPDATE orders SET status = 0, owner = NULL WHERE seq = ?1 AND id = ?2 AND status = 1 AND owner = ?3",
+                )?
+                .execute(params![order.sequence(), order.to_bytes(), self.replica.0])?;
+        }
+        Ok(())
+    }
+}

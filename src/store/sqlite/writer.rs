@@ -1,0 +1,225 @@
+//! The one thread that writes. It takes every write that waits, puts all into one transaction, and commits once for
+//! all of them: the more load, the larger the group.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::born::Born;
+use super::checkpoint::Checkpoints;
+use super::db::{Db, Tally, Terms};
+use super::job::{Job, Task, Write};
+use crate::domain::Clock;
+use crate::store::{Handover, StoreError};
+
+/// Histogram: how long a group took from its first write to its commit, in seconds.
+pub const COMMIT_SECONDS: &str = "orderhook_store_commit_seconds";
+/// Histogram: how many writes shared a commit.
+pub const BATCH_SIZE: &str = "orderhook_store_batch_size";
+
+/// Writes that share a commit at most.
+const GROUP_WRITES: usize = 1024;
+/// Bytes that share a commit, but for the last write of the group.
+const GROUP_BYTES: usize = 4 << 20;
+/// Writes that wait at most; further callers wait to be let in.
+const INBOX: usize = 2048;
+
+enum Message {
+    Job(Box<dyn Job>),
+    Close,
+}
+
+/// Who takes deliveries, once somebody does.
+pub(super) type Connected = Arc<RwLock<Option<Arc<dyn Handover>>>>;
+
+/// The way to the writing thread.
+pub(super) struct Writer {
+    sender: Option<mpsc::Sender<Message>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread; an error is one of preparing its statements.
+    pub(super) fn start(
+        conn: Connection,
+        tally: Arc<Tally>,
+        handover: Connected,
+        clock: Arc<dyn Clock>,
+        checkpoints: Checkpoints,
+    ) -> Result<Self, StoreError> {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || {
+                {
+                    let db = match Db::new(&conn, tally) {
+                        Ok(db) => db,
+                        Err(error) => return drop(ready.send(Err(error))),
+                    };
+                    let _ = ready.send(Ok(()));
+                    Loop { db, inbox, own: VecDeque::new(), handover, clock, checkpoints }.run();
+                }
+                if let Err((_, error)) = conn.close() {
+                    tracing::warn!(%error, "the store's file could not be closed");
+                }
+            })
+            .map_err(|error| StoreError::Unavailable(format!("no thread for the store: {error}")))?;
+        started.recv().unwrap_or(Err(StoreError::Closed))?;
+        Ok(Self { sender: Some(sender), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Has something written. Once this has been polled to its first wait, the write happens even if the caller goes.
+    pub(super) async fn write<W: Write>(&self, work: W) -> Result<W::Output, StoreError> {
+        let sender = self.sender.as_ref().ok_or(StoreError::Closed)?;
+        let (task, result) = Task::new(work);
+        sender.send(Message::Job(Box::new(task))).await.map_err(|_| StoreError::Closed)?;
+        result.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Lets the thread finish what was sent, and waits for its end.
+    pub(super) async fn close(&self) {
+        if let Some(sender) = &self.sender {
+            let _ = sender.send(Message::Close).await;
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let (done, ended) = oneshot::channel();
+            let waiter = std::thread::spawn(move || {
+                let _ = thread.join();
+                let _ = done.send(());
+            });
+            let _ = ended.await;
+            let _ = waiter.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.sender = None;
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // The last handle may be dropped by the writer itself, with a caller's deliveries.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Loop<'c> {
+    db: Db<'c>,
+    inbox: mpsc::Receiver<Message>,
+    /// What follows from writes whose callers are gone.
+    own: VecDeque<Box<dyn Job>>,
+    handover: Connected,
+    clock: Arc<dyn Clock>,
+    checkpoints: Checkpoints,
+}
+
+impl Loop<'_> {
+    fn run(&mut self) {
+        let mut group = Vec::new();
+        while self.gather(&mut group) {
+            let begun = Instant::now();
+            let size = group.len();
+            let (done, failed) = self.commit_all(&mut group);
+            metrics::histogram!(COMMIT_SECONDS).record(begun.elapsed());
+            metrics::histogram!(BATCH_SIZE).record(size as f64);
+            self.tell(done, failed);
+            self.checkpoints.after_commit(self.db.conn);
+        }
+        *self.handover.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Waits for a write, then takes those that are there. `false`: there will be none any more.
+    fn gather(&mut self, group: &mut Vec<Box<dyn Job>>) -> bool {
+        let mut bytes = 0;
+        while group.len() < GROUP_WRITES && bytes < GROUP_BYTES {
+            let message = match self.own.pop_front() {
+                Some(job) => Some(Message::Job(job)),
+                None if group.is_empty() => self.inbox.blocking_recv(),
+                None => self.inbox.try_recv().ok(),
+            };
+            match message {
+                Some(Message::Job(job)) => {
+                    bytes += job.weight();
+                    group.push(job);
+                }
+                Some(Message::Close) => self.inbox.close(),
+                None => break,
+            }
+        }
+        !group.is_empty()
+    }
+
+    fn terms(&self) -> Terms {
+        let connected = self.handover.read().unwrap_or_else(PoisonError::into_inner).is_some();
+        Terms { now: self.clock.now(), connected }
+    }
+
+    /// Commits all at once; where that fails, each by itself, so that only the culprit fails.
+    fn commit_all(
+        &mut self,
+        group: &mut Vec<Box<dyn Job>>,
+    ) -> (Vec<(Box<dyn Job>, Terms)>, Vec<(Box<dyn Job>, StoreError)>) {
+        let terms = self.terms();
+        match self.commit(terms, group) {
+            Ok(()) => (group.drain(..).map(|job| (job, terms)).collect(), Vec::new()),
+            Err(error) if error.spares_nobody() || group.len() == 1 => {
+                (Vec::new(), group.drain(..).map(|job| (job, error.clone())).collect())
+            }
+            Err(_) => {
+                let (mut done, mut failed) = (Vec::new(), Vec::new());
+                for mut job in group.drain(..) {
+                    let terms = self.terms();
+                    match self.commit(terms, std::slice::from_mut(&mut job)) {
+                        Ok(()) => done.push((job, terms)),
+                        Err(error) => failed.push((job, error)),
+                    }
+                }
+                (done, failed)
+            }
+        }
+    }
+
+    fn commit(&mut self, terms: Terms, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        let result = self.db.begin(terms).and_then(|()| {
+            jobs.iter_mut().try_for_each(|job| job.apply(&mut self.db))?;
+            self.db.commit()
+        });
+        if result.is_err() {
+            self.db.rollback();
+        }
+        result
+    }
+
+    /// Hands over what was born, then answers: whoever has an answer can rely on both.
+    fn tell(&mut self, mut done: Vec<(Box<dyn Job>, Terms)>, failed: Vec<(Box<dyn Job>, StoreError)>) {
+        let mut born = Born::default();
+        for (job, terms) in &mut done {
+            job.born(*terms, &mut born);
+        }
+        let handover = self.handover.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(handover) = handover {
+            if !born.leased.is_empty() {
+                handover.hand_over(born.leased);
+            }
+            for (channel, due_at) in born.waiting {
+                handover.waiting(&channel, due_at);
+            }
+        }
+        for (job, _) in done {
+            self.own.extend(job.answer(Ok(())));
+        }
+        for (job, error) in failed {
+            if !matches!(error, StoreError::Full(_)) {
+                tracing::error!(%error, "a write to the store failed");
+            }
+            job.answer(Err(error));
+        }
+    }
+}
