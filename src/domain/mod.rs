@@ -12,6 +12,7 @@ pub mod ids;
 pub mod order;
 pub mod outcomes;
 pub mod retry;
+pub mod trace;
 
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use code::Code;

@@ -4,13 +4,27 @@
 //! API's business: it gives [`Intake`] an [`Answering`], so that the answer can be kept with the order's idempotency
 //! key in the same commit.
 
+mod accept;
+mod extract;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
-use crate::domain::order::Rejection;
-use crate::domain::{DeliveryId, DeliveryStatus, EventId, OrderStatus, StepRecord, Subject, Timestamp};
-use crate::store::{Answer, StoreError};
+pub use crate::chain::{Answering, OrderView};
+
+use crate::chain::Chains;
+use crate::config::settings::Settings;
+use crate::domain::{Clock, IdSource, Timestamp};
+use crate::routing::Router;
+use crate::store::{Answer, Replica, Store, StoreError};
+use crate::telemetry::metrics::Metrics;
+
+use extract::Pointers;
 
 /// A request that brings an order or events.
 #[derive(Debug, Clone)]
@@ -56,9 +70,6 @@ pub enum Refusal {
     /// The body is JSON, but no object.
     #[error("an order is a JSON object, this is {0}")]
     NotAnObject(&'static str),
-    /// The body is nested too deeply.
-    #[error("the body is nested more than {0} levels deep (server.max_depth)")]
-    TooDeep(usize),
     /// A field of the order cannot be used.
     #[error("{path}: {message}")]
     BadField {
@@ -67,6 +78,9 @@ pub enum Refusal {
         /// What is wrong with it.
         message: String,
     },
+    /// The body is nested too deeply.
+    #[error("the body is nested more than {0} levels deep (server.max_depth)")]
+    TooDeep(usize),
     /// The idempotency key was used with another body.
     #[error("this Idempotency-Key was used before with another body")]
     KeyMismatch,
@@ -84,27 +98,76 @@ pub enum Refusal {
     Store(#[from] StoreError),
 }
 
-/// What an answer about an order tells.
-#[derive(Debug)]
-pub struct OrderView<'a> {
-    /// The order.
-    pub subject: &'a Subject,
-    /// Where it is on its way.
-    pub status: OrderStatus,
-    /// Its context, a JSON object as text.
-    pub context: &'a str,
-    /// Its steps so far; one under way is `Running`.
-    pub steps: &'a [StepRecord],
-    /// Its deliveries.
-    pub deliveries: &'a [(DeliveryId, Arc<str>, DeliveryStatus)],
-    /// The critical step that rejected it.
-    pub rejection: Option<&'a Rejection>,
+/// Accepts orders and events.
+pub struct Intake {
+    store: Store,
+    chains: Arc<Chains>,
+    router: Arc<Router>,
+    answering: Arc<dyn Answering>,
+    clock: Arc<dyn Clock>,
+    ids: IdSource,
+    replica: Replica,
+    metrics: Arc<Metrics>,
+    pointers: Pointers,
+    max_depth: usize,
+    request_timeout: Duration,
+    /// Places for orders under way through a chain.
+    room: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stopping: AtomicBool,
 }
 
-/// Turns results into answers as they go over the wire.
-pub trait Answering: Send + Sync {
-    /// 201, 202, or the problem of a rejected order.
-    fn order(&self, order: &OrderView<'_>) -> Answer;
-    /// 202, for one event or (`batch`) several: each with its id and deliveries (id, channel).
-    fn events(&self, events: &[(EventId, Vec<(DeliveryId, Arc<str>)>)], batch: bool) -> Answer;
+/// What intake needs of the rest.
+pub struct Parts {
+    /// Where orders are kept.
+    pub store: Store,
+    /// What they run through.
+    pub chains: Arc<Chains>,
+    /// Where they go.
+    pub router: Arc<Router>,
+    /// How the caller is answered.
+    pub answering: Arc<dyn Answering>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: IdSource,
+    /// Whose work it is.
+    pub replica: Replica,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The chains under way, so that a stop can wait for them.
+    pub tasks: TaskTracker,
+}
+
+impl Intake {
+    /// Ready to accept.
+    pub fn new(settings: &Settings, parts: Parts) -> Self {
+        let Parts { store, chains, router, answering, clock, ids, replica, metrics, tasks } = parts;
+        Self {
+            store,
+            chains,
+            router,
+            answering,
+            clock,
+            ids,
+            replica,
+            metrics,
+            pointers: Pointers::new([&settings.orders.id, &settings.orders.kind]),
+            max_depth: settings.server.max_depth,
+            request_timeout: settings.server.request_timeout,
+            room: Arc::new(Semaphore::new(settings.delivery.chain_concurrency)),
+            tasks,
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes up orders whose chain was interrupted, as far as there is room. Returns how many.
+    pub async fn resume(&self) -> Result<usize, StoreError> {
+        self.chains.resume(&self.room, &self.tasks).await
+    }
+
+    /// Accepts nothing from now on.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
 }

@@ -1,0 +1,27 @@
+# Build: everything that Cargo.lock names, and nothing else.
+FROM rust:1-slim-bookworm AS build
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY src ./src
+COPY config ./config
+# The manifest names the benches; the program does not need them.
+RUN sed -i '/^\[\[bench\]\]/,/^$/d' Cargo.toml && cargo build --release --locked --bin orderhook
+
+# Run: the program, certificates, and a user who owns nothing but the store.
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --home-dir /var/lib/orderhook --create-home orderhook
+COPY --from=build /src/target/release/orderhook /usr/local/bin/orderhook
+COPY LICENSE /usr/share/doc/orderhook/LICENSE
+USER orderhook
+WORKDIR /var/lib/orderhook
+VOLUME /var/lib/orderhook
+# Inside a container the service is reached from outside it, so tokens must be configured: see README.
+ENV ORDERHOOK__SERVER__LISTEN=0.0.0.0:8080 \
+    ORDERHOOK__STORE__URL=sqlite:///var/lib/orderhook/orderhook.db
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s CMD ["orderhook", "healthcheck", "--config", "/etc/orderhook/orderhook.yaml"]
+ENTRYPOINT ["orderhook"]
+CMD ["serve", "--config", "/etc/orderhook/orderhook.yaml"]

@@ -1,0 +1,32 @@
+//! What the caller of an order is told, and when: the chain knows the moment, the API the words.
+
+use std::sync::Arc;
+
+use crate::domain::order::Rejection;
+use crate::domain::{DeliveryId, DeliveryStatus, EventId, OrderStatus, StepRecord, Subject};
+use crate::store::Answer;
+
+/// What an answer about an order tells.
+#[derive(Debug)]
+pub struct OrderView<'a> {
+    /// The order.
+    pub subject: &'a Subject,
+    /// Where it is on its way.
+    pub status: OrderStatus,
+    /// Its context, a JSON object as text.
+    pub context: &'a str,
+    /// Its steps so far; one under way is `Running`.
+    pub steps: &'a [StepRecord],
+    /// Its deliveries.
+    pub deliveries: &'a [(DeliveryId, Arc<str>, DeliveryStatus)],
+    /// The critical step that rejected it.
+    pub rejection: Option<&'a Rejection>,
+}
+
+/// Turns results into answers as they go over the wire.
+pub trait Answering: Send + Sync {
+    /// 201, 202, or the problem of a rejected order.
+    fn order(&self, order: &OrderView<'_>) -> Answer;
+    /// 202, for one event or (`batch`) several: each with its id and deliveries (id, channel).
+    fn events(&self, events: &[(EventId, Vec<(DeliveryId, Arc<str>)>)], batch: bool) -> Answer;
+}

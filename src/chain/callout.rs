@@ -1,0 +1,164 @@
+//! `calloutPlugin` (seed 000): posts the order to an endpoint and reads what comes back.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::config::settings::{CalloutOptions, Payload, Timeout};
+use crate::domain::ids::OrderKind;
+use crate::domain::order::RejectedBy;
+use crate::domain::{Body, Code, IdSource, Subject, Timestamp, trace};
+use crate::outbound::{Client, ClientOptions, HeaderMap, HeaderName, HeaderValue, Reply, Request, Url, header};
+
+use super::plugin::{BuildError, Call, Failure, Plugin, StepResult};
+
+/// The largest response that is read.
+const MAX_RESPONSE: usize = 1024 * 1024;
+
+/// Idle connections kept to an endpoint.
+const POOL: usize = 64;
+
+pub(super) struct Callout {
+    options: CalloutOptions,
+    client: Client,
+    ids: IdSource,
+}
+
+impl Callout {
+    pub(super) fn new(options: &CalloutOptions, ids: IdSource) -> Result<Self, BuildError> {
+        let client = Client::new(&ClientOptions {
+            timeout: Timeout::Total(options.timeout),
+            max_response: MAX_RESPONSE,
+            refuse_large: true,
+            pool: POOL,
+            auth: options.auth.clone(),
+        });
+        let client = client.map_err(|error| BuildError(error.to_string()))?;
+        Ok(Self { options: options.clone(), client, ids })
+    }
+
+    fn request(&self, call: &Call<'_>) -> Result<Request, String> {
+        let url = self.options.endpoint.render(call.scope).map_err(|error| format!("endpoint: {error}"))?;
+        let url = Url::parse(&url).map_err(|error| format!("endpoint {url:?}: {error}"))?;
+        let mut headers = HeaderMap::new();
+        let body = if self.options.method.has_body() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            self.body(call)?
+        } else {
+            Bytes::new()
+        };
+        let id = call.subject.id();
+        headers.insert("idempotency-key", text(&format!("{id}-{}", call.step))?);
+        let trace = match call.subject.origin {
+            crate::domain::Origin::Order(id) => id.as_u128(),
+            crate::domain::Origin::Event(id) => id.as_u128(),
+        };
+        let span = self.ids.next::<OrderKind>().as_u128() as u64;
+        headers.insert("traceparent", text(&trace::traceparent(trace, span))?);
+        for (name, value) in &self.options.headers {
+            let value = value.render(call.scope).map_err(|error| format!("headers.{name}: {error}"))?;
+            let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers.{name}: no header name"))?;
+            headers.insert(key, text(&value).map_err(|error| format!("headers.{name}: {error}"))?);
+        }
+        Ok(Request { method: self.options.method, url, headers, body: Body::whole(body), order: Bytes::new() })
+    }
+
+    fn body(&self, call: &Call<'_>) -> Result<Bytes, String> {
+        if let Some(body) = &self.options.body {
+            let body = body.render(call.scope).map_err(|error| format!("body: {error}"))?;
+            serde_json::from_str::<serde::de::IgnoredAny>(&body)
+                .map_err(|error| format!("body: no valid JSON after filling in: {error}"))?;
+            return Ok(body.into());
+        }
+        if self.options.payload == Payload::Order {
+            return Ok(call.subject.body.clone());
+        }
+        let metadata = Metadata::new(call);
+        let metadata = serde_json::to_vec(&metadata).map_err(|error| format!("metadata: {error}"))?;
+        let parts: [&[u8]; 7] = [
+            b"{\"order\":",
+            &call.subject.body,
+            b",\"context\":",
+            call.context.as_bytes(),
+            b",\"metadata\":",
+            &metadata,
+            b"}",
+        ];
+        Ok(parts.concat().into())
+    }
+
+    fn read(&self, reply: &Reply) -> StepResult {
+        let mut result = StepResult { code: Some(reply.code), ..StepResult::default() };
+        let Some(status) = reply.code.http_status() else {
+            let timeout = reply.code.is_timeout();
+            let text = if timeout { ABORTED.to_owned() } else { reply.error.clone().unwrap_or_default() };
+            let by = if timeout { RejectedBy::Timeout } else { RejectedBy::NoResponse };
+            result.failure = Some(Failure { by, text });
+            return result;
+        };
+        if self.options.reject_on.iter().any(|class| class.matches(reply.code, reply.auth)) {
+            let text = format!("callout plugin failed due to response status: [{status}]");
+            result.failure = Some(Failure { by: RejectedBy::Status, text });
+        }
+        if let Ok(value) = serde_json::from_slice::<Value>(&reply.body) {
+            for (name, pointer) in &self.options.capture {
+                if let Some(found) = value.pointer(pointer) {
+                    result.captured.insert(name.clone(), found.clone());
+                }
+            }
+            result.answer = Some(value);
+        }
+        result
+    }
+}
+
+const ABORTED: &str = "This operation was aborted";
+
+#[async_trait]
+impl Plugin for Callout {
+    async fn run(&self, call: Call<'_>) -> StepResult {
+        match self.request(&call) {
+            Ok(request) => self.read(&self.client.send(&request).await),
+            Err(error) => StepResult {
+                code: Some(Code::NOT_BUILT),
+                failure: Some(Failure {
+                    by: RejectedBy::NoResponse,
+                    text: format!("the request could not be built: {error}"),
+                }),
+                ..StepResult::default()
+            },
+        }
+    }
+}
+
+fn text(value: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(value)
+        .map_err(|_| "a header's value cannot hold line breaks or control characters".to_owned())
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    id: String,
+    order_id: &'a str,
+    r#type: &'a str,
+    received_at: Timestamp,
+    chain: Option<&'a str>,
+    step: &'a str,
+    attempt: u32,
+}
+
+impl<'a> Metadata<'a> {
+    fn new(call: &Call<'a>) -> Self {
+        let subject: &'a Subject = call.subject;
+        Self {
+            id: subject.id(),
+            order_id: &subject.order_id,
+            r#type: &subject.kind,
+            received_at: subject.received_at,
+            chain: subject.chain.as_deref(),
+            step: call.step,
+            attempt: call.attempt,
+        }
+    }
+}

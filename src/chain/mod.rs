@@ -1,0 +1,132 @@
+//! An order's chain: plugins one after another, each result journaled before the next begins.
+//!
+//! - `plugin.rs`: the [`Plugin`] trait and the registry. **To add a kind of plugin**: write a file beside
+//!   `callout.rs` that implements [`Plugin`], give its options a variant in
+//!   [`crate::config::settings::PluginOptions`] and a block in the configuration's schema, and add one line to
+//!   `plugin::build`.
+//! - `run.rs`: the loop: `when`, run, journal, answer, end.
+//! - `resume.rs`: takes up what a crash interrupted.
+//! - `answer.rs`: what the caller is told, and when.
+
+mod answer;
+mod callout;
+mod plugin;
+mod resume;
+mod run;
+
+use std::sync::Arc;
+
+pub use answer::{Answering, OrderView};
+pub use plugin::{BuildError, Call, Failure, Plugin, StepResult};
+pub use run::Job;
+
+use crate::config::settings::Settings;
+use crate::domain::{Clock, IdSource, Subject, Timestamp};
+use crate::routing::Router;
+use crate::store::{Ledger, Replica};
+use crate::telemetry::metrics::Metrics;
+use crate::template::{Expression, Scope};
+
+/// A chain, ready to run.
+pub struct Chain {
+    name: String,
+    when: Option<Expression>,
+    steps: Vec<Step>,
+    /// Steps up to and with the last critical one: the caller has its answer behind them.
+    answer_after: usize,
+}
+
+struct Step {
+    id: String,
+    plugin_name: String,
+    critical: bool,
+    when: Option<Expression>,
+    plugin: Box<dyn Plugin>,
+}
+
+impl Chain {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the caller waits for a step of it.
+    pub fn holds_caller(&self) -> bool {
+        self.answer_after > 0
+    }
+}
+
+/// Runs orders through chains.
+pub struct Chains {
+    chains: Vec<Arc<Chain>>,
+    ledger: Arc<dyn Ledger>,
+    router: Arc<Router>,
+    answering: Arc<dyn Answering>,
+    clock: Arc<dyn Clock>,
+    ids: IdSource,
+    replica: Replica,
+    metrics: Arc<Metrics>,
+}
+
+/// What chains need of the rest.
+pub struct Parts {
+    /// Where steps are journaled.
+    pub ledger: Arc<dyn Ledger>,
+    /// Where an order's end goes.
+    pub router: Arc<Router>,
+    /// How the caller is answered.
+    pub answering: Arc<dyn Answering>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids of events and requests.
+    pub ids: IdSource,
+    /// Whose work it is.
+    pub replica: Replica,
+    /// How long steps take.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Chains {
+    /// Builds every chain's plugins. An error names the chain and step.
+    pub fn new(settings: &Settings, parts: Parts) -> Result<Self, BuildError> {
+        let chains = settings.chains.iter().map(|chain| {
+            let steps = chain.plugins.iter().map(|step| {
+                let plugin = plugin::build(step, &parts.ids)
+                    .map_err(|error| BuildError(format!("chain {}, step {}: {error}", chain.name, step.id)))?;
+                Ok(Step {
+                    id: step.id.clone(),
+                    plugin_name: step.plugin.clone(),
+                    critical: step.critical,
+                    when: step.when.clone(),
+                    plugin,
+                })
+            });
+            let steps = steps.collect::<Result<Vec<_>, BuildError>>()?;
+            let answer_after = steps.iter().rposition(|step| step.critical).map_or(0, |last| last + 1);
+            Ok(Arc::new(Chain { name: chain.name.clone(), when: chain.when.clone(), steps, answer_after }))
+        });
+        let chains = chains.collect::<Result<Vec<_>, BuildError>>()?;
+        let Parts { ledger, router, answering, clock, ids, replica, metrics } = parts;
+        Ok(Self { chains, ledger, router, answering, clock, ids, replica, metrics })
+    }
+
+    /// The first chain whose `when` holds for an order, if any. One with no steps takes an order out of chains.
+    pub fn select(&self, subject: &Arc<Subject>, now: Timestamp) -> Option<&Arc<Chain>> {
+        let mut scope: Option<Scope> = None;
+        let chain = self.chains.iter().find(|chain| match &chain.when {
+            None => true,
+            Some(when) => {
+                let scope = scope.get_or_insert_with(|| self.scope(subject, "{}", now));
+                when.holds(scope).unwrap_or_else(|error| {
+                    tracing::warn!(order = %subject.id(), chain = chain.name, %error, "a chain's `when` could not be evaluated: it does not hold");
+                    false
+                })
+            }
+        })?;
+        (!chain.steps.is_empty()).then_some(chain)
+    }
+
+    fn named(&self, name: &str) -> Option<&Arc<Chain>> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+}

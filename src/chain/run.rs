@@ -1,0 +1,338 @@
+//! The run of one order through its chain.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use serde_json::{Map, Value};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::domain::order::{RejectedBy, Rejection};
+use crate::domain::{DeliveryId, DeliveryStatus, Event, OrderStatus, StepRecord, StepStatus, Subject, Timestamp};
+use crate::store::{Answer, JournalEntry, NewDelivery, OrderEnd, StoreError};
+use crate::template::Scope;
+
+use super::plugin::{Call, Failure, StepResult};
+use super::{Chain, Chains, OrderView, Step};
+
+/// How long to wait before a step is journaled again, when the store did not take it.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+
+/// The most that a context may grow to, as JSON text.
+const MAX_CONTEXT: usize = 4 * 1024 * 1024;
+
+/// An order on its way through its chain.
+pub struct Job {
+    /// The order.
+    pub subject: Arc<Subject>,
+    /// Its chain.
+    pub chain: Arc<Chain>,
+    /// What steps found out so far.
+    pub context: Map<String, Value>,
+    /// The steps journaled so far.
+    pub steps: Vec<StepRecord>,
+    /// The deliveries born so far.
+    pub deliveries: Vec<(DeliveryId, Arc<str>, DeliveryStatus)>,
+    /// How often a crash interrupted it.
+    pub resumed: u32,
+    /// The caller's idempotency key, as long as it has no answer.
+    pub unanswered: Option<String>,
+    /// Who waits for the answer.
+    pub caller: Option<oneshot::Sender<Answer>>,
+    /// Its place among the orders under way.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// What a step leads to.
+struct Turn {
+    record: StepRecord,
+    rejection: Option<Rejection>,
+    failed: bool,
+}
+
+impl Chains {
+    /// Runs what remains of an order's chain. Ends early only when the order now belongs to another replica, or the
+    /// store has closed: it is resumed then.
+    pub async fn run(&self, mut job: Job) {
+        let chain = Arc::clone(&job.chain);
+        let first = chain
+            .steps
+            .iter()
+            .position(|step| !job.steps.iter().any(|done| done.step == step.id))
+            .unwrap_or(chain.steps.len());
+        let mut attempt = job.resumed + 1;
+        let ended = job.steps.iter().any(|done| done.critical && done.status == StepStatus::Failed);
+        if first == chain.steps.len() || ended {
+            // The configuration has lost the steps that were to come: nothing remains to be done.
+            if let Err(error) = self.finish(&mut job, None).await {
+                log_given_up(&job, &error);
+            }
+            return;
+        }
+        for (index, step) in chain.steps.iter().enumerate().skip(first) {
+            let turn = self.turn(&mut job, step, attempt).await;
+            attempt = 1;
+            let last = index + 1 == chain.steps.len();
+            let rejected = turn.rejection.is_some();
+            let result = if last || rejected {
+                self.finish(&mut job, Some(turn)).await
+            } else {
+                self.step(&mut job, index, turn, chain.steps.get(index + 1)).await
+            };
+            if let Err(error) = result {
+                return log_given_up(&job, &error);
+            }
+            if rejected {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn scope(&self, subject: &Arc<Subject>, context: &str, now: Timestamp) -> Scope {
+        let event = Event {
+            id: self.ids.next(),
+            kind: Arc::from("order.received"),
+            at: now,
+            subject: Arc::clone(subject),
+            context: Arc::from(context),
+            step: None,
+        };
+        self.router.scope(&event, now)
+    }
+
+    /// Runs one step, and merges what it found out into the context.
+    async fn turn(&self, job: &mut Job, step: &Step, attempt: u32) -> Turn {
+        let started_at = self.clock.now();
+        let started = Instant::now();
+        let context = context_text(&job.context);
+        let scope = self.scope(&job.subject, &context, started_at);
+        let mut record = StepRecord {
+            step: step.id.clone(),
+            plugin: step.plugin_name.clone(),
+            critical: step.critical,
+            status: StepStatus::Passed,
+            code: None,
+            error: None,
+            duration_ms: 0,
+            started_at,
+        };
+        let result = match step.when.as_ref().map(|when| when.holds(&scope)) {
+            Some(Ok(false)) => {
+                record.status = StepStatus::Skipped;
+                return Turn { record, rejection: None, failed: false };
+            }
+            Some(Err(error)) => {
+                let text = format!("`when` could not be evaluated: {error}");
+                StepResult { failure: Some(Failure { by: RejectedBy::Status, text }), ..StepResult::default() }
+            }
+            None | Some(Ok(true)) => {
+                let call = Call { subject: &job.subject, context: &context, scope: &scope, step: &step.id, attempt };
+                AssertUnwindSafe(step.plugin.run(call)).catch_unwind().await.unwrap_or_else(|_| {
+                    let text = "the plugin ended by a fault of its own".to_owned();
+                    StepResult { failure: Some(Failure { by: RejectedBy::NoResponse, text }), ..StepResult::default() }
+                })
+            }
+        };
+        record.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.metrics.step(&step.id, started.elapsed());
+        record.code = result.code;
+        let failure = result.failure.clone();
+        merge(&mut job.context, &step.id, result, context.len());
+        let mut rejection = None;
+        if let Some(failure) = &failure {
+            record.status = StepStatus::Failed;
+            record.error = Some(failure.text.clone());
+            tracing::warn!(
+                order = %job.subject.id(), order_id = job.subject.order_id, chain = job.chain.name, step = step.id,
+                critical = step.critical, code = record.code.map(crate::domain::Code::as_i32), error = failure.text, "step failed"
+            );
+            if step.critical {
+                rejection = Some(Rejection {
+                    step: step.id.clone(),
+                    plugin: step.plugin_name.clone(),
+                    by: failure.by,
+                    detail: failure.text.clone(),
+                });
+            }
+        }
+        Turn { record, rejection, failed: failure.is_some() }
+    }
+
+    /// Journals a step behind which others follow.
+    async fn step(&self, job: &mut Job, index: usize, turn: Turn, next: Option<&Step>) -> Result<(), StoreError> {
+        let position = job.steps.len() as u32;
+        let failed = turn.failed.then(|| turn.record.step.clone());
+        job.steps.push(turn.record);
+        let context: Arc<str> = context_text(&job.context).into();
+        let events = failed.map(|step| self.event(job, "order.step_failed", &context, Some(&step)));
+        let answering = index + 1 == job.chain.answer_after;
+        let answer = answering.then(|| {
+            let mut steps = job.steps.clone();
+            steps.extend(next.map(|next| next.running(self.clock.now())));
+            self.answering.order(&OrderView {
+                subject: &job.subject,
+                status: OrderStatus::Processing,
+                context: &context,
+                steps: &steps,
+                deliveries: &job.deliveries,
+                rejection: None,
+            })
+        });
+        self.journal(job, position, &context, events.as_slice(), None, answer).await
+    }
+
+    /// Journals the last step and the order's end.
+    async fn finish(&self, job: &mut Job, turn: Option<Turn>) -> Result<(), StoreError> {
+        let position = job.steps.len() as u32;
+        let (mut rejection, mut failed) = (None, None);
+        if let Some(turn) = turn {
+            failed = (turn.failed && turn.rejection.is_none()).then(|| turn.record.step.clone());
+            rejection = turn.rejection;
+            job.steps.push(turn.record);
+        }
+        let status = if rejection.is_some() { OrderStatus::Rejected } else { OrderStatus::Completed };
+        let context: Arc<str> = context_text(&job.context).into();
+        let kind = if rejection.is_some() { "order.rejected" } else { "order.completed" };
+        let mut events = Vec::new();
+        events.extend(failed.map(|step| self.event(job, "order.step_failed", &context, Some(&step))));
+        events.push(self.event(job, kind, &context, None));
+        self.journal(job, position, &context, &events, Some((status, rejection)), None).await?;
+        self.metrics.order(status, self.clock.now().since(job.subject.received_at));
+        Ok(())
+    }
+
+    fn event(&self, job: &Job, kind: &str, context: &Arc<str>, step: Option<&str>) -> Arc<Event> {
+        Arc::new(Event {
+            id: self.ids.next(),
+            kind: Arc::from(kind),
+            at: self.clock.now(),
+            subject: Arc::clone(&job.subject),
+            context: Arc::clone(context),
+            step: step.map(Arc::from),
+        })
+    }
+
+    /// Writes the steps from `position` on, with the deliveries of `events`, until the store has them; then answers.
+    async fn journal(
+        &self,
+        job: &mut Job,
+        position: u32,
+        context: &Arc<str>,
+        events: &[Arc<Event>],
+        end: Option<(OrderStatus, Option<Rejection>)>,
+        answer: Option<Answer>,
+    ) -> Result<(), StoreError> {
+        loop {
+            let now = self.clock.now();
+            let mut deliveries: Vec<NewDelivery> = Vec::new();
+            let mut skipped = Vec::new();
+            for event in events {
+                let plan = self.router.plan(event, now, now);
+                deliveries.extend(plan.deliveries);
+                if &*event.kind != "order.step_failed" {
+                    skipped = plan.skipped;
+                }
+            }
+            let mut born = job.deliveries.clone();
+            born.extend(deliveries.iter().map(|d| (d.id, Arc::clone(&d.channel), DeliveryStatus::Pending)));
+            let answer = match &end {
+                Some((status, rejection)) => Some(self.answering.order(&OrderView {
+                    subject: &job.subject,
+                    status: *status,
+                    context,
+                    steps: &job.steps,
+                    deliveries: &born,
+                    rejection: rejection.as_ref(),
+                })),
+                None => answer.clone(),
+            };
+            let steps = (position..).zip(job.steps.iter().skip(position as usize).cloned()).collect();
+            let keyed = answer.clone().and_then(|answer| job.unanswered.clone().map(|key| (key, answer)));
+            let entry = JournalEntry {
+                replica: self.replica,
+                order: match job.subject.order() {
+                    Some(order) => order,
+                    None => return Ok(()),
+                },
+                steps,
+                context: Some(Arc::clone(context)),
+                deliveries,
+                end: end.as_ref().map(|(status, _)| OrderEnd { status: *status, at: now, skipped }),
+                answer: keyed,
+            };
+            match self.ledger.journal(entry).await {
+                Ok(()) => {
+                    job.deliveries = born;
+                    if let Some(answer) = answer {
+                        job.unanswered = None;
+                        if let Some(caller) = job.caller.take() {
+                            // A caller that no longer waits has had its 202.
+                            let _ = caller.send(answer);
+                        }
+                    }
+                    return Ok(());
+                }
+                Err(error) if error.is_passing() => {
+                    tracing::error!(order = %job.subject.id(), order_id = job.subject.order_id, %error, "a step could not be journaled, trying again");
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Step {
+    fn running(&self, now: Timestamp) -> StepRecord {
+        StepRecord {
+            step: self.id.clone(),
+            plugin: self.plugin_name.clone(),
+            critical: self.critical,
+            status: StepStatus::Running,
+            code: None,
+            error: None,
+            duration_ms: 0,
+            started_at: now,
+        }
+    }
+}
+
+impl Chain {
+    /// The step that an order begins with, as one under way.
+    pub fn first_running(&self, now: Timestamp) -> Option<StepRecord> {
+        self.steps.first().map(|step| step.running(now))
+    }
+}
+
+/// What a step found out, put into the context: the whole answer under the step's name, names captured by
+/// configuration, and the answer's top-level strings and numbers where the name is free.
+fn merge(context: &mut Map<String, Value>, step: &str, result: StepResult, size: usize) {
+    let Some(answer) = result.answer else { return };
+    for (name, value) in result.captured {
+        context.insert(name, value);
+    }
+    if let Value::Object(fields) = &answer {
+        for (name, value) in fields {
+            if (value.is_string() || value.is_number()) && !context.contains_key(name) && name != step {
+                context.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    if size > MAX_CONTEXT {
+        tracing::warn!(step, "the context has grown too large: this step's answer is not kept as a whole");
+        return;
+    }
+    context.insert(step.to_owned(), answer);
+}
+
+fn context_text(context: &Map<String, Value>) -> String {
+    if context.is_empty() {
+        return "{}".to_owned();
+    }
+    serde_json::to_string(context).unwrap_or_else(|_| "{}".to_owned())
+}
+
+fn log_given_up(job: &Job, error: &StoreError) {
+    tracing::warn!(order = %job.subject.id(), order_id = job.subject.order_id, %error, "the chain stops here and is resumed later");
+}

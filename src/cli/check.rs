@@ -1,0 +1,29 @@
+//! `check` and `preset`: what a configuration says, before it runs.
+
+use std::process::ExitCode;
+
+use crate::config;
+
+use super::{ConfigArgs, load, output};
+
+pub(super) fn run(args: &ConfigArgs) -> ExitCode {
+    match load(args) {
+        Ok(settings) => {
+            output::line(&config::summary(&settings, output::width()));
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+pub(super) fn preset(name: &str) -> ExitCode {
+    if let Some(text) = config::preset(name) {
+        output::line(text);
+        return ExitCode::SUCCESS;
+    }
+    output::error(&format!(
+        "there is no preset {name:?}; there are: {}",
+        config::preset_names().collect::<Vec<_>>().join(", ")
+    ));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,124 @@
+//! The command line: `serve`, `demo`, `check`, `preset`, `healthcheck`.
+//!
+//! Exit codes: 0 done, 1 the thing failed, 2 wrong use. To add a command: a variant of [`Command`] with an example in
+//! its help, and a file beside `serve.rs`.
+
+mod check;
+mod demo;
+mod healthcheck;
+mod output;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, settings::Settings};
+use crate::telemetry::LogFormat;
+
+/// Order callouts and webhook delivery from one binary with an embedded store.
+#[derive(Debug, Parser)]
+#[command(name = "orderhook", version, arg_required_else_help = true)]
+#[command(after_help = "Example:\n  orderhook demo\n  orderhook serve --config orderhook.yaml")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service.
+    #[command(after_help = "Example:\n  orderhook serve --config orderhook.yaml --config secrets.yaml")]
+    Serve {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
+        logs: LogArgs,
+    },
+    /// Everything to look at in one command: the service, receivers on loopback, and orders flowing.
+    #[command(after_help = "Example:\n  orderhook demo --orders 100 --rate 20")]
+    Demo(demo::DemoArgs),
+    /// Check a configuration: every error, or a summary.
+    #[command(after_help = "Example:\n  orderhook check --config orderhook.yaml")]
+    Check {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Print a preset: the defaults that `preset: NAME` gives a channel.
+    #[command(after_help = "Example:\n  orderhook preset standard")]
+    Preset {
+        /// The preset's name.
+        name: String,
+    },
+    /// Ask the service at `server.listen` whether it is ready; for containers.
+    #[command(after_help = "Example:\n  orderhook healthcheck --config orderhook.yaml")]
+    Healthcheck {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// A configuration file (YAML); repeatable, a later one wins. Environment variables `ORDERHOOK__SECTION__KEY` win
+    /// over all.
+    #[arg(long, short, value_name = "FILE")]
+    config: Vec<PathBuf>,
+}
+
+/// How to log.
+#[derive(Debug, Args)]
+struct LogArgs {
+    /// How log lines look: `auto` is `human` on a terminal and `json` elsewhere.
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    log_format: LogFormatArg,
+    /// Which log lines: a level, or targets with levels as in `info,orderhook::delivery=debug`.
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "ORDERHOOK_LOG")]
+    log: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormatArg {
+    Auto,
+    Human,
+    Json,
+}
+
+impl From<LogFormatArg> for LogFormat {
+    fn from(format: LogFormatArg) -> Self {
+        match format {
+            LogFormatArg::Auto => Self::Auto,
+            LogFormatArg::Human => Self::Human,
+            LogFormatArg::Json => Self::Json,
+        }
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = error.exit_code();
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(code).unwrap_or(2));
+        }
+    };
+    match cli.command {
+        Command::Serve { config, logs } => serve::run(&config, &logs),
+        Command::Demo(args) => demo::run(&args),
+        Command::Check { config } => check::run(&config),
+        Command::Preset { name } => check::preset(&name),
+        Command::Healthcheck { config } => healthcheck::run(&config),
+    }
+}
+
+/// Loads the configuration that the arguments name, or prints what is wrong with it.
+fn load(config: &ConfigArgs) -> Result<Settings, ExitCode> {
+    config::load(&config.config, &config::process_environment()).map_err(|faults| {
+        output::error(&faults.to_string());
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,70 @@
+//! `serve`: the service, until a signal.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, Parts};
+use crate::system::{self, SystemClock};
+use crate::telemetry;
+
+use super::{ConfigArgs, LogArgs, load, output};
+
+pub(super) fn run(config: &ConfigArgs, logs: &LogArgs) -> ExitCode {
+    let settings = match load(config) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    if let Err(error) = telemetry::init_logs(logs.log_format.into(), &logs.log) {
+        output::error(&format!("--log: {error}"));
+        return ExitCode::from(2);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::error(&format!("the runtime could not be started: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(async {
+        let parts = Parts { clock: Arc::new(SystemClock), seed: system::seed() };
+        let stop = match signals() {
+            Ok(stop) => stop,
+            Err(error) => {
+                output::error(&format!("signals cannot be waited for: {error}"));
+                return ExitCode::FAILURE;
+            }
+        };
+        // Listened for only once the first one has come.
+        let again = async {
+            match signals() {
+                Ok(again) => again.await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        match App::start(settings, parts).await {
+            Ok(app) => {
+                app.run(stop, again).await;
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                tracing::error!(%error, "not started");
+                ExitCode::FAILURE
+            }
+        }
+    });
+    runtime.shutdown_background();
+    code
+}
+
+/// Ends at the next SIGTERM or SIGINT from now on.
+fn signals() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

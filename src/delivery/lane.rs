@@ -1,0 +1,279 @@
+//! A channel's lane: the task that starts its attempts, claims from the store, and waits for what is due.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use crate::config::settings::Channel;
+use crate::domain::{DeliveryId, Outcome, Timestamp};
+use crate::outbound::Client;
+use crate::store::{ChannelState, Claim, Leased, NextDue, StoreError};
+use crate::telemetry::metrics::ChannelMetrics;
+
+use super::attempt;
+use super::lanes::Shared;
+use super::queue::{LaneQueue, is_retry};
+use super::record::Recorder;
+use super::request::Blueprint;
+use super::stats::{LastHour, Rates};
+use super::workers::Workers;
+
+/// How often a lane asks the store without being told to: for the work of replicas that died, and of other replicas'
+/// callers.
+const POLL: Duration = Duration::from_secs(5);
+
+pub(super) struct Lane {
+    pub(super) channel: Arc<Channel>,
+    pub(super) blueprint: Result<Blueprint, String>,
+    pub(super) client: Client,
+    pub(super) metrics: ChannelMetrics,
+    workers: Workers,
+    queue: Mutex<LaneQueue>,
+    wake: Notify,
+    /// What waits in the store, as far as is known; a time in the past: to be asked for.
+    due: Mutex<NextDue>,
+    claiming: AtomicBool,
+    state: AtomicU8,
+    hour: Mutex<LastHour>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The earlier of two times, where there are any.
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+impl Lane {
+    pub(super) fn new(
+        channel: Arc<Channel>,
+        client: Client,
+        metrics: ChannelMetrics,
+        workers: Workers,
+        state: ChannelState,
+    ) -> Self {
+        let past = Some(Timestamp::default());
+        Self {
+            blueprint: Blueprint::new(&channel),
+            queue: Mutex::new(LaneQueue::new(channel.concurrency)),
+            client,
+            metrics,
+            workers,
+            wake: Notify::new(),
+            due: Mutex::new(NextDue { first: past, retry: past }),
+            claiming: AtomicBool::new(false),
+            state: AtomicU8::new(state as u8),
+            hour: Mutex::new(LastHour::default()),
+            channel,
+        }
+    }
+
+    pub(super) fn state(&self) -> ChannelState {
+        let state = self.state.load(Ordering::Acquire);
+        ChannelState::ALL.iter().copied().find(|other| *other as u8 == state).unwrap_or(ChannelState::Enabled)
+    }
+
+    pub(super) fn set_state(&self, state: ChannelState) {
+        self.state.store(state as u8, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Takes deliveries that belong to this replica.
+    pub(super) fn take(&self, deliveries: impl Iterator<Item = Leased>) {
+        let mut queue = lock(&self.queue);
+        deliveries.for_each(|delivery| queue.push(delivery));
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Something waits in the store from `at` on; it is not known whether it is a first attempt.
+    pub(super) fn waiting(&self, at: Timestamp) {
+        let mut due = lock(&self.due);
+        let at = Some(at);
+        *due = NextDue { first: earlier(due.first, at), retry: earlier(due.retry, at) };
+        drop(due);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn forget(&self, deliveries: &HashSet<DeliveryId>) {
+        lock(&self.queue).remove(deliveries);
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        lock(&self.queue).in_flight()
+    }
+
+    pub(super) fn rates(&self, now: Timestamp) -> Rates {
+        lock(&self.hour).rates(now)
+    }
+
+    pub(super) fn attempted(&self, now: Timestamp, outcome: Outcome, took: Duration) {
+        let success = matches!(outcome, Outcome::Accepted | Outcome::Dispatched);
+        lock(&self.hour).add(now, success, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        self.metrics.attempt(outcome, took);
+    }
+
+    /// Runs until the stop begins; what it holds by then goes back to the store.
+    pub(super) async fn drive(self: Arc<Self>, shared: Arc<Shared>, recorder: Recorder) {
+        let mut spare = None;
+        while !shared.soft.is_cancelled() {
+            let mut hungry = false;
+            if self.state() == ChannelState::Enabled {
+                hungry = self.start(&shared, &recorder, &mut spare);
+                self.claim(&shared);
+            } else {
+                self.put_back(&shared).await;
+            }
+            let now = shared.clock.now();
+            let poll = now.after(POLL);
+            let timer = shared.clock.sleep_until(self.next_timer().map_or(poll, |at| at.clamp(now, poll)));
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = timer => self.timed(&shared, poll),
+                place = self.workers.take(), if hungry && spare.is_none() => spare = place,
+                () = shared.soft.cancelled() => {}
+            }
+        }
+        self.put_back(&shared).await;
+    }
+
+    /// Starts what can be started. Answers whether only workers are wanting.
+    fn start(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        recorder: &Recorder,
+        spare: &mut Option<OwnedSemaphorePermit>,
+    ) -> bool {
+        let now = shared.clock.now();
+        loop {
+            let Some(permit) = spare.take().or_else(|| self.workers.try_take()) else {
+                return lock(&self.queue).is_hungry(now);
+            };
+            let Some(delivery) = lock(&self.queue).start(now) else { return false };
+            let (lane, shared, recorder) = (Arc::clone(self), Arc::clone(shared), recorder.clone());
+            shared.tasks.clone().spawn(async move {
+                let place = Place { lane: &lane, retry: is_retry(&delivery), _permit: permit };
+                let ended = attempt::run(&shared, &lane, delivery).await;
+                drop(place);
+                recorder.send(Arc::clone(&lane), ended);
+            });
+        }
+    }
+
+    /// Claims from the store what is due and wanted, in a task of its own.
+    fn claim(self: &Arc<Self>, shared: &Arc<Shared>) {
+        let now = shared.clock.now();
+        let (first, retry) = {
+            let (queue, due) = (lock(&self.queue), lock(&self.due));
+            let wanted = |at: Option<Timestamp>, retries| {
+                if at.is_some_and(|at| at <= now) { queue.wants(retries) } else { 0 }
+            };
+            (wanted(due.first, false), wanted(due.retry, true))
+        };
+        if first + retry == 0 || self.claiming.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (lane, shared) = (Arc::clone(self), Arc::clone(shared));
+        tokio::spawn(async move {
+            for (retries, limit) in [(false, first), (true, retry)] {
+                if limit > 0 && !shared.soft.is_cancelled() {
+                    lane.claim_some(&shared, retries, limit, now).await;
+                }
+            }
+            lane.claiming.store(false, Ordering::Release);
+            lane.wake.notify_one();
+        });
+    }
+
+    async fn claim_some(&self, shared: &Shared, retries: bool, limit: usize, now: Timestamp) {
+        if let Err(error) = self.try_claim(shared, retries, limit, now).await {
+            tracing::error!(channel = &*self.channel.name, %error, "deliveries could not be claimed, trying again");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            self.waiting(now);
+        }
+    }
+
+    async fn try_claim(&self, shared: &Shared, retries: bool, limit: usize, now: Timestamp) -> Result<(), StoreError> {
+        let (queue, channel) = (&shared.store.queue, &self.channel.name);
+        // Whoever says from here on that something waits is not overwritten below.
+        if retries {
+            lock(&self.due).retry = None;
+        } else {
+            lock(&self.due).first = None;
+        }
+        let of_kind = |next: NextDue| if retries { next.retry } else { next.first };
+        let mut next = of_kind(queue.next_due(Arc::clone(channel)).await?);
+        if next.is_some_and(|at| at <= now) {
+            let max_bytes = shared.memory.room(channel);
+            let claim = Claim { replica: shared.replica, channel: Arc::clone(channel), retries, now, limit, max_bytes };
+            let claimed = queue.claim(claim).await?;
+            let some = !claimed.is_empty();
+            self.take(claimed.into_iter().map(|mut delivery| {
+                delivery.slot = shared.memory.reserve(channel, &delivery.event);
+                delivery
+            }));
+            next = if some { Some(now) } else { of_kind(queue.next_due(Arc::clone(channel)).await?) };
+        }
+        let mut due = lock(&self.due);
+        if retries {
+            due.retry = earlier(due.retry, next);
+        } else {
+            due.first = earlier(due.first, next);
+        }
+        Ok(())
+    }
+
+    /// Gives what is held in memory back to the store.
+    async fn put_back(&self, shared: &Shared) {
+        let held: Vec<Leased> = lock(&self.queue).drain();
+        if held.is_empty() {
+            return;
+        }
+        let ids = held.iter().map(|delivery| delivery.id).collect();
+        if let Err(error) = shared.store.queue.put_back(shared.replica, ids).await {
+            tracing::error!(channel = &*self.channel.name, %error, "deliveries could not be put back, trying again");
+            self.take(held.into_iter());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        self.waiting(shared.clock.now());
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        let queue = lock(&self.queue);
+        let due = lock(&self.due);
+        let stored = earlier(due.first.filter(|_| queue.wants(false) > 0), due.retry.filter(|_| queue.wants(true) > 0))
+            .filter(|_| !self.claiming.load(Ordering::Acquire));
+        if self.state() == ChannelState::Enabled { earlier(queue.next_retry(), stored) } else { None }
+    }
+
+    /// The timer has ended: if it was the poll, the store is to be asked.
+    fn timed(&self, shared: &Shared, poll: Timestamp) {
+        let now = shared.clock.now();
+        if now >= poll {
+            let mut due = lock(&self.due);
+            *due = NextDue { first: earlier(due.first, Some(now)), retry: earlier(due.retry, Some(now)) };
+        }
+    }
+}
+
+/// An attempt's place in its lane, given back when it is over, however it ends.
+struct Place<'a> {
+    lane: &'a Lane,
+    retry: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        lock(&self.lane.queue).done(self.retry);
+        self.lane.wake.notify_one();
+    }
+}

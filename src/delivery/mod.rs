@@ -1,0 +1,23 @@
+//! Delivering: a lane for each channel, attempts, their record.
+//!
+//! - `queue.rs`: what a lane holds in memory and what it starts next. Pure, no I/O.
+//! - `lane.rs`: the task that drives a lane: starts attempts, claims from the store, waits for what is due.
+//! - `request.rs`: from a channel and an event to a request.
+//! - `attempt.rs`: one attempt, and what becomes of its delivery.
+//! - `record.rs`: finished attempts on their way into the store, in groups.
+//! - `lanes.rs`: all lanes together: threads, hand-over, pause and resume, stop.
+//!
+//! A lane lives on one thread with a runtime of its own, so that a delivery is handed over once and then wakes nobody
+//! across threads. Nothing is shared between lanes but the bound of `delivery.workers`, of which each lane has a share
+//! that the others cannot take: a receiver that hangs holds up its own channel alone.
+
+mod attempt;
+mod lane;
+mod lanes;
+mod queue;
+mod record;
+mod request;
+mod stats;
+mod workers;
+
+pub use lanes::{Lanes, Overview, Parts};

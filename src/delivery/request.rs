@@ -1,0 +1,169 @@
+//! From a channel and an event to the request that goes out.
+
+use std::cell::LazyCell;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::config::settings::{Channel, Parameter};
+use crate::domain::{Body, Event, Origin, Timestamp, trace};
+use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header};
+use crate::store::Leased;
+use crate::template::{Scope, Template};
+
+/// What of a channel's requests is always the same.
+pub(super) struct Blueprint {
+    url: Option<Url>,
+    headers: HeaderMap,
+    filled: Vec<(HeaderName, Template)>,
+}
+
+impl Blueprint {
+    /// Prepares a channel. `Err` says what cannot be sent, whatever the event.
+    pub(super) fn new(channel: &Channel) -> Result<Self, String> {
+        let url = channel.url.as_static().map(parse_url).transpose()?;
+        let mut headers = HeaderMap::new();
+        if channel.method.has_body() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let mut filled = Vec::new();
+        for (name, value) in &channel.headers {
+            let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers.{name}: no header name"))?;
+            match value.as_static() {
+                Some(text) => drop(headers.insert(key, header_value(name, text)?)),
+                None => filled.push((key, value.clone())),
+            }
+        }
+        Ok(Self { url, headers, filled })
+    }
+
+    /// The request of one attempt. `Err` says what could not be built: code -2000.
+    pub(super) fn build(
+        &self,
+        channel: &Channel,
+        delivery: &Leased,
+        scope: impl FnOnce() -> Scope,
+        span: u64,
+        now: Timestamp,
+    ) -> Result<Request, String> {
+        let event = &delivery.event;
+        // Names are gathered only for a channel that fills something in.
+        let scope = LazyCell::new(scope);
+        let mut url = match &self.url {
+            Some(url) => url.clone(),
+            None => parse_url(&channel.url.render(&scope).map_err(|error| format!("url: {error}"))?)?,
+        };
+        let mut headers = self.headers.clone();
+        for (name, value) in &self.filled {
+            let value = value.render(&scope).map_err(|error| format!("headers.{name}: {error}"))?;
+            headers.insert(name, header_value(name.as_str(), &value)?);
+        }
+        let id = header_value("webhook-id", &delivery.id.to_string())?;
+        headers.insert("webhook-id", id.clone());
+        headers.insert("idempotency-key", id);
+        headers.insert("webhook-timestamp", HeaderValue::from(now.as_secs()));
+        let trace = match event.subject.origin {
+            Origin::Order(id) => id.as_u128(),
+            Origin::Event(id) => id.as_u128(),
+        };
+        headers.insert("traceparent", header_value("traceparent", &trace::traceparent(trace, span))?);
+        let mut body = Body::default();
+        if channel.method.has_body() {
+            body = match (&channel.body, channel.parameters.is_empty()) {
+                (Some(template), _) => custom(template, &scope)?,
+                (None, true) => envelope(event)?,
+                (None, false) => parameters(&channel.parameters, &scope)?,
+            };
+        } else if !channel.parameters.is_empty() {
+            let mut query = url.query_pairs_mut();
+            for (name, value) in &channel.parameters {
+                query.append_pair(name, &parameter_text(name, value, &scope)?);
+            }
+        }
+        let order = if body.spliced.is_some() { event.subject.body.clone() } else { Bytes::new() };
+        Ok(Request { method: channel.method, url, headers, body, order })
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("url {text:?}: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(format!("url {text:?}: needs http:// or https:// and a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("url: a user name or password belongs under `auth`".to_owned());
+    }
+    Ok(url)
+}
+
+fn header_value(name: &str, text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text).map_err(|_| format!("headers.{name}: cannot hold line breaks or control characters"))
+}
+
+fn custom(template: &Template, scope: &Scope) -> Result<Body, String> {
+    let text = template.render(scope).map_err(|error| format!("body: {error}"))?;
+    serde_json::from_str::<serde::de::IgnoredAny>(&text)
+        .map_err(|error| format!("body: no valid JSON after filling in: {error}"))?;
+    Ok(Body::whole(text))
+}
+
+fn parameters(parameters: &[(String, Parameter)], scope: &Scope) -> Result<Body, String> {
+    let mut object = Map::new();
+    for (name, value) in parameters {
+        let value = match value {
+            Parameter::Literal(value) => value.clone(),
+            Parameter::Template(_) => Value::String(parameter_text(name, value, scope)?),
+        };
+        object.insert(name.clone(), value);
+    }
+    serde_json::to_vec(&object).map(Body::whole).map_err(|error| format!("parameters: {error}"))
+}
+
+fn parameter_text(name: &str, value: &Parameter, scope: &Scope) -> Result<String, String> {
+    match value {
+        Parameter::Template(template) => template.render(scope).map_err(|error| format!("parameters.{name}: {error}")),
+        Parameter::Literal(Value::Null) => Ok(String::new()),
+        Parameter::Literal(Value::String(text)) => Ok(text.clone()),
+        Parameter::Literal(value) => Ok(value.to_string()),
+    }
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    id: String,
+    order_id: &'a str,
+    r#type: &'a str,
+    received_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
+}
+
+/// The standard body: the order's bytes as received, between a head and a tail. The same for every attempt.
+fn envelope(event: &Event) -> Result<Body, String> {
+    let subject = &event.subject;
+    let metadata = Metadata {
+        id: subject.id(),
+        order_id: &subject.order_id,
+        r#type: &subject.kind,
+        received_at: subject.received_at,
+        chain: subject.chain.as_deref(),
+        step: event.step.as_deref(),
+    };
+    let failed = |error: serde_json::Error| format!("body: {error}");
+    let mut head = Vec::with_capacity(96);
+    head.extend_from_slice(b"{\"type\":");
+    serde_json::to_writer(&mut head, &*event.kind).map_err(failed)?;
+    head.extend_from_slice(b",\"timestamp\":");
+    serde_json::to_writer(&mut head, &event.at).map_err(failed)?;
+    head.extend_from_slice(b",\"data\":{\"order\":");
+    let mut tail = Vec::with_capacity(192 + event.context.len());
+    tail.extend_from_slice(b",\"context\":");
+    tail.extend_from_slice(event.context.as_bytes());
+    tail.extend_from_slice(b",\"metadata\":");
+    serde_json::to_writer(&mut tail, &metadata).map_err(failed)?;
+    tail.extend_from_slice(b"}}");
+    Ok(Body { head: head.into(), spliced: Some(tail.into()) })
+}

@@ -1,0 +1,56 @@
+//! The bound on attempts in flight over all channels, shared out so that no channel can take it all.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The places of `delivery.workers`: half of them set aside in equal parts for each lane, the rest for whoever comes.
+#[derive(Debug, Clone)]
+pub(super) struct Workers {
+    common: Arc<Semaphore>,
+    own: Arc<Semaphore>,
+}
+
+impl Workers {
+    /// The shares of `lanes` lanes in `workers` places.
+    pub(super) fn share(workers: usize, lanes: usize) -> Vec<Self> {
+        let reserved = if lanes == 0 { 0 } else { workers / 2 / lanes };
+        let common = Arc::new(Semaphore::new(workers - reserved * lanes));
+        let lane = || Self { common: Arc::clone(&common), own: Arc::new(Semaphore::new(reserved)) };
+        (0..lanes).map(|_| lane()).collect()
+    }
+
+    /// A place, if one is free: the lane's own first.
+    pub(super) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.own).try_acquire_owned().or_else(|_| Arc::clone(&self.common).try_acquire_owned()).ok()
+    }
+
+    /// Waits for one of the common places. The lane's own come free only by its own attempts, and it knows of those.
+    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.common).acquire_owned().await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_greedy_lane_leaves_the_others_their_share_and_the_sum_is_kept() {
+        let lanes = Workers::share(16, 4);
+        let greedy: Vec<_> = std::iter::from_fn(|| lanes[0].try_take()).collect();
+        assert_eq!(greedy.len(), 2 + 8);
+        let others: Vec<_> = lanes[1..].iter().flat_map(|lane| std::iter::from_fn(|| lane.try_take())).collect();
+        assert_eq!(others.len(), 3 * 2);
+        drop(greedy);
+        let rest: Vec<_> = std::iter::from_fn(|| lanes[3].try_take()).collect();
+        assert_eq!(rest.len(), 10 - 2);
+    }
+
+    #[test]
+    fn more_lanes_than_workers_share_them_all() {
+        let lanes = Workers::share(3, 10);
+        let taken: Vec<_> = lanes.iter().filter_map(Workers::try_take).collect();
+        assert_eq!(taken.len(), 3);
+    }
+}

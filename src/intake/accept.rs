@@ -1,0 +1,295 @@
+//! The way of an order, and of an event, from its bytes to its answer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use serde_json::Map;
+use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::chain::{Chain, Job};
+use crate::domain::{
+    DeliveryId, DeliveryStatus, Event, EventId, OrderId, OrderStatus, Origin, Skip, Subject, Timestamp,
+};
+use crate::store::{Acceptance, Answer, Idempotency, NewDelivery, NewEvent, NewEvents, NewOrder, OrderKey};
+
+use super::extract::check_value;
+use super::{Answered, Incoming, Intake, OrderView, PostedEvent, Refusal};
+
+/// The result of an acceptance, on its way to the caller.
+type Reply = Result<Answered, Refusal>;
+
+impl Intake {
+    /// Accepts an order: durable when this returns `Ok`, run as far as its last critical step, or as far as
+    /// `server.request_timeout` allows. A caller that goes away meanwhile changes nothing.
+    pub async fn order(self: &Arc<Self>, incoming: Incoming) -> Reply {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(Refusal::Stopping);
+        }
+        let mut fields = self.pointers.of_object(&incoming.body, self.max_depth)?.into_iter();
+        let id: OrderId = self.ids.next();
+        let now = self.clock.now();
+        let mut subject = Arc::new(Subject {
+            origin: Origin::Order(id),
+            order_id: fields.next().flatten().unwrap_or_else(|| id.to_string()),
+            kind: fields.next().flatten().unwrap_or_else(|| "order".to_owned()),
+            received_at: now,
+            chain: None,
+            body: incoming.body.clone(),
+        });
+        match self.chains.select(&subject, now).map(Arc::clone) {
+            None => self.complete(subject, &incoming, now).await,
+            Some(chain) => {
+                Arc::make_mut(&mut subject).chain = Some(chain.name().to_owned());
+                self.run(subject, chain, incoming, now).await
+            }
+        }
+    }
+
+    /// An order without plugins: one commit, with its deliveries.
+    async fn complete(&self, subject: Arc<Subject>, incoming: &Incoming, now: Timestamp) -> Reply {
+        let context: Arc<str> = Arc::from("{}");
+        let mut deliveries = self.received(&subject, &context, now);
+        let (born, skipped) = self.completed(&subject, &context, now);
+        deliveries.extend(born);
+        let listed = listed(&deliveries);
+        let answer = self.answering.order(&OrderView {
+            subject: &subject,
+            status: OrderStatus::Completed,
+            context: &context,
+            steps: &[],
+            deliveries: &listed,
+            rejection: None,
+        });
+        let idempotency = incoming.key.as_ref().map(|key| idempotency("order", incoming, key, Some(&answer)));
+        let order = NewOrder {
+            subject,
+            status: OrderStatus::Completed,
+            skipped,
+            deliveries,
+            idempotency,
+            replica: self.replica,
+        };
+        let accepted = reply(self.store.ledger.accept_order(order).await?, answer)?;
+        if !accepted.replayed {
+            self.metrics.order(OrderStatus::Completed, self.clock.now().since(now));
+        }
+        Ok(accepted)
+    }
+
+    /// An order with plugins: durable first, then its chain, in a task of its own that outlives the caller.
+    async fn run(
+        self: &Arc<Self>,
+        subject: Arc<Subject>,
+        chain: Arc<Chain>,
+        incoming: Incoming,
+        now: Timestamp,
+    ) -> Reply {
+        let deadline = tokio::time::Instant::now() + self.request_timeout;
+        let place = Arc::clone(&self.room).acquire_owned();
+        let permit = match tokio::time::timeout_at(deadline, place).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(Refusal::Stopping),
+            Err(_) => return Err(Refusal::Busy),
+        };
+        let (accepted, acceptance) = oneshot::channel();
+        let (caller, answer) = oneshot::channel();
+        let intake = Arc::clone(self);
+        let (order, key) = (Arc::clone(&subject), incoming.key.as_ref().map(|key| scoped("order", &incoming, key)));
+        self.tasks
+            .spawn(async move { intake.accept_and_run(order, chain, incoming, now, permit, accepted, caller).await });
+        // The task answers in any case but a fault of its own.
+        if let Some(reply) = acceptance.await.unwrap_or(Some(Err(Refusal::Stopping))) {
+            return reply;
+        }
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => Ok(Answered { answer, replayed: false }),
+            Ok(Err(_)) | Err(_) => self.still_processing(&subject, key).await,
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one call, moved into its task")]
+    async fn accept_and_run(
+        self: Arc<Self>,
+        subject: Arc<Subject>,
+        chain: Arc<Chain>,
+        incoming: Incoming,
+        now: Timestamp,
+        permit: OwnedSemaphorePermit,
+        accepted: oneshot::Sender<Option<Reply>>,
+        caller: oneshot::Sender<Answer>,
+    ) {
+        let context: Arc<str> = Arc::from("{}");
+        let deliveries = self.received(&subject, &context, now);
+        let listed = listed(&deliveries);
+        // Nothing critical: the answer is known before the first step.
+        let at_once = (!chain.holds_caller()).then(|| {
+            let steps: Vec<_> = chain.first_running(now).into_iter().collect();
+            self.answering.order(&OrderView {
+                subject: &subject,
+                status: OrderStatus::Processing,
+                context: &context,
+                steps: &steps,
+                deliveries: &listed,
+                rejection: None,
+            })
+        });
+        let idempotency = incoming.key.as_ref().map(|key| idempotency("order", &incoming, key, at_once.as_ref()));
+        let key = idempotency.as_ref().map(|key| key.key.clone());
+        let order = NewOrder {
+            subject: Arc::clone(&subject),
+            status: OrderStatus::Processing,
+            skipped: Vec::new(),
+            deliveries,
+            idempotency,
+            replica: self.replica,
+        };
+        match self.store.ledger.accept_order(order).await {
+            Ok(Acceptance::New) => {}
+            Ok(earlier) => {
+                let nothing = Answer { status: 0, location: None, body: Bytes::new() };
+                let _ = accepted.send(Some(reply(earlier, nothing)));
+                return;
+            }
+            Err(error) => {
+                let _ = accepted.send(Some(Err(error.into())));
+                return;
+            }
+        }
+        let unanswered = if at_once.is_some() { None } else { key };
+        let answered = at_once.map(|answer| Ok(Answered { answer, replayed: false }));
+        let waits = answered.is_none();
+        let _ = accepted.send(answered);
+        let job = Job {
+            subject,
+            chain,
+            context: Map::new(),
+            steps: Vec::new(),
+            deliveries: listed,
+            resumed: 0,
+            unanswered,
+            caller: waits.then_some(caller),
+            permit,
+        };
+        self.chains.run(job).await;
+    }
+
+    /// The answer of an order whose chain takes longer than the request may.
+    async fn still_processing(&self, subject: &Subject, key: Option<String>) -> Reply {
+        let Some(id) = subject.order() else { return Err(Refusal::Stopping) };
+        let detail = self.store.history.order(OrderKey::Id(id)).await?;
+        let (status, context, steps, deliveries) = match detail {
+            Some(detail) => {
+                let deliveries = detail.deliveries.iter().map(|d| (d.id, Arc::clone(&d.channel), d.status)).collect();
+                (detail.summary.status, detail.context, detail.steps, deliveries)
+            }
+            None => (OrderStatus::Processing, Arc::from("{}"), Vec::new(), Vec::new()),
+        };
+        let view =
+            OrderView { subject, status, context: &context, steps: &steps, deliveries: &deliveries, rejection: None };
+        let answer = self.answering.order(&view);
+        if let Some(key) = key {
+            self.store.ledger.answer(key, answer.clone()).await?;
+        }
+        Ok(Answered { answer, replayed: false })
+    }
+
+    fn received(&self, subject: &Arc<Subject>, context: &Arc<str>, now: Timestamp) -> Vec<NewDelivery> {
+        if !self.router.wants("order.received") {
+            return Vec::new();
+        }
+        self.router.plan(&self.event("order.received", subject, context, now), now, now).deliveries
+    }
+
+    fn completed(&self, subject: &Arc<Subject>, context: &Arc<str>, now: Timestamp) -> (Vec<NewDelivery>, Vec<Skip>) {
+        let plan = self.router.plan(&self.event("order.completed", subject, context, now), now, now);
+        (plan.deliveries, plan.skipped)
+    }
+
+    fn event(&self, kind: &str, subject: &Arc<Subject>, context: &Arc<str>, at: Timestamp) -> Arc<Event> {
+        Arc::new(Event {
+            id: self.ids.next(),
+            kind: Arc::from(kind),
+            at,
+            subject: Arc::clone(subject),
+            context: Arc::clone(context),
+            step: None,
+        })
+    }
+
+    /// Accepts events that have no chain: all of them or none, in one commit. `batch` says in which form they came,
+    /// and so in which they are answered. A single event's `id` serves as its key where the request has none.
+    pub async fn events(&self, incoming: Incoming, events: Vec<PostedEvent>, batch: bool) -> Reply {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(Refusal::Stopping);
+        }
+        let now = self.clock.now();
+        let key = match (&incoming.key, events.as_slice()) {
+            (Some(key), _) => Some(idempotency("event", &incoming, key, None)),
+            (None, [PostedEvent { id: Some(id), .. }]) if !batch => Some(idempotency("event-id", &incoming, id, None)),
+            _ => None,
+        };
+        let mut accepted = Vec::with_capacity(events.len());
+        let mut listed: Vec<(EventId, Vec<(DeliveryId, Arc<str>)>)> = Vec::with_capacity(events.len());
+        for event in events {
+            check_value(&event.data, self.max_depth)?;
+            let new = self.posted(event, now);
+            listed.push((new.event.id, new.deliveries.iter().map(|d| (d.id, Arc::clone(&d.channel))).collect()));
+            accepted.push(new);
+        }
+        let answer = self.answering.events(&listed, batch);
+        let idempotency = key.map(|key| Idempotency { answer: Some(answer.clone()), ..key });
+        let events = NewEvents { events: accepted, idempotency, replica: self.replica };
+        reply(self.store.ledger.accept_events(events).await?, answer)
+    }
+
+    fn posted(&self, posted: PostedEvent, now: Timestamp) -> NewEvent {
+        let id: EventId = self.ids.next();
+        let own = self.pointers.of_value(&posted.data).into_iter().next().flatten();
+        let subject = Arc::new(Subject {
+            origin: Origin::Event(id),
+            order_id: own.or(posted.id).unwrap_or_else(|| id.to_string()),
+            kind: posted.kind.clone(),
+            received_at: now,
+            chain: None,
+            body: posted.data,
+        });
+        let event = Arc::new(Event {
+            id,
+            kind: posted.kind.into(),
+            at: posted.at.unwrap_or(now),
+            subject,
+            context: Arc::from("{}"),
+            step: None,
+        });
+        let deliveries = self.router.plan(&event, posted.deliver_at.unwrap_or(now), now).deliveries;
+        NewEvent { event, deliveries }
+    }
+}
+
+fn listed(deliveries: &[NewDelivery]) -> Vec<(DeliveryId, Arc<str>, DeliveryStatus)> {
+    deliveries.iter().map(|d| (d.id, Arc::clone(&d.channel), DeliveryStatus::Pending)).collect()
+}
+
+/// A key within its endpoint and its caller.
+fn scoped(endpoint: &str, incoming: &Incoming, key: &str) -> String {
+    format!("{endpoint}\n{}\n{key}", incoming.caller)
+}
+
+fn idempotency(endpoint: &str, incoming: &Incoming, key: &str, answer: Option<&Answer>) -> Idempotency {
+    Idempotency {
+        key: scoped(endpoint, incoming, key),
+        digest: Sha256::digest(&incoming.body).into(),
+        answer: answer.cloned(),
+    }
+}
+
+fn reply(acceptance: Acceptance, answer: Answer) -> Reply {
+    match acceptance {
+        Acceptance::New => Ok(Answered { answer, replayed: false }),
+        Acceptance::Replay(answer) => Ok(Answered { answer, replayed: true }),
+        Acceptance::UnderWay => Err(Refusal::KeyUnderWay),
+        Acceptance::Mismatch => Err(Refusal::KeyMismatch),
+    }
+}

@@ -1,0 +1,88 @@
+//! The record of an exchange, as the history keeps it: secrets masked.
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+
+use super::client::{AGENT, Reply, Request};
+use crate::domain::Exchange;
+
+const MASK: &str = "***";
+
+/// What was sent and what came back. Masked: credentials, values marked as sensitive, and the values of headers and
+/// query fields whose name says that they are secret.
+pub fn exchange(request: &Request, reply: &Reply) -> Exchange {
+    let mut request_headers = shown(&request.headers, reply.credentials.as_ref());
+    if !request.headers.contains_key(USER_AGENT) {
+        request_headers.push((USER_AGENT.as_str().to_owned(), AGENT.to_owned()));
+    }
+    if let Some(name) = &reply.credentials {
+        request_headers.push((name.as_str().to_owned(), MASK.to_owned()));
+    }
+    Exchange {
+        method: request.method.as_str().to_owned(),
+        url: masked(&request.url),
+        request_headers,
+        request_body: request.body.clone(),
+        response_headers: shown(&reply.headers, None),
+        response_body: reply.body.clone(),
+        truncated: reply.truncated,
+    }
+}
+
+/// A URL without the values of query fields that are secret by their name.
+fn masked(url: &Url) -> String {
+    if !url.query_pairs().any(|(name, _)| is_secret(&name)) {
+        return url.as_str().to_owned();
+    }
+    let mut masked = url.clone();
+    let pairs =
+        url.query_pairs().map(|(name, value)| if is_secret(&name) { (name, MASK.into()) } else { (name, value) });
+    masked.query_pairs_mut().clear().extend_pairs(pairs);
+    masked.into()
+}
+
+fn shown(headers: &HeaderMap, but: Option<&HeaderName>) -> Vec<(String, String)> {
+    let mut shown = Vec::with_capacity(headers.len() + 2);
+    shown.extend(headers.iter().filter(|(name, _)| Some(*name) != but).map(|(name, value)| {
+        let value = if is_secret(name.as_str()) { MASK.to_owned() } else { text(value) };
+        (name.as_str().to_owned(), value)
+    }));
+    shown
+}
+
+fn text(value: &HeaderValue) -> String {
+    if value.is_sensitive() { MASK.to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() }
+}
+
+/// Whether the value under such a name is a secret.
+fn is_secret(name: &str) -> bool {
+    const PARTS: &[&str] = &["authorization", "cookie", "password", "passwd", "secret", "token", "credential"];
+    const KEYS: &[&str] = &["key", "apikey", "api-key", "api_key", "access-key", "access_key", "sig", "signature"];
+    let contains =
+        |part: &str| name.as_bytes().windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()));
+    let key = |key: &&str| name.eq_ignore_ascii_case(key);
+    PARTS.iter().any(|part| contains(part)) || KEYS.iter().any(key) || contains("api-key") || contains("apikey")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_secrets_are_known() {
+        for name in [
+            "authorization",
+            "Proxy-Authorization",
+            "set-cookie",
+            "x-api-key",
+            "X-Auth-Token",
+            "access_token",
+            "client_secret",
+        ] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["idempotency-key", "content-type", "webhook-id", "webhook-signature", "x-shop", "keyword", "id"] {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
+}

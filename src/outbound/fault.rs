@@ -1,0 +1,87 @@
+//! Why there is no usable response.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use super::resolve::NoAddress;
+use crate::domain::Code;
+
+/// What went wrong, each with its code, as a sentence for a person. Never holds a URL, a header or a body.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("no connection to {0}: {1}")]
+    NoConnection(String, String),
+    #[error("the name {0} has no address: {1}")]
+    Dns(String, String),
+    #[error("TLS with {0} failed: {1}")]
+    Tls(String, String),
+    #[error("no connection to {0} within {limit}", limit = humantime::format_duration(*.1))]
+    ConnectTimeout(String, Duration),
+    #[error("no complete response within {limit}", limit = humantime::format_duration(*.0))]
+    Timeout(Duration),
+    #[error("the connection closed before the response was complete{}", because(.0))]
+    Closed(Option<String>),
+    #[error("what came back is no HTTP: {0}")]
+    Garbage(String),
+    #[error("the head of the response is larger than allowed")]
+    HeadTooLarge,
+    #[error("the response is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the request cannot be sent: {0}")]
+    NotSent(String),
+}
+
+fn because(cause: &Option<String>) -> String {
+    cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"))
+}
+
+impl Fault {
+    pub(super) const fn code(&self) -> Code {
+        match self {
+            Self::NoConnection(..) => Code::NO_CONNECTION,
+            Self::Dns(..) => Code::DNS,
+            Self::Tls(..) => Code::TLS,
+            Self::ConnectTimeout(..) => Code::CONNECT_TIMEOUT,
+            Self::Timeout(_) => Code::TIMEOUT,
+            Self::Closed(_) | Self::Garbage(_) => Code::CLOSED,
+            Self::HeadTooLarge | Self::TooLarge(_) => Code::TOO_LARGE,
+            Self::NotSent(_) => Code::NOT_BUILT,
+        }
+    }
+
+    /// What reqwest says about an exchange with `host`.
+    pub(super) fn of(error: &reqwest::Error, host: &str) -> Self {
+        let host = || host.to_owned();
+        let last = causes(error).last().map(ToString::to_string);
+        let why = || last.clone().unwrap_or_else(|| "for no reason given".to_owned());
+        if let Some(NoAddress { name, cause }) = causes(error).find_map(|cause| cause.downcast_ref()) {
+            return Self::Dns(name.clone(), cause.to_string());
+        }
+        // TLS 1.3 lets a server refuse a client's certificate only behind the handshake.
+        if let Some(alert) = causes(error).find_map(tls_error) {
+            return Self::Tls(host(), alert.to_string());
+        }
+        if error.is_connect() {
+            return Self::NoConnection(host(), why());
+        }
+        if error.is_builder() {
+            return Self::NotSent(why());
+        }
+        match causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>()) {
+            Some(hyper) if hyper.is_parse_too_large() => Self::HeadTooLarge,
+            Some(hyper) if hyper.is_parse() => Self::Garbage(why()),
+            _ => Self::Closed(last),
+        }
+    }
+}
+
+/// The errors below `error`, outermost first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |error: &&'a (dyn Error + 'static)| (*error).source())
+}
+
+/// An I/O error hides what it was made of from `source`.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
+}

@@ -1,0 +1,26 @@
+//! Requests to the world: the only room that makes them, and the only one that knows reqwest.
+//!
+//! A [`Client`] belongs to one channel or one step of a chain, and to one runtime: it has its own connections, its
+//! own credentials and its own limits, none of them shared. [`Client::send`] never fails: whatever happens ends as a
+//! [`Reply`] with a [`Code`](crate::domain::Code), within the time and memory that [`ClientOptions`] allow.
+//!
+//! `client.rs` sends and reads; `phase.rs` tells connecting from transferring, each with its own limit; `fault.rs` makes a
+//! code of what went wrong, by its type, never by its text; `exchange.rs` makes the record of it all, masked.
+//!
+//! To add a way to authenticate, add a variant to `auth::Credentials`.
+
+mod auth;
+mod client;
+mod exchange;
+mod fault;
+mod phase;
+mod resolve;
+mod retry_after;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use client::{Client, ClientError, ClientOptions, Reply, Request};
+pub use exchange::exchange;
+pub use reqwest::Url;
+pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};

@@ -1,0 +1,104 @@
+//! Whether an exchange is still connecting: told by the connector to the request that waits for it.
+//!
+//! A connection from the pool is there at once, so its transfer begins with the request. For a new one the connector
+//! says when it begins and when it is done, TLS included.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+tokio::task_local! {
+    static PHASE: Phase;
+}
+
+/// Where an exchange is.
+#[derive(Debug, Clone)]
+pub(super) struct Phase(Arc<Mutex<State>>);
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Connecting since then.
+    Connecting(Instant),
+    /// Connected since then, or from the start.
+    Connected(Instant),
+}
+
+impl Phase {
+    pub(super) fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(State::Connected(now))))
+    }
+
+    /// Runs an exchange whose connector reports to this phase.
+    pub(super) async fn watch<F: Future>(&self, exchange: F) -> F::Output {
+        PHASE.scope(self.clone(), exchange).await
+    }
+
+    /// Since when it has been connecting.
+    pub(super) fn connecting_since(&self) -> Option<Instant> {
+        match *self.state() {
+            State::Connecting(since) => Some(since),
+            State::Connected(_) => None,
+        }
+    }
+
+    /// Since when it has been connected.
+    pub(super) fn connected_since(&self) -> Option<Instant> {
+        match *self.state() {
+            State::Connecting(_) => None,
+            State::Connected(since) => Some(since),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(state: State) {
+        // A connection that another request no longer waits for is finished outside of any.
+        let _ = PHASE.try_with(|phase| *phase.state() = state);
+    }
+}
+
+/// The layer around the connector.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reporting;
+
+impl<S> Layer<S> for Reporting {
+    type Service = Reporter<S>;
+
+    fn layer(&self, inner: S) -> Reporter<S> {
+        Reporter(inner)
+    }
+}
+
+/// A connector that reports.
+#[derive(Debug, Clone)]
+pub(super) struct Reporter<S>(S);
+
+impl<S, R> Service<R> for Reporter<S>
+where
+    S: Service<R>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let connect = self.0.call(request);
+        Box::pin(async move {
+            Phase::report(State::Connecting(Instant::now()));
+            let connection = connect.await;
+            Phase::report(State::Connected(Instant::now()));
+            connection
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! Each kind of trouble, against real sockets.

@@ -1,0 +1,59 @@
+//! The system's clock and chance: the only place that asks for either. All else takes a [`Clock`] and a seed.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::domain::clock::Sleep;
+use crate::domain::{Clock, Timestamp};
+
+/// The longest sleep at a stretch: then the wall clock is looked at again, as it may have been set.
+const STRETCH: Duration = Duration::from_secs(60);
+
+/// The wall clock, with tokio's timers for waiting.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "this is where the wall clock is read")]
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> Sleep {
+        let clock = *self;
+        Box::pin(async move {
+            loop {
+                let left = at.since(clock.now());
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(STRETCH)).await;
+            }
+        })
+    }
+}
+
+/// A number that the operating system chose at random, to seed generators with.
+pub fn seed() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_differ() {
+        assert_ne!(seed(), seed());
+    }
+
+    #[tokio::test]
+    async fn a_sleep_ends_when_its_time_has_come_and_not_before() {
+        let clock = SystemClock;
+        let at = clock.now().after(Duration::from_millis(20));
+        clock.sleep_until(at).await;
+        assert!(clock.now() >= at);
+        clock.sleep_until(Timestamp::from_millis(0)).await;
+    }
+}
