@@ -231,6 +231,10 @@ impl api::Lanes for Wiring {
         self.lanes.wake(channel);
     }
 
+    fn recall(&self, channel: &str) {
+        self.lanes.recall(channel);
+    }
+
     fn forget(&self, deliveries: &[DeliveryId]) {
         self.lanes.forget(deliveries);
     }

@@ -114,7 +114,7 @@ async fn change_all(api: &Api, request: Request, change: Change) -> Result<Respo
     if !dry_run {
         tracing::info!(count = changed.count, change = verb(change), "deliveries were changed by hand");
         for channel in &changed.channels {
-            api.rooms.lanes.wake(channel);
+            api.rooms.lanes.recall(channel);
         }
     }
     Ok(answer::json(&Count { count: changed.count, dry_run }))

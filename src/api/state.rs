@@ -27,6 +27,8 @@ pub trait Ingest: Send + Sync {
 pub trait Lanes: Send + Sync {
     /// There may be something new for this channel in the store.
     fn wake(&self, channel: &str);
+    /// Many of this channel's deliveries were changed: what waits in memory is to be claimed anew.
+    fn recall(&self, channel: &str);
     /// These deliveries were cancelled: those still waiting in memory need not be sent.
     fn forget(&self, deliveries: &[DeliveryId]);
     /// Every channel that has a lane.

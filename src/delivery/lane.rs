@@ -36,6 +36,7 @@ pub(super) struct Lane {
     /// What waits in the store, as far as is known; a time in the past: to be asked for.
     due: Mutex<NextDue>,
     claiming: AtomicBool,
+    recalled: AtomicBool,
     state: AtomicU8,
     hour: Mutex<LastHour>,
 }
@@ -70,6 +71,7 @@ impl Lane {
             wake: Notify::new(),
             due: Mutex::new(NextDue { first: past, retry: past }),
             claiming: AtomicBool::new(false),
+            recalled: AtomicBool::new(false),
             state: AtomicU8::new(state as u8),
             hour: Mutex::new(LastHour::default()),
             channel,
@@ -107,6 +109,12 @@ impl Lane {
         lock(&self.queue).remove(deliveries);
     }
 
+    /// What is held in memory goes back to the store, and what of it is still to be sent is claimed anew.
+    pub(super) fn recall(&self) {
+        self.recalled.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         lock(&self.queue).in_flight()
     }
@@ -126,6 +134,10 @@ impl Lane {
         let mut spare = None;
         while !shared.soft.is_cancelled() {
             let mut hungry = false;
+            if self.recalled.swap(false, Ordering::AcqRel) {
+                self.put_back(&shared).await;
+                self.waiting(shared.clock.now());
+            }
             if self.state() == ChannelState::Enabled {
                 hungry = self.start(&shared, &recorder, &mut spare);
                 self.claim(&shared);

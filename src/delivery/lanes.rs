@@ -166,7 +166,7 @@ impl Lanes {
             let mut state = states.get(&name).copied().unwrap_or(ChannelState::Enabled);
             if !channel.enabled && state == ChannelState::Enabled {
                 // What it still holds from before stays pending until it is switched on again.
-                state = ChannelState::Paused;
+                state = ChannelState::Disabled;
             }
             shared.memory.set_open(&name, state == ChannelState::Enabled);
             let lane = Arc::new(Lane::new(Arc::clone(channel), client, metrics.channel(&name), workers, state));
@@ -194,6 +194,13 @@ impl Lanes {
     pub fn wake(&self, channel: &str) {
         if let Some(lane) = self.lanes.get(channel) {
             lane.waiting(self.shared.clock.now());
+        }
+    }
+
+    /// Many of that channel's deliveries have changed in the store: what is held in memory is claimed anew.
+    pub fn recall(&self, channel: &str) {
+        if let Some(lane) = self.lanes.get(channel) {
+            lane.recall();
         }
     }
 

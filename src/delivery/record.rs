@@ -107,7 +107,7 @@ async fn settle(shared: &Arc<Shared>, lane: &Arc<Lane>, finished: &Finished, mut
             }
         }
         Next::Keep(at) | Next::Wait(at) => {
-            tracing::info!(delivery = %delivery.id, order = id, order_id, channel, attempt = attempt.number, code = attempt.code.as_i32(), error = attempt.error, next_attempt_at = %at, "to be tried again");
+            tracing::debug!(delivery = %delivery.id, order = id, order_id, channel, attempt = attempt.number, code = attempt.code.as_i32(), error = attempt.error, next_attempt_at = %at, "to be tried again");
             if matches!(finished.next, Next::Keep(_)) {
                 delivery.attempts = attempt.number;
                 delivery.due_at = at;
