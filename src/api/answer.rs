@@ -32,7 +32,7 @@ impl Answering for JsonAnswers {
     fn order(&self, order: &OrderView<'_>) -> Answer {
         let subject = order.subject;
         let id = subject.id();
-        let steps = order.steps.iter().map(Step::brief);
+        let steps = order.steps.iter().map(Ran::brief);
         if let Some(rejection) = order.rejection {
             let kind = match rejection.by {
                 RejectedBy::Status => Kind::OrderRejected,
@@ -49,7 +49,7 @@ impl Answering for JsonAnswers {
                 .member("steps", steps);
             return Answer { status: kind.status(), location: None, body: problem.to_json().into() };
         }
-        let shape = Order {
+        let shape = Accepted {
             order_id: &subject.order_id,
             kind: &subject.kind,
             status: order.status,
@@ -119,7 +119,7 @@ pub(super) fn json(shape: &impl Serialize) -> Response {
 
 #[derive(Serialize)]
 #[serde(bound(serialize = "Each<S>: Serialize, Each<D>: Serialize"))]
-struct Order<'a, S, D> {
+struct Accepted<'a, S, D> {
     id: &'a str,
     order_id: &'a str,
     #[serde(rename = "type")]
@@ -132,7 +132,7 @@ struct Order<'a, S, D> {
 
 /// A step as answers show it.
 #[derive(Serialize)]
-pub(super) struct Step<'a> {
+pub(super) struct Ran<'a> {
     step: &'a str,
     plugin: &'a str,
     critical: bool,
@@ -144,7 +144,7 @@ pub(super) struct Step<'a> {
     started_at: Option<Timestamp>,
 }
 
-impl<'a> Step<'a> {
+impl<'a> Ran<'a> {
     fn brief(record: &'a StepRecord) -> Self {
         Self {
             step: &record.step,

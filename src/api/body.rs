@@ -88,13 +88,13 @@ pub(super) fn media(headers: &HeaderMap) -> Result<Option<Media>, Problem> {
     if let Some(encoding) = headers.get(CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
-        return Err(unsupported(format!("the body is encoded as {}", shown(encoding.as_bytes()))));
+        return Err(unsupported(&format!("the body is encoded as {}", shown(encoding.as_bytes()))));
     }
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(None) };
     if value == "application/json" {
         return Ok(Some(Media::Json));
     }
-    let not_json = || unsupported(format!("the body is {}", shown(value.as_bytes())));
+    let not_json = || unsupported(&format!("the body is {}", shown(value.as_bytes())));
     let text = value.to_str().map_err(|_| not_json())?;
     let mut parts = text.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -104,7 +104,7 @@ pub(super) fn media(headers: &HeaderMap) -> Result<Option<Media>, Problem> {
         if name.trim().eq_ignore_ascii_case("charset")
             && !["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
         {
-            return Err(unsupported(format!("the body is in {}", shown(charset.as_bytes()))));
+            return Err(unsupported(&format!("the body is in {}", shown(charset.as_bytes()))));
         }
     }
     match essence.as_str() {
@@ -118,10 +118,10 @@ pub(super) fn media(headers: &HeaderMap) -> Result<Option<Media>, Problem> {
 
 /// Refuses a body that came without a `Content-Type`.
 pub(super) fn untyped() -> Problem {
-    unsupported("the request has no Content-Type".to_owned())
+    unsupported("the request has no Content-Type")
 }
 
-fn unsupported(found: String) -> Problem {
+fn unsupported(found: &str) -> Problem {
     Problem::new(Kind::UnsupportedMediaType, format!("{found}; this call takes JSON in UTF-8 as application/json"))
 }
 

@@ -22,16 +22,12 @@ pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> R
     let limit = query.limit();
     let cursor = query.cursor();
     query.finish()?;
-    let behind = match &cursor {
-        None => 0,
-        // The cursor is the name of the last channel seen.
-        Some(last) => match api.channels.iter().position(|channel| &*channel.name == last.as_str()) {
-            Some(at) => at + 1,
-            None => {
-                let fault = Fault::new("cursor", "is none that this list has given");
-                return Err(Problem::faults(Kind::InvalidParameters, vec![fault]));
-            }
-        },
+    // The cursor is the name of the last channel seen.
+    let behind =
+        cursor.map_or(Some(0), |last| api.channels.iter().position(|channel| *channel.name == *last).map(|at| at + 1));
+    let Some(behind) = behind else {
+        let fault = Fault::new("cursor", "is none that this list has given");
+        return Err(Problem::faults(Kind::InvalidParameters, vec![fault]));
     };
     let now = Now::of(&api).await?;
     let mut rest = api.channels.iter().skip(behind);

@@ -60,7 +60,7 @@ fn read(body: &Bytes, members: Members<'_>, prefix: String, faults: &mut Vec<Fau
     let at = reader.time("time");
     let deliver_at = reader.time("deliverat");
     let data = data(body, &mut reader);
-    let id = match identity(source?, id?) {
+    let id = match identity(&source?, &id?) {
         Ok(id) => id,
         Err(fault) => {
             reader.fault(&fault.path, fault.message);
@@ -91,9 +91,9 @@ fn data(body: &Bytes, reader: &mut Reader<'_, '_>) -> Option<Bytes> {
     json.map(Bytes::from)
 }
 
-fn identity(source: String, id: String) -> Result<String, Fault> {
-    check_id(&id).map_err(|message| Fault::new("id", message))?;
-    check_id(&source).map_err(|message| Fault::new("source", message))?;
+fn identity(source: &str, id: &str) -> Result<String, Fault> {
+    check_id(id).map_err(|message| Fault::new("id", message))?;
+    check_id(source).map_err(|message| Fault::new("source", message))?;
     // A URI reference has no space, so that no two pairs become the same text.
     Ok(format!("{source} {id}"))
 }
@@ -135,7 +135,7 @@ pub(super) fn binary(headers: &HeaderMap, body: &Bytes) -> Result<PostedEvent, P
     if let Some(Err(message)) = kind.as_deref().map(check_kind) {
         faults.push(Fault::new("ce-type", message));
     }
-    let id = match source.zip(id).map(|(source, id)| identity(source, id)) {
+    let id = match source.zip(id).map(|(source, id)| identity(&source, &id)) {
         Some(Err(fault)) => {
             faults.push(Fault::new(format!("ce-{}", fault.path), fault.message));
             None

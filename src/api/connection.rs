@@ -185,8 +185,9 @@ fn late(within: Duration) -> Problem {
 
 fn unreadable(status: u16) -> Problem {
     match status {
-        431 => Problem::new(Kind::HeadersTooLarge, "a request has 100 headers and 32 KiB of them at most"),
-        414 => Problem::new(Kind::UriTooLong, "the path and query are longer than is read"),
+        431 => {
+            Problem::new(Kind::HeadersTooLarge, "a request has 100 headers at most, and 32 KiB of them with the path")
+        }
         _ => Problem::new(Kind::MalformedRequest, "what came is no HTTP/1.1 request"),
     }
 }

@@ -24,6 +24,8 @@ mod problem;
 mod query;
 mod serve;
 mod state;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use axum::Router;

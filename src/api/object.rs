@@ -164,19 +164,16 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
     }
 
-    /// A text, or several in an array.
+    /// A text, or several in an array. No text at all is a fault: it would be taken for no condition.
     pub(super) fn texts(&mut self, name: &str) -> Vec<String> {
-        let Some(value) = self.raw(name) else { return Vec::new() };
-        if let Ok(several) = serde_json::from_str(value.get()) {
-            return several;
+        let Some(value) = self.whole(name) else { return Vec::new() };
+        let several = serde_json::from_str(value.get());
+        let texts: Vec<String> =
+            several.or_else(|_| serde_json::from_str(value.get()).map(|one| vec![one])).unwrap_or_default();
+        if texts.is_empty() {
+            self.fault(name, "must be a string or an array of one or more");
         }
-        match serde_json::from_str(value.get()) {
-            Ok(one) => vec![one],
-            Err(_) => {
-                self.fault(name, "must be a string or an array of strings");
-                Vec::new()
-            }
-        }
+        texts
     }
 }
 

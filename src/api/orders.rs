@@ -13,7 +13,7 @@ use crate::domain::{DeliveryId, OrderId, OrderStatus, Timestamp};
 use crate::intake::Incoming;
 use crate::store::{OrderDetail, OrderKey, OrderSummary};
 
-use super::answer::{self, Step, raw};
+use super::answer::{self, Ran, raw};
 use super::deliveries::Delivery;
 use super::list::list;
 use super::path::Named;
@@ -38,7 +38,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
 pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let (filter, page) = query::orders(query.as_deref())?;
     let page = api.rooms.history.orders(filter, page).await?;
-    Ok(list(page.data.iter().map(Order::of), page.next.map(|next| next.to_string())))
+    Ok(list(page.data.iter().map(Listed::of), page.next.map(|next| next.to_string())))
 }
 
 /// `GET /v1/orders/{id}`.
@@ -58,12 +58,12 @@ pub(super) async fn one(
         found = history.order(OrderKey::Own(name.clone())).await?;
     }
     let order = found.ok_or_else(|| Problem::not_found("order", &name))?;
-    Ok(answer::json(&Detail::of(&order)))
+    Ok(answer::json(&Whole::of(&order)))
 }
 
 /// An order in a list.
 #[derive(Serialize)]
-struct Order<'a> {
+struct Listed<'a> {
     id: OrderId,
     order_id: &'a str,
     #[serde(rename = "type")]
@@ -74,7 +74,7 @@ struct Order<'a> {
     ended_at: Option<Timestamp>,
 }
 
-impl<'a> Order<'a> {
+impl<'a> Listed<'a> {
     fn of(order: &'a OrderSummary) -> Self {
         Self {
             id: order.id,
@@ -90,20 +90,20 @@ impl<'a> Order<'a> {
 
 /// An order by itself.
 #[derive(Serialize)]
-struct Detail<'a> {
+struct Whole<'a> {
     #[serde(flatten)]
-    summary: Order<'a>,
+    summary: Listed<'a>,
     /// As received.
     order: &'a RawValue,
     context: &'a RawValue,
-    steps: Vec<Step<'a>>,
+    steps: Vec<Ran<'a>>,
     deliveries: Vec<Delivery<'a>>,
-    channels: Vec<Channel<'a>>,
+    channels: Vec<Got<'a>>,
 }
 
 /// What a channel got of an order.
 #[derive(Serialize)]
-struct Channel<'a> {
+struct Got<'a> {
     channel: &'a str,
     status: &'static str,
     /// Why it was skipped.
@@ -114,13 +114,13 @@ struct Channel<'a> {
     deliveries: Vec<DeliveryId>,
 }
 
-impl<'a> Detail<'a> {
+impl<'a> Whole<'a> {
     fn of(order: &'a OrderDetail) -> Self {
         Self {
-            summary: Order::of(&order.summary),
+            summary: Listed::of(&order.summary),
             order: raw(std::str::from_utf8(&order.body).unwrap_or_default()),
             context: raw(&order.context),
-            steps: order.steps.iter().map(Step::whole).collect(),
+            steps: order.steps.iter().map(Ran::whole).collect(),
             deliveries: order.deliveries.iter().map(Delivery::of).collect(),
             channels: channels(order),
         }
@@ -128,11 +128,11 @@ impl<'a> Detail<'a> {
 }
 
 /// Each channel once: delivered where it got anything at all of the order, else skipped.
-fn channels(order: &OrderDetail) -> Vec<Channel<'_>> {
-    let mut channels: BTreeMap<&str, Channel<'_>> = BTreeMap::new();
+fn channels(order: &OrderDetail) -> Vec<Got<'_>> {
+    let mut channels: BTreeMap<&str, Got<'_>> = BTreeMap::new();
     for delivery in &order.deliveries {
         let channel = &*delivery.channel;
-        let entry = channels.entry(channel).or_insert_with(|| Channel {
+        let entry = channels.entry(channel).or_insert_with(|| Got {
             channel,
             status: "delivered",
             reason: None,
@@ -142,7 +142,7 @@ fn channels(order: &OrderDetail) -> Vec<Channel<'_>> {
         entry.deliveries.push(delivery.id);
     }
     for skip in &order.skipped {
-        channels.entry(&skip.channel).or_insert_with(|| Channel {
+        channels.entry(&skip.channel).or_insert_with(|| Got {
             channel: &skip.channel,
             status: "skipped",
             reason: Some(skip.reason.as_str()),

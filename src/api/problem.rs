@@ -92,27 +92,25 @@ problems! {
     KeyUnderWay "idempotency-key-under-way" 409 "The first request with this key is under way";
     /// The body is larger than `server.max_body`.
     BodyTooLarge "body-too-large" 413 "The body is too large";
-    /// The path and query are too long.
-    UriTooLong "uri-too-long" 414 "The path is too long";
     /// The `Content-Type` or `Content-Encoding` is none that this call takes.
     UnsupportedMediaType "unsupported-media-type" 415 "The content type is not supported";
     /// The `Idempotency-Key` was used before with another body.
     KeyMismatch "idempotency-key-reused" 422 "The key belongs to another request";
     /// A critical step rejected the order by the status of its response; `step` and `plugin` say which.
     OrderRejected "order-rejected" 422 "The order was rejected";
-    /// The request has more or longer headers than are read: 100, 32 KiB together.
-    HeadersTooLarge "headers-too-large" 431 "The headers are too large";
+    /// The head of the request is more than is read: 100 headers, 32 KiB with the path.
+    HeadersTooLarge "headers-too-large" 431 "The head of the request is too large";
     /// Something failed that should not have. The log says what.
     Internal "internal" 500 "Something failed";
     /// A critical step rejected the order, because it had no usable response.
     StepNoResponse "step-no-response" 502 "A critical step had no response";
-    /// The store has no room. Nothing of the request is kept.
+    /// The store has no room.
     StoreFull "store-full" 503 "The store is full";
-    /// The store is locked or cannot be reached. Nothing of the request is kept.
+    /// The store is locked or cannot be reached.
     StoreUnavailable "store-unavailable" 503 "The store cannot be reached";
-    /// Too many orders are under way. Nothing of the request is kept.
+    /// Too many orders are under way.
     Busy "busy" 503 "Too many orders are under way";
-    /// The service is shutting down. Nothing of the request is kept.
+    /// The service is shutting down.
     ShuttingDown "shutting-down" 503 "The service is shutting down";
     /// `/readyz`: the store does not answer, or the workers stand still.
     NotReady "not-ready" 503 "The service is not ready";
@@ -297,8 +295,8 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::warn!(%error, "the store refused a request");
         match error {
-            StoreError::Full(_) => Self::new(Kind::StoreFull, "nothing of this request is kept; try again later"),
-            StoreError::Closed => Self::new(Kind::ShuttingDown, "nothing of this request is kept; try again"),
+            StoreError::Full(_) => Self::new(Kind::StoreFull, "the store has no room; try again later"),
+            StoreError::Closed => Self::new(Kind::ShuttingDown, "the service is shutting down; try again"),
             StoreError::Locked(_)
             | StoreError::Unavailable(_)
             | StoreError::Corrupt(_)
@@ -385,7 +383,7 @@ mod tests {
             "# Errors of the HTTP API\n\n\
             Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`, and `errors` with a `path` and a `message` \
             each where fields, parameters or headers are at fault. `type` never changes; the texts may.\n\
-            A 503 says in `Retry-After` when to try again, and nothing of its request is kept. `/problems/order-rejected`, `/problems/step-no-response` and \
+            A 503 says in `Retry-After` when to try again; with an `Idempotency-Key` a repeated order or event counts once. `/problems/order-rejected`, `/problems/step-no-response` and \
             `/problems/step-timeout` tell about an order that was kept and rejected: they carry `id`, `order_id`, `order_status`, `step`, `plugin` and `steps`.\n\n\
             | type | status | meaning |\n|---|---|---|\n",
         );

@@ -1,5 +1,7 @@
 //! What a list is asked for: filters, limit, cursor. The same names in a query and in the JSON of a bulk change.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use crate::domain::{DeliveryStatus, OrderStatus, Timestamp};
@@ -108,7 +110,7 @@ impl Query {
 /// Decodes a part of a query.
 fn decode(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned())
+    percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
 }
 
 /// Names of statuses as such; the others are told to `fault`.
@@ -155,7 +157,7 @@ pub(super) fn deliveries(query: Option<&str>) -> Result<(DeliveryFilter, Page), 
     let names = query.several("status");
     let filter = DeliveryFilter {
         status: statuses(names, &delivery_statuses(), DeliveryStatus::from_name, |name, message| {
-            query.fault(name, message)
+            query.fault(name, message);
         }),
         channel: query.one("channel"),
         order_id: query.one("order_id"),
@@ -177,7 +179,7 @@ pub(super) fn bulk(body: &[u8]) -> Result<(DeliveryFilter, bool), Problem> {
     let names = reader.texts("status");
     let filter = DeliveryFilter {
         status: statuses(names, &delivery_statuses(), DeliveryStatus::from_name, |name, message| {
-            reader.fault(name, message)
+            reader.fault(name, message);
         }),
         channel: reader.text("channel"),
         order_id: reader.text("order_id"),
@@ -241,6 +243,9 @@ mod tests {
         assert_eq!(bulk(b"{}").expect("a body"), (DeliveryFilter::default(), false));
         assert_eq!(bulk(b"").expect_err("no body").kind(), Kind::InvalidJson);
         assert_eq!(bulk(b"[]").expect_err("no object").kind(), Kind::InvalidJson);
+        for empty in [&br#"{"status":[]}"#[..], br#"{"status":null}"#] {
+            assert_eq!(bulk(empty).expect_err("no status").kind(), Kind::InvalidFields);
+        }
         let wrong = bulk(br#"{"states":"failed","dry_run":"yes","status":7}"#).expect_err("wrong");
         assert!(told(&wrong).contains("did you mean `status`") && told(&wrong).contains("true or false"));
     }

@@ -254,7 +254,7 @@ mod tests {
             r#"orderhook_orders_total{status="rejected"} 0"#,
             r#"orderhook_order_duration_seconds_bucket{le="0.0025"} 0"#,
             r#"orderhook_order_duration_seconds_bucket{le="0.005"} 1"#,
-            r#"orderhook_order_duration_seconds_count 1"#,
+            "orderhook_order_duration_seconds_count 1",
             r#"orderhook_step_duration_seconds_bucket{step="billing",le="0.05"} 1"#,
             r#"orderhook_deliveries_total{channel="erp",status="accepted"} 1"#,
             r#"orderhook_attempts_total{channel="erp",outcome="retry"} 1"#,
@@ -268,7 +268,7 @@ mod tests {
             r#"orderhook_store_commit_seconds_bucket{le="0.001"} 1"#,
             r#"orderhook_store_batch_size_bucket{le="16"} 0"#,
             r#"orderhook_store_batch_size_bucket{le="32"} 1"#,
-            r#"orderhook_store_batch_size_sum 17"#,
+            "orderhook_store_batch_size_sum 17",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
         }

@@ -1,0 +1,431 @@
+//! Stand-ins for intake, the store and the lanes: they answer what a test puts into them, and remember the calls.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::config::load_text;
+use crate::domain::{
+    Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, Event, EventId, Exchange, IdSource, ManualClock, OrderId,
+    OrderStatus, Origin, Outcome, Subject, Timestamp,
+};
+use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
+use crate::store::*;
+use crate::telemetry::metrics::Metrics;
+
+use super::super::{Api, ChannelOverview, Ingest, Lanes, Rooms, router};
+
+pub(super) const NOW: &str = "2026-01-31T12:00:00Z";
+
+pub(super) fn now() -> Timestamp {
+    NOW.parse().expect("a time")
+}
+
+pub(super) type Taken = (Incoming, Vec<PostedEvent>, bool);
+type Reply = Box<dyn Fn() -> Result<Answered, Refusal> + Send>;
+
+pub(super) struct FakeIngest {
+    pub(super) taken: Mutex<Vec<Taken>>,
+    pub(super) reply: Mutex<Reply>,
+    /// Held by a test to keep requests under way.
+    pub(super) gate: tokio::sync::RwLock<()>,
+}
+
+impl FakeIngest {
+    async fn take(&self, taken: Taken) -> Result<Answered, Refusal> {
+        self.taken.lock().expect("calls").push(taken);
+        let _open = self.gate.read().await;
+        self.reply.lock().expect("a reply")()
+    }
+}
+
+#[async_trait]
+impl Ingest for FakeIngest {
+    async fn order(&self, incoming: Incoming) -> Result<Answered, Refusal> {
+        self.take((incoming, Vec::new(), false)).await
+    }
+
+    async fn events(&self, incoming: Incoming, events: Vec<PostedEvent>, batch: bool) -> Result<Answered, Refusal> {
+        self.take((incoming, events, batch)).await
+    }
+}
+
+#[derive(Default)]
+pub(super) struct FakeStore {
+    pub(super) orders: Mutex<Vec<OrderDetail>>,
+    pub(super) deliveries: Mutex<Vec<DeliveryDetail>>,
+    pub(super) changed: Mutex<Option<Changed>>,
+    pub(super) changes: Mutex<Vec<String>>,
+    pub(super) fails: Mutex<Option<StoreError>>,
+    pub(super) pages: Mutex<Vec<Page>>,
+}
+
+impl FakeStore {
+    fn check(&self) -> Result<(), StoreError> {
+        self.fails.lock().expect("a failure").clone().map_or(Ok(()), Err)
+    }
+}
+
+#[async_trait]
+impl History for FakeStore {
+    async fn orders(&self, filter: OrderFilter, page: Page) -> Result<Paged<OrderSummary>, StoreError> {
+        self.check()?;
+        self.pages.lock().expect("pages").push(page);
+        let orders = self.orders.lock().expect("orders");
+        let data: Vec<OrderSummary> = orders
+            .iter()
+            .map(|order| order.summary.clone())
+            .filter(|order| filter.status.is_empty() || filter.status.contains(&order.status))
+            .collect();
+        Ok(Paged { next: data.last().map(|order| order.id.sequence()), data })
+    }
+
+    async fn order(&self, key: OrderKey) -> Result<Option<OrderDetail>, StoreError> {
+        self.check()?;
+        let is_it = |order: &&OrderDetail| match &key {
+            OrderKey::Id(id) => order.summary.id == *id,
+            OrderKey::Own(own) => order.summary.order_id == *own,
+        };
+        Ok(self.orders.lock().expect("orders").iter().find(is_it).cloned())
+    }
+
+    async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Paged<DeliverySummary>, StoreError> {
+        self.check()?;
+        self.pages.lock().expect("pages").push(page);
+        let deliveries = self.deliveries.lock().expect("deliveries");
+        let data = deliveries
+            .iter()
+            .map(|delivery| delivery.summary.clone())
+            .filter(|delivery| filter.status.is_empty() || filter.status.contains(&delivery.status))
+            .collect();
+        Ok(Paged { data, next: None })
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
+        self.check()?;
+        Ok(self.deliveries.lock().expect("deliveries").iter().find(|delivery| delivery.summary.id == id).cloned())
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        self.check()?;
+        Ok(vec![Backlog { channel: "erp".into(), pending: 5, oldest_due: Some(now().before(Duration::from_secs(90))) }])
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.check()
+    }
+}
+
+const UNUSED: &str = "the API does not call this";
+
+#[async_trait]
+impl Queue for FakeStore {
+    fn connect(&self, _: Arc<dyn Handover>) {
+        unreachable!("{UNUSED}")
+    }
+    async fn heartbeat(&self, _: Replica, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn release_expired(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn claim(&self, _: Claim) -> Result<Vec<Leased>, StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn next_due(&self, _: Arc<str>) -> Result<NextDue, StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn record(&self, _: Replica, _: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn put_back(&self, _: Replica, _: Vec<DeliveryId>) -> Result<(), StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn insert(&self, _: Vec<NewDelivery>) -> Result<(), StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn remove_finished(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn set_channel_state(&self, _: Arc<str>, _: ChannelState) -> Result<(), StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError> {
+        unreachable!("{UNUSED}")
+    }
+
+    async fn change(&self, id: DeliveryId, change: Change, at: Timestamp) -> Result<Option<Changed>, StoreError> {
+        self.check()?;
+        self.changes.lock().expect("changes").push(format!("{change:?} {id} at {at}"));
+        Ok(self.changed.lock().expect("a change").clone())
+    }
+
+    async fn change_all(
+        &self,
+        filter: DeliveryFilter,
+        change: Change,
+        _: Timestamp,
+        dry_run: bool,
+    ) -> Result<BulkChanged, StoreError> {
+        self.check()?;
+        self.changes.lock().expect("changes").push(format!("{change:?} {:?} {dry_run}", filter.status));
+        Ok(BulkChanged { count: 3, channels: vec!["erp".into()] })
+    }
+}
+
+pub(super) struct FakeLanes {
+    pub(super) calls: Mutex<Vec<String>>,
+    pub(super) state: Mutex<ChannelState>,
+    pub(super) moving: Mutex<bool>,
+}
+
+#[async_trait]
+impl Lanes for FakeLanes {
+    fn wake(&self, channel: &str) {
+        self.calls.lock().expect("calls").push(format!("wake {channel}"));
+    }
+
+    fn forget(&self, deliveries: &[DeliveryId]) {
+        self.calls.lock().expect("calls").push(format!("forget {deliveries:?}"));
+    }
+
+    fn overview(&self) -> Vec<ChannelOverview> {
+        vec![ChannelOverview {
+            channel: "erp".into(),
+            state: *self.state.lock().expect("a state"),
+            in_flight: 2,
+            attempts: 8,
+            success_rate: Some(0.75),
+            mean_ms: Some(12.5),
+        }]
+    }
+
+    async fn pause(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
+        *self.state.lock().expect("a state") = ChannelState::Paused;
+        Ok((channel == "erp").then_some(ChannelState::Paused))
+    }
+
+    async fn resume(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
+        *self.state.lock().expect("a state") = ChannelState::Enabled;
+        Ok((channel == "erp").then_some(ChannelState::Enabled))
+    }
+
+    fn is_moving(&self) -> bool {
+        *self.moving.lock().expect("a flag")
+    }
+}
+
+/// An API with everything behind it.
+pub(super) struct World {
+    pub(super) ingest: Arc<FakeIngest>,
+    pub(super) store: Arc<FakeStore>,
+    pub(super) lanes: Arc<FakeLanes>,
+    pub(super) router: Router,
+}
+
+pub(super) const CHANNELS: &str = "
+channels:
+  - {name: erp, url: 'http://127.0.0.1:9/hook', auth: {type: bearer, token: hush-hush}}
+  - {name: old, url: 'http://127.0.0.1:9/old', enabled: false}
+";
+
+pub(super) const TOKENS: &str = "
+server:
+  tokens:
+    - {name: shop, token: ingest-token, scopes: [ingest]}
+    - {name: viewer, token: read-token, scopes: [read]}
+    - {name: boss, token: manage-token, scopes: [manage]}
+";
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(CHANNELS)
+    }
+
+    pub(super) fn with(yaml: &str) -> Self {
+        let settings = load_text("test", yaml, &crate::config::Environment::default()).expect("settings");
+        let ingest = Arc::new(FakeIngest {
+            taken: Mutex::default(),
+            reply: Mutex::new(Box::new(|| Ok(answered(201, r#"{"id":"x"}"#, Some("/v1/orders/x"))))),
+            gate: tokio::sync::RwLock::default(),
+        });
+        let store = Arc::new(FakeStore::default());
+        let lanes = Arc::new(FakeLanes {
+            calls: Mutex::default(),
+            state: Mutex::new(ChannelState::Enabled),
+            moving: Mutex::new(true),
+        });
+        let rooms = Rooms {
+            ingest: Arc::clone(&ingest) as Arc<dyn Ingest>,
+            lanes: Arc::clone(&lanes) as Arc<dyn Lanes>,
+            queue: Arc::clone(&store) as Arc<dyn Queue>,
+            history: Arc::clone(&store) as Arc<dyn History>,
+            clock: Arc::new(ManualClock::new(now())),
+            metrics: Arc::new(Metrics::new()),
+        };
+        let router = router(Api::new(&settings.server, &settings.channels, rooms));
+        Self { ingest, store, lanes, router }
+    }
+
+    pub(super) fn reply(&self, reply: impl Fn() -> Result<Answered, Refusal> + Send + 'static) {
+        *self.ingest.reply.lock().expect("a reply") = Box::new(reply);
+    }
+
+    pub(super) fn taken(&self) -> Vec<Taken> {
+        self.ingest.taken.lock().expect("calls").clone()
+    }
+
+    pub(super) async fn call(&self, request: Request<Body>) -> Seen {
+        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        Seen { status: head.status, headers: head.headers, body }
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Seen {
+        self.call(Request::get(path).body(Body::empty()).expect("a request")).await
+    }
+
+    pub(super) async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Seen {
+        let mut request = Request::builder().method(Method::POST).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.call(request.body(body.into()).expect("a request")).await
+    }
+
+    /// Posts JSON.
+    pub(super) async fn post_json(&self, path: &str, body: impl Into<Body>) -> Seen {
+        self.post(path, &[("content-type", "application/json")], body).await
+    }
+}
+
+/// An answer as the caller sees it.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Seen {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("text"))
+    }
+
+    /// Checks that this is the problem of that slug, and gives its body.
+    #[track_caller]
+    pub(super) fn problem(&self, status: u16, slug: &str) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let json = self.json();
+        assert_eq!(json["type"], format!("/problems/{slug}"), "{json}");
+        assert_eq!((self.status.as_u16(), &json["status"]), (status, &Value::from(status)), "{json}");
+        json
+    }
+}
+
+pub(super) fn answered(status: u16, body: &'static str, location: Option<&str>) -> Answered {
+    let answer = Answer { status, location: location.map(str::to_owned), body: Bytes::from_static(body.as_bytes()) };
+    Answered { answer, replayed: false }
+}
+
+pub(super) fn ids() -> IdSource {
+    IdSource::new(Arc::new(ManualClock::new(now())), 1)
+}
+
+pub(super) fn subject(ids: &IdSource) -> Arc<Subject> {
+    let id: OrderId = ids.next();
+    Arc::new(Subject {
+        origin: Origin::Order(id),
+        order_id: "A/1".to_owned(),
+        kind: "new".to_owned(),
+        received_at: now(),
+        chain: Some("new-orders".to_owned()),
+        body: Bytes::from_static(br#"{"id": "A/1", "total": 10.00}"#),
+    })
+}
+
+pub(super) fn order(ids: &IdSource) -> OrderDetail {
+    let subject = subject(ids);
+    OrderDetail {
+        summary: OrderSummary {
+            id: subject.order().expect("an order"),
+            order_id: subject.order_id.clone(),
+            kind: subject.kind.clone(),
+            status: OrderStatus::Completed,
+            chain: subject.chain.clone(),
+            received_at: now(),
+            ended_at: Some(now()),
+        },
+        body: subject.body.clone(),
+        context: r#"{"userId":"u-1"}"#.into(),
+        steps: Vec::new(),
+        deliveries: Vec::new(),
+        skipped: Vec::new(),
+    }
+}
+
+pub(super) fn delivery(ids: &IdSource, status: DeliveryStatus) -> DeliveryDetail {
+    let subject = subject(ids);
+    let event = Event {
+        id: ids.next::<crate::domain::ids::EventKind>(),
+        kind: "order.completed".into(),
+        at: now(),
+        context: "{}".into(),
+        step: None,
+        subject: Arc::clone(&subject),
+    };
+    let event: (EventId, Arc<str>) = (event.id, event.kind);
+    let attempt: AttemptId = ids.next();
+    DeliveryDetail {
+        summary: DeliverySummary {
+            id: ids.next(),
+            channel: "erp".into(),
+            status,
+            event,
+            order: subject.order(),
+            order_id: Some(subject.order_id.clone()),
+            created_at: now(),
+            updated_at: now(),
+            attempts: 1,
+            next_attempt_at: None,
+            last_code: Some(Code::status(503)),
+        },
+        attempts: vec![Attempt {
+            id: attempt,
+            number: 1,
+            started_at: now(),
+            duration_ms: 12,
+            code: Code::status(503),
+            outcome: Outcome::Retry,
+            error: Some("the receiver answered 503".to_owned()),
+            exchange: Exchange {
+                method: "POST".to_owned(),
+                url: "http://127.0.0.1:9/hook".to_owned(),
+                request_headers: vec![
+                    ("x-shop".to_owned(), "a".to_owned()),
+                    ("authorization".to_owned(), "***".to_owned()),
+                ],
+                request_body: crate::domain::Body::whole(&br#"{"a":1}"#[..]),
+                response_headers: vec![
+                    ("set-cookie".to_owned(), "***".to_owned()),
+                    ("Set-Cookie".to_owned(), "b".to_owned()),
+                ],
+                response_body: Bytes::from_static(b"\xff\x00"),
+                truncated: true,
+            },
+        }],
+    }
+}

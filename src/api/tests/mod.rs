@@ -1,0 +1,7 @@
+//! The API against stand-ins for the rooms behind it.
+
+mod answers;
+mod connections;
+mod fakes;
+mod reads;
+mod writes;
