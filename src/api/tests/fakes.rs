@@ -193,6 +193,10 @@ impl Lanes for FakeLanes {
         self.calls.lock().expect("calls").push(format!("wake {channel}"));
     }
 
+    fn recall(&self, channel: &str) {
+        self.calls.lock().expect("calls").push(format!("recall {channel}"));
+    }
+
     fn forget(&self, deliveries: &[DeliveryId]) {
         self.calls.lock().expect("calls").push(format!("forget {deliveries:?}"));
     }

@@ -231,7 +231,7 @@ async fn many_deliveries_are_changed_by_their_filters() {
     let world = World::new();
     let seen = world.post_json("/v1/deliveries/retry", r#"{"status":"failed"}"#).await;
     assert_eq!((seen.status.as_u16(), seen.json()), (200, json!({"count": 3})));
-    assert_eq!(*world.lanes.calls.lock().expect("calls"), ["wake erp"]);
+    assert_eq!(*world.lanes.calls.lock().expect("calls"), ["recall erp"]);
     let seen = world.post_json("/v1/deliveries/cancel", r#"{"status":["pending"],"dry_run":true}"#).await;
     assert_eq!(seen.json(), json!({"count": 3, "dry_run": true}));
     assert_eq!(world.lanes.calls.lock().expect("calls").len(), 1);
