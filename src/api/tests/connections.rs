@@ -100,6 +100,16 @@ async fn a_head_that_does_not_end_is_answered_408_and_closed() {
 }
 
 #[tokio::test]
+async fn the_next_head_of_a_connection_has_as_little_time_as_the_first() {
+    let served = Served::with(SHORT, LONG, 100).await;
+    let mut stream = served.connect().await;
+    stream.write_all(ORDER).await.expect("written");
+    read_answer(&mut stream).await;
+    stream.write_all(b"GET /heal").await.expect("written");
+    assert_problem(&read_to_end(&mut stream).await, 408, "request-timeout");
+}
+
+#[tokio::test]
 async fn a_head_that_drips_is_given_up_however_often_a_byte_comes() {
     let served = Served::with(SHORT, LONG, 100).await;
     let (mut reading, mut writing) = served.connect().await.into_split();
@@ -143,9 +153,14 @@ async fn a_body_that_breaks_off_is_answered_400() {
 #[tokio::test]
 async fn a_caller_that_closes_its_side_still_gets_its_answer() {
     let served = Served::new().await;
+    let gate = served.world.ingest.gate.write().await;
     let mut stream = served.connect().await;
     stream.write_all(ORDER).await.expect("written");
     stream.shutdown().await.expect("half closed");
+    served.wait_for_calls(1).await;
+    // Served beside the closed one, so that its end has been seen by now.
+    served.exchange(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    drop(gate);
     assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 201 "));
 }
 
