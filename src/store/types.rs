@@ -202,7 +202,7 @@ pub struct Finished {
     pub attempt: Attempt,
     /// What becomes of the delivery.
     pub next: Next,
-    /// Deliveries of `delivery.failed`, born with the failure.
+    /// Deliveries of `delivery.failed`, born with the failure. They wait in the store; none has a slot.
     pub deliveries: Vec<NewDelivery>,
 }
 

@@ -50,8 +50,9 @@ impl Write for AcceptOrder {
     }
 
     fn born(&mut self, output: &Acceptance, terms: Terms, born: &mut Born) {
-        if *output == Acceptance::New {
-            born.take(&mut self.0.deliveries, terms);
+        match output {
+            Acceptance::New => born.take(&mut self.0.deliveries, terms),
+            _ => self.0.deliveries.clear(),
         }
     }
 }
@@ -83,9 +84,10 @@ impl Write for AcceptEvents {
     }
 
     fn born(&mut self, output: &Acceptance, terms: Terms, born: &mut Born) {
-        if *output == Acceptance::New {
-            for new in &mut self.0.events {
-                born.take(&mut new.deliveries, terms);
+        for new in &mut self.0.events {
+            match output {
+                Acceptance::New => born.take(&mut new.deliveries, terms),
+                _ => new.deliveries.clear(),
             }
         }
     }

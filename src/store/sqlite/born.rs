@@ -6,6 +6,7 @@ use rusqlite::params;
 
 use super::db::{Db, Terms};
 use super::rows::{self, EMPTY, state};
+use crate::domain::ids::Id;
 use crate::domain::{Origin, Subject, Timestamp};
 use crate::store::{Leased, NewDelivery, Replica, StoreError};
 
@@ -50,7 +51,7 @@ pub(super) fn insert_delivery(
         owner.map(|replica| replica.0),
         delivery.due_at.as_millis(),
         delivery.id.time().as_millis(),
-        event_id.map(|id| id.to_bytes()),
+        event_id.map(Id::to_bytes),
         rows::event_type(&event.kind, &event.subject),
         event.at.as_millis(),
         event.step,

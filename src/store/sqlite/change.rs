@@ -116,6 +116,7 @@ impl Write for Insert {
 
     fn born(&mut self, (): &(), _: Terms, born: &mut Born) {
         born.wait(&self.0);
+        self.0.clear();
     }
 }
 

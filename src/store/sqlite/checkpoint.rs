@@ -4,9 +4,9 @@
 //! copied whole cannot begin anew; so the writer copies the short rest itself, between two groups.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -16,6 +16,12 @@ use crate::store::StoreError;
 
 /// Frames in the log, of a page each, from which on it is copied: 16 MiB.
 pub(super) const FRAMES: i64 = 4096;
+/// Frames from which on the writer waits for the log to be copied: 64 MiB. A disk, or a machine, so slow slows writes down.
+const FRAMES_MOST: i64 = 4 * FRAMES;
+/// Copies what is in the log, beside whoever reads and writes. Tells of the log as it was at the beginning.
+const COPY: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// Tells how long the log is now, and how much of it is copied.
+const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
 /// How often the thread tries to finish before it leaves the rest to the writer.
 const ROUNDS: usize = 3;
 
@@ -23,6 +29,7 @@ const ROUNDS: usize = 3;
 pub(super) struct Checkpoints {
     wake: Option<SyncSender<()>>,
     rest: Arc<AtomicBool>,
+    copying: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
     /// The log's length when the thread was last woken.
     woken_at: i64,
@@ -34,20 +41,26 @@ impl Checkpoints {
         let conn = open::connect(path, options)?;
         let (wake, woken) = sync_channel(1);
         let rest = Arc::new(AtomicBool::new(false));
-        let signal = Arc::clone(&rest);
+        let copying = Arc::new(Mutex::new(()));
+        let (signal, alone) = (Arc::clone(&rest), Arc::clone(&copying));
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".into())
-            .spawn(move || copy(&conn, &woken, &signal))
+            .spawn(move || copy(&conn, &woken, &signal, &alone))
             .map_err(|error| StoreError::Unavailable(format!("no thread for the store: {error}")))?;
-        Ok(Self { wake: Some(wake), rest, thread: Some(thread), woken_at: 0 })
+        Ok(Self { wake: Some(wake), rest, copying, thread: Some(thread), woken_at: 0 })
     }
 
     /// Called between two groups.
     pub(super) fn after_commit(&mut self, conn: &Connection) {
-        if self.rest.swap(false, Ordering::AcqRel) {
-            report(checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)"));
+        let mut log = report(checkpoint(conn, LOOK));
+        let too_long = log.is_some_and(|(frames, _)| frames >= FRAMES_MOST);
+        if self.rest.swap(false, Ordering::AcqRel) || too_long {
+            // While the thread copies, nobody else can.
+            let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+            report(checkpoint(conn, COPY));
+            log = report(checkpoint(conn, LOOK));
         }
-        let Some((frames, copied)) = report(checkpoint(conn, "PRAGMA wal_checkpoint(NOOP)")) else { return };
+        let Some((frames, copied)) = log else { return };
         if frames < self.woken_at {
             self.woken_at = 0; // the log has begun anew
         }
@@ -70,11 +83,13 @@ impl Drop for Checkpoints {
     }
 }
 
-fn copy(conn: &Connection, woken: &Receiver<()>, rest: &AtomicBool) {
+fn copy(conn: &Connection, woken: &Receiver<()>, rest: &AtomicBool, alone: &Mutex<()>) {
     while woken.recv().is_ok() {
+        let _alone = alone.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = (0..ROUNDS).any(|_| {
-            report(checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)"))
-                .is_some_and(|(frames, copied)| copied >= 0 && frames == copied)
+            report(checkpoint(conn, COPY))
+                .and_then(|_| report(checkpoint(conn, LOOK)))
+                .is_some_and(|(frames, copied)| frames == copied)
         });
         if !whole {
             rest.store(true, Ordering::Release);
@@ -84,11 +99,7 @@ fn copy(conn: &Connection, woken: &Receiver<()>, rest: &AtomicBool) {
 
 /// Frames in the log, and how many of them are copied.
 fn checkpoint(conn: &Connection, sql: &str) -> rusqlite::Result<(i64, i64)> {
-    let r = conn.prepare_cached(sql)?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)));
-    if r.as_ref().is_ok_and(|x: &(i64, i64)| !sql.contains("NOOP") || x.0 > 4096) {
-        eprintln!("{sql} {r:?}");
-    }
-    r
+    conn.prepare_cached(sql)?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
 }
 
 /// A failed checkpoint harms nothing by itself: the log stays longer, and what is wrong with the disk fails the next commit.

@@ -86,8 +86,11 @@ impl Write for ClaimDue {
     }
 }
 
+/// A subject, and the context that its deliveries inherit.
+type Shared = (Arc<Subject>, Arc<str>);
+
 /// What deliveries are about: the subject of a `deliveries.origin`, and the context they inherit from it.
-pub(super) fn load_origin(conn: &Connection, origin: i64) -> Result<Option<(Arc<Subject>, Arc<str>)>, StoreError> {
+pub(super) fn load_origin(conn: &Connection, origin: i64) -> Result<Option<Shared>, StoreError> {
     let found = if origin >= 0 {
         conn.prepare_cached("SELECT id, order_id, kind, received_at, chain, body, context FROM orders WHERE seq = ?1")?
             .query_row([origin], |row| Ok((Arc::new(rows::order_subject(row)?), rows::context(row.get(6)?))))

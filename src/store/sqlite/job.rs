@@ -22,7 +22,7 @@ pub(super) trait Write: Send + 'static {
     /// an error: an error undoes the work of everybody in the group.
     fn apply(&self, db: &mut Db<'_>) -> Result<Self::Output, StoreError>;
 
-    /// Takes out the deliveries that are durable now and belong to this replica.
+    /// Notes the deliveries that are durable now, takes out those that belong to this replica, and lets go of the others.
     fn born(&mut self, _output: &Self::Output, _terms: Terms, _born: &mut Born) {}
 
     /// What is to be done when the caller went away before it could be told.
@@ -79,12 +79,21 @@ impl<W: Write> Job for Task<W> {
         }
     }
 
-    fn answer(mut self: Box<Self>, result: Result<(), StoreError>) -> Option<Box<dyn Job>> {
-        let result = result.and_then(|()| self.output.take().ok_or(StoreError::Closed));
-        let unheard = match self.caller.take() {
-            Some(caller) => caller.send(result).err()?,
-            None => result,
+    fn answer(self: Box<Self>, result: Result<(), StoreError>) -> Option<Box<dyn Job>> {
+        let Self { work, output, caller } = *self;
+        let result = result.and_then(|()| output.ok_or(StoreError::Closed));
+        let output = match (caller, result) {
+            (Some(caller), Ok(output)) => caller.send(Ok(output)).err()?.ok()?,
+            (None, Ok(output)) => output,
+            (caller, Err(error)) => {
+                // What the write held (slots) is free before its caller knows.
+                drop(work);
+                if let Some(caller) = caller {
+                    let _ = caller.send(Err(error));
+                }
+                return None;
+            }
         };
-        unheard.ok().and_then(|output| self.work.unheard(output))
+        work.unheard(output)
     }
 }

@@ -61,6 +61,8 @@ impl Write for Journal {
     fn born(&mut self, output: &bool, terms: Terms, born: &mut Born) {
         if *output {
             born.take(&mut self.0.deliveries, terms);
+        } else {
+            self.0.deliveries.clear();
         }
     }
 }

@@ -93,13 +93,14 @@ pub(super) fn deliveries(conn: &Connection, filter: &DeliveryFilter, page: Page)
     let taken = taken.join(" AND ");
     if let Some(id) = &filter.order_id {
         params.push(Value::Text(id.clone()));
-        let mut origins = format!("SELECT seq FROM orders WHERE order_id = ?{}", params.len());
+        let mut origins = vec![format!("SELECT seq FROM orders WHERE order_id = ?{}", params.len())];
         if let Ok(id) = id.parse::<OrderId>() {
             params.push(Value::Integer(id.sequence()));
             params.push(Value::Blob(id.to_bytes().into()));
             let (seq, id) = (params.len() - 1, params.len());
-            origins.push_str(&format!(" UNION SELECT seq FROM orders WHERE seq = ?{seq} AND id = ?{id}"));
+            origins.push(format!("SELECT seq FROM orders WHERE seq = ?{seq} AND id = ?{id}"));
         }
+        let origins = origins.join(" UNION ");
         let sql = format!(
             "SELECT seq, {taken} FROM deliveries INDEXED BY deliveries_by_origin
                 WHERE origin IN ({origins}) AND seq >= ?1 AND seq < ?2 ORDER BY seq DESC"

@@ -126,10 +126,10 @@ impl Loop<'_> {
         while self.gather(&mut group) {
             let begun = Instant::now();
             let size = group.len();
-            let (done, failed) = self.commit_all(&mut group);
+            let outcome = self.commit_all(&mut group);
             metrics::histogram!(COMMIT_SECONDS).record(begun.elapsed());
             metrics::histogram!(BATCH_SIZE).record(size as f64);
-            self.tell(done, failed);
+            self.tell(outcome);
             self.checkpoints.after_commit(self.db.conn);
         }
         *self.handover.write().unwrap_or_else(PoisonError::into_inner) = None;
@@ -162,28 +162,24 @@ impl Loop<'_> {
     }
 
     /// Commits all at once; where that fails, each by itself, so that only the culprit fails.
-    fn commit_all(
-        &mut self,
-        group: &mut Vec<Box<dyn Job>>,
-    ) -> (Vec<(Box<dyn Job>, Terms)>, Vec<(Box<dyn Job>, StoreError)>) {
+    fn commit_all(&mut self, group: &mut Vec<Box<dyn Job>>) -> Outcome {
         let terms = self.terms();
+        let mut outcome = Outcome { terms, done: Vec::new(), failed: Vec::new() };
         match self.commit(terms, group) {
-            Ok(()) => (group.drain(..).map(|job| (job, terms)).collect(), Vec::new()),
+            Ok(()) => outcome.done.append(group),
             Err(error) if error.spares_nobody() || group.len() == 1 => {
-                (Vec::new(), group.drain(..).map(|job| (job, error.clone())).collect())
+                outcome.failed.extend(group.drain(..).map(|job| (job, error.clone())));
             }
             Err(_) => {
-                let (mut done, mut failed) = (Vec::new(), Vec::new());
                 for mut job in group.drain(..) {
-                    let terms = self.terms();
                     match self.commit(terms, std::slice::from_mut(&mut job)) {
-                        Ok(()) => done.push((job, terms)),
-                        Err(error) => failed.push((job, error)),
+                        Ok(()) => outcome.done.push(job),
+                        Err(error) => outcome.failed.push((job, error)),
                     }
                 }
-                (done, failed)
             }
         }
+        outcome
     }
 
     fn commit(&mut self, terms: Terms, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
@@ -198,10 +194,10 @@ impl Loop<'_> {
     }
 
     /// Hands over what was born, then answers: whoever has an answer can rely on both.
-    fn tell(&mut self, mut done: Vec<(Box<dyn Job>, Terms)>, failed: Vec<(Box<dyn Job>, StoreError)>) {
+    fn tell(&mut self, mut outcome: Outcome) {
         let mut born = Born::default();
-        for (job, terms) in &mut done {
-            job.born(*terms, &mut born);
+        for job in &mut outcome.done {
+            job.born(outcome.terms, &mut born);
         }
         let handover = self.handover.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(handover) = handover {
@@ -212,14 +208,21 @@ impl Loop<'_> {
                 handover.waiting(&channel, due_at);
             }
         }
-        for (job, _) in done {
+        for job in outcome.done {
             self.own.extend(job.answer(Ok(())));
         }
-        for (job, error) in failed {
-            if !matches!(error, StoreError::Full(_)) {
-                tracing::error!(%error, "a write to the store failed");
-            }
+        if let Some((_, error)) = outcome.failed.first() {
+            tracing::error!(%error, writes = outcome.failed.len(), "the store did not take what was to be written");
+        }
+        for (job, error) in outcome.failed {
             job.answer(Err(error));
         }
     }
+}
+
+/// What became of a group.
+struct Outcome {
+    terms: Terms,
+    done: Vec<Box<dyn Job>>,
+    failed: Vec<(Box<dyn Job>, StoreError)>,
 }

@@ -1,0 +1,182 @@
+//! Who has a delivery, and who gets it next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orderhook::domain::Timestamp;
+use orderhook::store::{Backlog, Change, Claim, JournalEntry, Next, NextDue, Recorded};
+
+use super::world::*;
+
+pub(super) async fn the_longest_due_is_claimed_first<B: Backend>(world: World<B>) {
+    let mut expected = Vec::new();
+    for seconds in [30, 10, 20, 10] {
+        let mut order = world.order(&world.subject(""), &["erp"]);
+        order.deliveries[0].due_at = world.now().after(Duration::from_secs(seconds));
+        expected.push((seconds, order.deliveries[0].id));
+        world.accept(order).await;
+    }
+    expected.sort();
+    world.advance(60);
+    let expected: Vec<_> = expected.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(world.claimed(world.claim("erp")).await, expected);
+}
+
+pub(super) async fn a_claim_takes_no_more_than_its_limit_and_its_bytes<B: Backend>(world: World<B>) {
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(world.waiting("erp").await);
+    }
+    assert_eq!(world.claimed(Claim { limit: 2, ..world.claim("erp") }).await, ids[..2]);
+    // Each brings its body of `{"id": ""}` and its context of `{}`.
+    assert_eq!(world.claimed(Claim { max_bytes: 36, ..world.claim("erp") }).await, ids[2..5]);
+    assert_eq!(world.claimed(world.claim("erp")).await, ids[5..]);
+    assert!(world.claimed(world.claim("erp")).await.is_empty());
+}
+
+pub(super) async fn the_first_of_a_claim_may_be_larger_than_its_bytes<B: Backend>(world: World<B>) {
+    let first = world.waiting("erp").await;
+    world.waiting("erp").await;
+    assert_eq!(world.claimed(Claim { max_bytes: 1, ..world.claim("erp") }).await, [first]);
+}
+
+pub(super) async fn first_attempts_and_retries_are_claimed_apart<B: Backend>(world: World<B>) {
+    let retry = world.leased("erp").await;
+    assert_eq!(world.record(world.finished(retry, 1, Next::Wait(world.now()))).await, Recorded::Done);
+    let first = world.waiting("erp").await;
+    assert_eq!(world.claimed(world.claim("erp")).await, [first]);
+    let claimed = world.store.queue.claim(Claim { retries: true, ..world.claim("erp") }).await.expect("a claim");
+    assert_eq!(claimed.len(), 1);
+    assert_eq!((claimed[0].id, claimed[0].attempts, claimed[0].round_start), (retry, 1, 0));
+}
+
+pub(super) async fn nothing_is_claimed_before_its_time_or_from_another_channel<B: Backend>(world: World<B>) {
+    let mut order = world.order(&world.subject(""), &["erp"]);
+    order.deliveries[0].due_at = world.now().after(Duration::from_millis(1));
+    let id = order.deliveries[0].id;
+    world.accept(order).await;
+    assert!(world.claimed(world.claim("erp")).await.is_empty());
+    world.clock.advance(Duration::from_millis(1));
+    assert!(world.claimed(world.claim("mail")).await.is_empty());
+    assert_eq!(world.claimed(world.claim("erp")).await, [id]);
+}
+
+pub(super) async fn what_is_claimed_is_as_it_was_born<B: Backend>(world: World<B>) {
+    let subject = world.subject("A-1");
+    let mut order = world.order(&subject, &["erp", "erp"]);
+    let mut own = (*world.event(&subject, "shop.odd", "{\"c\": 1}")).clone();
+    own.step = Some("billing".into());
+    order.deliveries[1].event = Arc::new(own);
+    let mut same = (*world.event(&subject, "order.received", "{}")).clone();
+    same.id = subject.order().expect("an order").cast();
+    let mut third = world.delivery(&Arc::new(same), "erp");
+    third.due_at = Timestamp::from_millis(START - 1);
+    order.deliveries.push(third);
+    let mut born: Vec<_> = order
+        .deliveries
+        .iter()
+        .map(|delivery| (delivery.due_at, delivery.id, Arc::clone(&delivery.channel), Arc::clone(&delivery.event)))
+        .collect();
+    born.sort_by_key(|(due_at, id, ..)| (*due_at, *id));
+    world.accept(order).await;
+    let claimed = world.store.queue.claim(world.claim("erp")).await.expect("a claim");
+    let claimed: Vec<_> =
+        claimed.into_iter().map(|leased| (leased.due_at, leased.id, leased.channel, leased.event)).collect();
+    assert_eq!(claimed, born);
+}
+
+pub(super) async fn two_replicas_never_claim_the_same<B: Backend>(world: World<B>) {
+    let mut ids = Vec::new();
+    for _ in 0..100 {
+        ids.push(world.waiting("erp").await);
+    }
+    let claims = (0..20).map(|at| {
+        let replica = if at % 2 == 0 { ME } else { OTHER };
+        world.store.queue.claim(Claim { replica, limit: 7, ..world.claim("erp") })
+    });
+    let mut claimed = Vec::new();
+    for claim in futures_util::future::join_all(claims).await {
+        claimed.extend(claim.expect("a claim").into_iter().map(|leased| leased.id));
+    }
+    claimed.sort();
+    assert_eq!(claimed, ids);
+}
+
+pub(super) async fn next_due_knows_first_attempts_and_retries_apart<B: Backend>(world: World<B>) {
+    let next = || world.store.queue.next_due("erp".into());
+    assert_eq!(next().await.expect("a read"), NextDue::default());
+    let retry = world.leased("erp").await;
+    assert_eq!(next().await.expect("a read"), NextDue::default(), "what is leased does not wait");
+    let later = world.now().after(Duration::from_secs(30));
+    world.record(world.finished(retry, 1, Next::Wait(later))).await;
+    assert_eq!(next().await.expect("a read"), NextDue { first: None, retry: Some(later) });
+    world.waiting("erp").await;
+    world.waiting("mail").await;
+    assert_eq!(next().await.expect("a read"), NextDue { first: Some(world.now()), retry: Some(later) });
+}
+
+pub(super) async fn what_is_put_back_can_be_claimed_by_anybody<B: Backend>(world: World<B>) {
+    let (first, retry) = (world.leased("erp").await, world.leased("erp").await);
+    let due = world.now().after(Duration::from_secs(5));
+    world.record(world.finished(retry, 1, Next::Keep(due))).await;
+    world.store.queue.put_back(ME, vec![first, retry]).await.expect("put back");
+    let theirs = Claim { replica: OTHER, ..world.claim("erp") };
+    assert_eq!(world.claimed(theirs).await, [first]);
+    let theirs = Claim { replica: OTHER, retries: true, ..world.claim("erp") };
+    assert!(world.claimed(theirs.clone()).await.is_empty(), "its time has not come");
+    assert_eq!(world.claimed(Claim { now: due, ..theirs }).await, [retry]);
+    assert_eq!(world.summary(retry).await.attempts, 1);
+    assert_eq!(world.summary(first).await.attempts, 0);
+}
+
+pub(super) async fn only_who_holds_a_delivery_can_put_it_back<B: Backend>(world: World<B>) {
+    let id = world.leased("erp").await;
+    let unknown = world.ids.next();
+    world.store.queue.put_back(OTHER, vec![id, unknown]).await.expect("nothing to put back");
+    assert!(world.claimed(world.claim("erp")).await.is_empty());
+    let ended = world.leased("erp").await;
+    world.record(world.finished(ended, 1, Next::End(orderhook::domain::DeliveryStatus::Accepted))).await;
+    world.store.queue.put_back(ME, vec![ended]).await.expect("nothing to put back");
+    assert_eq!(world.status(ended).await, orderhook::domain::DeliveryStatus::Accepted);
+}
+
+pub(super) async fn what_a_silent_replica_held_moves_on<B: Backend>(world: World<B>) {
+    let queue = &world.store.queue;
+    let soon = world.now().after(Duration::from_secs(10));
+    queue.heartbeat(ME, soon).await.expect("a heartbeat");
+    let subject = world.subject("");
+    world.accept(world.processing(&subject)).await;
+    let (lost, theirs) = (world.leased("erp").await, world.waiting("mail").await);
+    queue.heartbeat(OTHER, soon).await.expect("a heartbeat");
+    assert_eq!(world.claimed(Claim { replica: OTHER, ..world.claim("mail") }).await, [theirs]);
+    world.advance(9);
+    assert_eq!(queue.release_expired(world.now()).await.expect("nobody is silent"), 0);
+    queue.heartbeat(OTHER, world.now().after(Duration::from_secs(10))).await.expect("a heartbeat");
+    world.advance(1);
+    assert_eq!(queue.release_expired(world.now()).await.expect("one is silent"), 2);
+    assert!(world.claimed(world.claim("mail")).await.is_empty(), "the other one lives");
+    assert_eq!(world.claimed(Claim { replica: OTHER, ..world.claim("erp") }).await, [lost]);
+    assert_eq!(world.store.ledger.resume(OTHER, 9).await.expect("resumed").len(), 1);
+    // What the silent one still writes is refused.
+    assert_eq!(world.record(world.finished(lost, 1, Next::Wait(world.now()))).await, Recorded::Fenced);
+    assert!(world.store.ledger.journal(JournalEntry { ..blank(&subject) }).await.is_err());
+    assert_eq!(queue.release_expired(world.now()).await.expect("nothing is left"), 0);
+}
+
+pub(super) async fn the_backlog_counts_what_is_pending<B: Backend>(world: World<B>) {
+    let backlog = || world.store.history.backlog();
+    assert!(backlog().await.expect("a read").is_empty());
+    let leased = world.leased("erp").await;
+    let waiting = world.waiting("mail").await;
+    world.waiting("mail").await;
+    let row = |channel: &str, pending, due| Backlog { channel: channel.into(), pending, oldest_due: Some(due) };
+    let now = world.now();
+    assert_eq!(backlog().await.expect("a read"), [row("erp", 1, now), row("mail", 2, now)]);
+    let later = now.after(Duration::from_secs(9));
+    world.record(world.finished(leased, 1, Next::Wait(later))).await;
+    world.store.queue.change(waiting, Change::Cancel, now).await.expect("a change");
+    assert_eq!(backlog().await.expect("a read"), [row("erp", 1, later), row("mail", 1, now)]);
+    world.store.queue.change(waiting, Change::Retry, now).await.expect("a change");
+    world.store.queue.change(leased, Change::Cancel, now).await.expect("a change");
+    assert_eq!(backlog().await.expect("a read"), [row("mail", 2, now)]);
+}

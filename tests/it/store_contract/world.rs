@@ -1,0 +1,329 @@
+//! A store under test, with a clock to move, a lane that takes what is handed over, and makers of everything.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use orderhook::domain::ids::Id;
+use orderhook::domain::{
+    Attempt, Body, Clock, Code, DeliveryId, DeliveryStatus, Event, Exchange, IdSource, ManualClock, OrderStatus,
+    Origin, Outcome, StepRecord, StepStatus, Subject, Timestamp,
+};
+use orderhook::store::{
+    Acceptance, Answer, Claim, DeliverySummary, Finished, Handover, Idempotency, JournalEntry, Leased, NewDelivery,
+    NewEvent, NewEvents, NewOrder, Next, Page, Recorded, Replica, Slot, Store, StoreError,
+};
+use tokio::sync::Semaphore;
+
+/// A kind of store, with data of its own.
+pub(super) trait Backend: Send + 'static {
+    /// One without any data.
+    fn new() -> Self;
+    /// Opens it; what was in it before is there again.
+    fn open(&self, ids: &IdSource, clock: Arc<dyn Clock>) -> Result<Store, StoreError>;
+}
+
+/// Keeps what is handed over.
+#[derive(Default)]
+pub(super) struct Lane {
+    born: Mutex<Vec<Leased>>,
+    waiting: Mutex<Vec<(String, Timestamp)>>,
+}
+
+impl Handover for Lane {
+    fn hand_over(&self, deliveries: Vec<Leased>) {
+        self.born.lock().expect("the lane").extend(deliveries);
+    }
+
+    fn waiting(&self, channel: &str, due_at: Timestamp) {
+        self.waiting.lock().expect("the lane").push((channel.to_owned(), due_at));
+    }
+}
+
+impl Lane {
+    pub(super) fn take(&self) -> Vec<Leased> {
+        std::mem::take(&mut *self.born.lock().expect("the lane"))
+    }
+
+    /// What has been told of deliveries that wait.
+    pub(super) fn told(&self) -> Vec<(String, Timestamp)> {
+        std::mem::take(&mut *self.waiting.lock().expect("the lane"))
+    }
+}
+
+pub(super) const ME: Replica = Replica(11);
+pub(super) const OTHER: Replica = Replica(-22);
+pub(super) const SLOTS: usize = 100_000;
+pub(super) const START: i64 = 1_700_000_000_000;
+
+/// A store and all that is around it.
+pub(super) struct World<B> {
+    pub(super) backend: B,
+    pub(super) clock: ManualClock,
+    pub(super) ids: IdSource,
+    pub(super) store: Store,
+    pub(super) lane: Arc<Lane>,
+    pub(super) slots: Arc<Semaphore>,
+}
+
+impl<B: Backend> World<B> {
+    pub(super) fn new() -> Self {
+        let clock = ManualClock::new(Timestamp::from_millis(START));
+        let ids = IdSource::new(Arc::new(clock.clone()), 7);
+        let backend = B::new();
+        let store = backend.open(&ids, Arc::new(clock.clone())).expect("a store");
+        Self::with(backend, clock, ids, store)
+    }
+
+    /// One whose store is opened in a way of the test's own.
+    pub(super) fn on(backend: B, open: impl FnOnce(&IdSource, Arc<dyn Clock>) -> Result<Store, StoreError>) -> Self {
+        let clock = ManualClock::new(Timestamp::from_millis(START));
+        let ids = IdSource::new(Arc::new(clock.clone()), 7);
+        let store = open(&ids, Arc::new(clock.clone())).expect("a store");
+        Self::with(backend, clock, ids, store)
+    }
+
+    fn with(backend: B, clock: ManualClock, ids: IdSource, store: Store) -> Self {
+        let lane = Arc::new(Lane::default());
+        store.queue.connect(lane.clone());
+        Self { backend, clock, ids, store, lane, slots: Arc::new(Semaphore::new(SLOTS)) }
+    }
+
+    /// Drops the store and opens it again, with nobody connected.
+    pub(super) fn reopen(self) -> Self {
+        let Self { backend, clock, ids, store, slots, .. } = self;
+        drop((store, ids));
+        let ids = IdSource::new(Arc::new(clock.clone()), 8);
+        let store = backend.open(&ids, Arc::new(clock.clone())).expect("the store again");
+        Self { backend, clock, ids, store, lane: Arc::new(Lane::default()), slots }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) fn advance(&self, seconds: u64) -> Timestamp {
+        self.clock.advance(Duration::from_secs(seconds));
+        self.now()
+    }
+
+    pub(super) fn slot(&self) -> Slot {
+        Arc::clone(&self.slots).try_acquire_owned().expect("a slot")
+    }
+
+    /// An order; without an own id where `own` is empty.
+    pub(super) fn subject(&self, own: &str) -> Arc<Subject> {
+        let id = self.ids.next();
+        Arc::new(Subject {
+            origin: Origin::Order(id),
+            order_id: if own.is_empty() { id.to_string() } else { own.to_owned() },
+            kind: "new".into(),
+            received_at: self.now(),
+            chain: Some("main".into()),
+            body: Bytes::from(format!("{{\"id\": \"{own}\"}}")),
+        })
+    }
+
+    pub(super) fn event(&self, subject: &Arc<Subject>, kind: &str, context: &str) -> Arc<Event> {
+        Arc::new(Event {
+            id: self.ids.next(),
+            kind: kind.into(),
+            at: self.now(),
+            subject: Arc::clone(subject),
+            context: context.into(),
+            step: None,
+        })
+    }
+
+    /// An event that is its own subject.
+    pub(super) fn plain_event(&self, kind: &str) -> Arc<Event> {
+        let id: Id<_> = self.ids.next();
+        let subject = Subject {
+            origin: Origin::Event(id),
+            order_id: id.to_string(),
+            kind: kind.into(),
+            received_at: self.now(),
+            chain: None,
+            body: Bytes::from_static(b"[1, 2]"),
+        };
+        Arc::new(Event {
+            id,
+            kind: kind.into(),
+            at: self.now(),
+            subject: Arc::new(subject),
+            context: "{}".into(),
+            step: None,
+        })
+    }
+
+    /// A delivery that is due now and has no slot.
+    pub(super) fn delivery(&self, event: &Arc<Event>, channel: &str) -> NewDelivery {
+        NewDelivery {
+            id: self.ids.next(),
+            channel: channel.into(),
+            event: Arc::clone(event),
+            due_at: self.now(),
+            slot: None,
+        }
+    }
+
+    /// A completed order of `subject` with a waiting delivery for each channel.
+    pub(super) fn order(&self, subject: &Arc<Subject>, channels: &[&str]) -> NewOrder {
+        let event = self.event(subject, "order.completed", "{}");
+        NewOrder {
+            subject: Arc::clone(subject),
+            status: OrderStatus::Completed,
+            skipped: Vec::new(),
+            deliveries: channels.iter().map(|channel| self.delivery(&event, channel)).collect(),
+            idempotency: None,
+            replica: ME,
+        }
+    }
+
+    /// An order whose chain has begun.
+    pub(super) fn processing(&self, subject: &Arc<Subject>) -> NewOrder {
+        NewOrder { status: OrderStatus::Processing, ..self.order(subject, &[]) }
+    }
+
+    pub(super) async fn accept(&self, order: NewOrder) -> Acceptance {
+        self.store.ledger.accept_order(order).await.expect("accepted")
+    }
+
+    /// Accepts a completed order with one waiting delivery; its id.
+    pub(super) async fn waiting(&self, channel: &str) -> DeliveryId {
+        let order = self.order(&self.subject(""), &[channel]);
+        let id = order.deliveries[0].id;
+        assert_eq!(self.accept(order).await, Acceptance::New);
+        id
+    }
+
+    /// The same, leased to [`ME`].
+    pub(super) async fn leased(&self, channel: &str) -> DeliveryId {
+        let mut order = self.order(&self.subject(""), &[channel]);
+        order.deliveries[0].slot = Some(self.slot());
+        let id = order.deliveries[0].id;
+        assert_eq!(self.accept(order).await, Acceptance::New);
+        assert!(self.lane.take().iter().any(|leased| leased.id == id));
+        id
+    }
+
+    pub(super) fn step(&self, name: &str) -> StepRecord {
+        StepRecord {
+            step: name.into(),
+            plugin: "calloutPlugin".into(),
+            critical: true,
+            status: StepStatus::Passed,
+            code: Some(Code::status(200)),
+            error: None,
+            duration_ms: 12,
+            started_at: self.now(),
+        }
+    }
+
+    pub(super) fn claim(&self, channel: &str) -> Claim {
+        Claim {
+            replica: ME,
+            channel: channel.into(),
+            retries: false,
+            now: self.now(),
+            limit: 1000,
+            max_bytes: usize::MAX,
+        }
+    }
+
+    pub(super) async fn claimed(&self, claim: Claim) -> Vec<DeliveryId> {
+        self.store.queue.claim(claim).await.expect("a claim").into_iter().map(|leased| leased.id).collect()
+    }
+
+    pub(super) fn attempt(&self, number: u32, code: u16, outcome: Outcome) -> Attempt {
+        Attempt {
+            id: self.ids.next(),
+            number,
+            started_at: self.now(),
+            duration_ms: 40,
+            code: Code::status(code),
+            outcome,
+            error: None,
+            exchange: Exchange {
+                method: "POST".into(),
+                url: "https://erp.example.com/".into(),
+                request_headers: vec![("content-type".into(), "application/json".into())],
+                request_body: Body::whole(&b"{}"[..]),
+                response_headers: vec![],
+                response_body: Bytes::from_static(b"ok"),
+                truncated: false,
+            },
+        }
+    }
+
+    pub(super) fn finished(&self, delivery: DeliveryId, number: u32, next: Next) -> Finished {
+        let (code, outcome) = match next {
+            Next::End(DeliveryStatus::Accepted) => (200, Outcome::Accepted),
+            Next::End(DeliveryStatus::Dispatched) => (202, Outcome::Dispatched),
+            Next::End(DeliveryStatus::Rejected) => (400, Outcome::Rejected),
+            Next::End(_) => (404, Outcome::Failed),
+            _ => (503, Outcome::Retry),
+        };
+        Finished { delivery, attempt: self.attempt(number, code, outcome), next, deliveries: Vec::new() }
+    }
+
+    pub(super) async fn record(&self, finished: Finished) -> Recorded {
+        let recorded = self.store.queue.record(ME, Arc::new(vec![finished])).await.expect("recorded");
+        assert_eq!(recorded.len(), 1);
+        recorded[0]
+    }
+
+    /// A delivery of that status, by way of one attempt where it takes one.
+    pub(super) async fn delivery_of(&self, channel: &str, status: DeliveryStatus) -> DeliveryId {
+        let id = self.leased(channel).await;
+        match status {
+            DeliveryStatus::Pending => {}
+            DeliveryStatus::Cancelled => {
+                let change = orderhook::store::Change::Cancel;
+                self.store.queue.change(id, change, self.now()).await.expect("a change").expect("a delivery");
+            }
+            ended => assert_eq!(self.record(self.finished(id, 1, Next::End(ended))).await, Recorded::Done),
+        }
+        id
+    }
+
+    pub(super) async fn summary(&self, id: DeliveryId) -> DeliverySummary {
+        self.detail(id).await.0
+    }
+
+    pub(super) async fn detail(&self, id: DeliveryId) -> (DeliverySummary, Vec<Attempt>) {
+        let detail = self.store.history.delivery(id).await.expect("a read").expect("a delivery");
+        (detail.summary, detail.attempts)
+    }
+
+    pub(super) async fn status(&self, id: DeliveryId) -> DeliveryStatus {
+        self.summary(id).await.status
+    }
+}
+
+/// An entry of the order's journal that changes nothing yet.
+pub(super) fn blank(subject: &Subject) -> JournalEntry {
+    JournalEntry {
+        replica: ME,
+        order: subject.order().expect("an order"),
+        steps: Vec::new(),
+        context: None,
+        deliveries: Vec::new(),
+        end: None,
+        answer: None,
+    }
+}
+
+pub(super) fn of_events(events: Vec<NewEvent>) -> NewEvents {
+    NewEvents { events, idempotency: None, replica: ME }
+}
+
+pub(super) fn key(key: &str, body: u8) -> Idempotency {
+    Idempotency { key: key.into(), digest: [body; 32], answer: None }
+}
+
+pub(super) fn answer(body: &'static str) -> Answer {
+    Answer { status: 201, location: Some("/v1/orders/1".into()), body: Bytes::from_static(body.as_bytes()) }
+}
+
+pub(super) const ALL: Page = Page { limit: 100_000, before: None };
