@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -293,7 +295,7 @@ impl IntoResponse for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        tracing::warn!(%error, "the store refused a request");
+        note(&error);
         match error {
             StoreError::Full(_) => Self::new(Kind::StoreFull, "the store has no room; try again later"),
             StoreError::Closed => Self::new(Kind::ShuttingDown, "the service is shutting down; try again"),
@@ -307,6 +309,17 @@ impl From<StoreError> for Problem {
                 Self::new(Kind::StoreUnavailable, "the store does not answer as it should; try again later")
             }
         }
+    }
+}
+
+/// Logs why the store refused: once a second is enough, however many callers are turned away.
+fn note(error: &StoreError) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let now = Instant::now();
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_none_or(|last| now.duration_since(last) >= Duration::from_secs(1)) {
+        *last = Some(now);
+        tracing::warn!(%error, "the store refused a request");
     }
 }
 
