@@ -88,7 +88,7 @@ impl App {
         let listener = listen(settings.server.listen).await?;
         let address =
             listener.local_addr().map_err(|error| StartError::Listen { address: settings.server.listen, error })?;
-        let store = store::open(&settings.store, &ids, Arc::clone(&clock))?;
+        let store = store::open(&settings.store, &ids, Arc::clone(&clock), Arc::clone(&metrics))?;
         store.queue.heartbeat(replica, clock.now().after(LEASE)).await?;
 
         let names = settings.channels.iter().map(|channel| Arc::clone(&channel.name));

@@ -14,7 +14,7 @@ use crate::domain::order::RejectedBy;
 use crate::domain::{
     Code, DeliveryId, DeliveryStatus, EventId, OrderId, OrderStatus, StepRecord, StepStatus, Timestamp,
 };
-use crate::intake::{Answered, Answering, OrderView};
+use crate::intake::{Answered, Answering, EventDeliveries, OrderView};
 use crate::store::Answer;
 
 use super::problem::{Kind, PROBLEM_JSON, Problem};
@@ -67,7 +67,7 @@ impl Answering for JsonAnswers {
         Answer { status, location: subject.order().map(order_location), body: body.into() }
     }
 
-    fn events(&self, events: &[(EventId, Vec<(DeliveryId, Arc<str>)>)], batch: bool) -> Answer {
+    fn events(&self, events: &[EventDeliveries], batch: bool) -> Answer {
         let body = match events {
             [event] if !batch => written(&Event::of(event), 256),
             events => written(&Events { data: events.iter().map(Event::of).collect() }, 256 * events.len()),

@@ -23,10 +23,13 @@ pub struct OrderView<'a> {
     pub rejection: Option<&'a Rejection>,
 }
 
+/// An accepted event and its deliveries, each with its channel.
+pub type EventDeliveries = (EventId, Vec<(DeliveryId, Arc<str>)>);
+
 /// Turns results into answers as they go over the wire.
 pub trait Answering: Send + Sync {
     /// 201, 202, or the problem of a rejected order.
     fn order(&self, order: &OrderView<'_>) -> Answer;
     /// 202, for one event or (`batch`) several: each with its id and deliveries (id, channel).
-    fn events(&self, events: &[(EventId, Vec<(DeliveryId, Arc<str>)>)], batch: bool) -> Answer;
+    fn events(&self, events: &[EventDeliveries], batch: bool) -> Answer;
 }

@@ -16,7 +16,7 @@ mod run;
 
 use std::sync::Arc;
 
-pub use answer::{Answering, OrderView};
+pub use answer::{Answering, EventDeliveries, OrderView};
 pub use plugin::{BuildError, Call, Failure, Plugin, StepResult};
 pub use run::Job;
 

@@ -152,8 +152,8 @@ impl Lanes {
         let mut on_thread: Vec<Vec<Arc<Lane>>> = vec![Vec::new(); count];
         let mut lanes = HashMap::new();
         let mut order = Vec::new();
-        let shares = Workers::share(settings.delivery.workers, settings.channels.len());
-        for ((at, channel), workers) in settings.channels.iter().enumerate().zip(shares) {
+        let places = Workers::share(settings.delivery.workers, settings.channels.len());
+        for ((at, channel), workers) in settings.channels.iter().enumerate().zip(places) {
             let name = Arc::clone(&channel.name);
             let client = Client::new(&ClientOptions {
                 timeout: channel.timeout,

@@ -14,7 +14,7 @@ pub(super) struct Workers {
 impl Workers {
     /// The shares of `lanes` lanes in `workers` places.
     pub(super) fn share(workers: usize, lanes: usize) -> Vec<Self> {
-        let reserved = if lanes == 0 { 0 } else { workers / 2 / lanes };
+        let reserved = (workers / 2).checked_div(lanes).unwrap_or(0);
         let common = Arc::new(Semaphore::new(workers - reserved * lanes));
         let lane = || Self { common: Arc::clone(&common), own: Arc::new(Semaphore::new(reserved)) };
         (0..lanes).map(|_| lane()).collect()

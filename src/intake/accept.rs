@@ -15,7 +15,7 @@ use crate::domain::{
 use crate::store::{Acceptance, Answer, Idempotency, NewDelivery, NewEvent, NewEvents, NewOrder, OrderKey};
 
 use super::extract::check_value;
-use super::{Answered, Incoming, Intake, OrderView, PostedEvent, Refusal};
+use super::{Answered, EventDeliveries, Incoming, Intake, OrderView, PostedEvent, Refusal};
 
 /// The result of an acceptance, on its way to the caller.
 type Reply = Result<Answered, Refusal>;
@@ -231,7 +231,7 @@ impl Intake {
             _ => None,
         };
         let mut accepted = Vec::with_capacity(events.len());
-        let mut listed: Vec<(EventId, Vec<(DeliveryId, Arc<str>)>)> = Vec::with_capacity(events.len());
+        let mut listed: Vec<EventDeliveries> = Vec::with_capacity(events.len());
         for event in events {
             check_value(&event.data, self.max_depth)?;
             let new = self.posted(event, now);

@@ -35,7 +35,6 @@ impl Pointers {
     pub(super) fn of_object(&self, body: &[u8], max_depth: usize) -> Result<Vec<Option<String>>, Refusal> {
         let text = json_text(body, max_depth)?;
         let kind = match text.trim_start().as_bytes().first() {
-            Some(b'{') => None,
             Some(b'[') => Some("an array"),
             Some(b'"') => Some("a string"),
             Some(b't' | b'f') => Some("a boolean"),

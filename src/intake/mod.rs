@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-pub use crate::chain::{Answering, OrderView};
+pub use crate::chain::{Answering, EventDeliveries, OrderView};
 
 use crate::chain::Chains;
 use crate::config::settings::Settings;

@@ -20,7 +20,7 @@ pub(super) enum Fault {
     ConnectTimeout(String, Duration),
     #[error("no complete response within {limit}", limit = humantime::format_duration(*.0))]
     Timeout(Duration),
-    #[error("the connection closed before the response was complete{}", because(.0))]
+    #[error("the connection closed before the response was complete{}", because(.0.as_ref()))]
     Closed(Option<String>),
     #[error("what came back is no HTTP: {0}")]
     Garbage(String),
@@ -32,8 +32,8 @@ pub(super) enum Fault {
     NotSent(String),
 }
 
-fn because(cause: &Option<String>) -> String {
-    cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"))
+fn because(cause: Option<&String>) -> String {
+    cause.map_or_else(String::new, |cause| format!(": {cause}"))
 }
 
 impl Fault {

@@ -24,6 +24,7 @@ pub use types::*;
 
 use crate::config::settings;
 use crate::domain::{Clock, DeliveryId, IdSource, OrderId, Timestamp};
+use crate::telemetry::metrics::Metrics;
 
 /// A store's three faces. One object implements all of them.
 #[derive(Clone)]
@@ -37,12 +38,18 @@ pub struct Store {
 }
 
 /// Opens the store that the settings name, and makes it ready: created or migrated, and free of what a process that is
-/// gone had leased. Every further id of `ids` is greater than any in the store. Blocks while it does.
-pub fn open(settings: &settings::Store, ids: &IdSource, clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
+/// gone had leased. Every further id of `ids` is greater than any in the store. Commits are counted in
+/// `metrics`. Blocks while it does.
+pub fn open(
+    settings: &settings::Store,
+    ids: &IdSource,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> Result<Store, StoreError> {
     match settings.url.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() => {
             let options = sqlite::Options { max_size: settings.max_size, ..sqlite::Options::new(path) };
-            sqlite::open(&options, ids, clock)
+            sqlite::open(&options, ids, clock, metrics)
         }
         _ => {
             // What stands behind the scheme may hold a password.

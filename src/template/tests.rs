@@ -339,9 +339,10 @@ proptest! {
             let filled: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             prop_assert_eq!(filled.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>()), Some(vec!["a".into(), "b".into(), "c".into()]));
             prop_assert_eq!(&filled["c"], &json!([1]));
-            match value.as_str() {
-                Some(text) => prop_assert!(filled["a"] == text && filled["b"] == text),
-                None => prop_assert_eq!(filled["b"].as_f64(), value.as_f64()),
+            if let Some(text) = value.as_str() {
+                prop_assert!(filled["a"] == text && filled["b"] == text);
+            } else {
+                prop_assert_eq!(filled["b"].as_f64(), value.as_f64());
             }
         }
     }

@@ -43,7 +43,7 @@ async fn one(client: &Client, number: u64, events: &UnboundedSender<Happening>) 
 
 fn order(id: &str, number: u64) -> String {
     let mut total = 0;
-    let items: Vec<_> = (0..1 + number % 3)
+    let items: Vec<_> = (0..=number % 3)
         .filter_map(|line| {
             let (name, cents) = GOODS.get(((number * 7 + line * 3) % GOODS.len() as u64) as usize)?;
             total += cents;

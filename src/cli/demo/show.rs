@@ -89,7 +89,7 @@ impl Show {
     pub(super) fn happened(&mut self, happening: Happening) {
         let line = match happening {
             Happening::Order { id, result, took } => self.order(&id, result, took),
-            Happening::Received { receiver, order, status } => self.received(receiver, order, status),
+            Happening::Received { receiver, order, status } => self.received(receiver, &order, status),
         };
         if self.live {
             if self.last.len() == LAST {
@@ -126,11 +126,11 @@ impl Show {
         format!("order    {id}  {} {ms:>7.1} ms", paint(color, &text))
     }
 
-    fn received(&mut self, receiver: &'static str, order: String, status: u16) -> String {
+    fn received(&mut self, receiver: &'static str, order: &str, status: u16) -> String {
         let calls = self.calls.entry(receiver).or_default();
         calls.0 += 1;
         calls.1 += u64::from(status >= 300);
-        let attempt = self.seen.entry((receiver, order.clone())).and_modify(|seen| *seen += 1).or_insert(1);
+        let attempt = self.seen.entry((receiver, order.to_owned())).and_modify(|seen| *seen += 1).or_insert(1);
         let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
         let color = if status < 300 { AnsiColor::Green } else { AnsiColor::Yellow };
         format!("{receiver:<8} {order}  {}{again}", paint(color, &format!("answered {status}")))

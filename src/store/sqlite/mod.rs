@@ -45,6 +45,7 @@ use super::{
     StoreError,
 };
 use crate::domain::{Clock, DeliveryId, DeliveryStatus, IdSource, OrderId, Timestamp};
+use crate::telemetry::metrics::Metrics;
 
 /// Deliveries that one commit of a bulk change or a release takes at most.
 const BULK: usize = 1000;
@@ -71,14 +72,19 @@ impl Options {
 
 /// Opens the database, makes or migrates it where needed, and frees whatever belonged to a process before.
 /// Further ids of `ids` are greater than any in it.
-pub fn open(options: &Options, ids: &IdSource, clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
+pub fn open(
+    options: &Options,
+    ids: &IdSource,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> Result<Store, StoreError> {
     let path = &options.path;
     let lock = Lock::take(path)?;
     let conn = open::open(path, options, ids)?;
     let tally = Arc::new(Tally::read(&conn)?);
     let checkpoints = checkpoint::Checkpoints::start(path, options)?;
     let handover = Connected::default();
-    let writer = Writer::start(conn, Arc::clone(&tally), Arc::clone(&handover), clock, checkpoints)?;
+    let writer = Writer::start(conn, Arc::clone(&tally), Arc::clone(&handover), clock, checkpoints, metrics)?;
     let readers = Arc::new(Readers::new(path.clone(), options.clone()));
     let store = Arc::new(Sqlite { writer, readers, tally, handover, lock: Mutex::new(Some(lock)) });
     Ok(Store { ledger: store.clone(), queue: store.clone(), history: store })

@@ -15,11 +15,7 @@ use super::db::{Db, Tally, Terms};
 use super::job::{Job, Task, Write};
 use crate::domain::Clock;
 use crate::store::{Handover, StoreError};
-
-/// Histogram: how long a group took from its first write to its commit, in seconds.
-pub const COMMIT_SECONDS: &str = "orderhook_store_commit_seconds";
-/// Histogram: how many writes shared a commit.
-pub const BATCH_SIZE: &str = "orderhook_store_batch_size";
+use crate::telemetry::metrics::Metrics;
 
 /// Writes that share a commit at most.
 const GROUP_WRITES: usize = 1024;
@@ -50,6 +46,7 @@ impl Writer {
         handover: Connected,
         clock: Arc<dyn Clock>,
         checkpoints: Checkpoints,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let (sender, inbox) = mpsc::channel(INBOX);
         let (ready, started) = std::sync::mpsc::sync_channel(1);
@@ -62,7 +59,7 @@ impl Writer {
                         Err(error) => return drop(ready.send(Err(error))),
                     };
                     let _ = ready.send(Ok(()));
-                    Loop { db, inbox, own: VecDeque::new(), handover, clock, checkpoints }.run();
+                    Loop { db, inbox, own: VecDeque::new(), handover, clock, checkpoints, metrics }.run();
                 }
                 if let Err((_, error)) = conn.close() {
                     tracing::warn!(%error, "the store's file could not be closed");
@@ -118,6 +115,7 @@ struct Loop<'c> {
     handover: Connected,
     clock: Arc<dyn Clock>,
     checkpoints: Checkpoints,
+    metrics: Arc<Metrics>,
 }
 
 impl Loop<'_> {
@@ -127,8 +125,7 @@ impl Loop<'_> {
             let begun = Instant::now();
             let size = group.len();
             let outcome = self.commit_all(&mut group);
-            metrics::histogram!(COMMIT_SECONDS).record(begun.elapsed());
-            metrics::histogram!(BATCH_SIZE).record(size as f64);
+            self.metrics.commit(size, begun.elapsed());
             self.tell(outcome);
             self.checkpoints.after_commit(self.db.conn);
         }

@@ -31,7 +31,7 @@ impl Backend for Files {
             retention: None,
             max_size: None,
         };
-        orderhook::store::open(&settings, ids, clock)
+        orderhook::store::open(&settings, ids, clock, Arc::default())
     }
 }
 
@@ -42,7 +42,7 @@ fn open_at(path: &Path) -> Result<Store, StoreError> {
 fn open_with(options: &Options) -> Result<Store, StoreError> {
     let clock = ManualClock::new(Timestamp::from_millis(START));
     let ids = IdSource::new(Arc::new(clock.clone()), 1);
-    open(options, &ids, Arc::new(clock))
+    open(options, &ids, Arc::new(clock), Arc::default())
 }
 
 fn failure(path: &Path) -> StoreError {
@@ -133,7 +133,10 @@ fn a_path_that_cannot_be_opened_is_named() {
         let clock = ManualClock::new(Timestamp::from_millis(START));
         let ids = IdSource::new(Arc::new(clock.clone()), 1);
         let settings = orderhook::config::settings::Store { url: url.into(), retention: None, max_size: None };
-        let error = orderhook::store::open(&settings, &ids, Arc::new(clock)).err().expect("no such store").to_string();
+        let error = orderhook::store::open(&settings, &ids, Arc::new(clock), Arc::default())
+            .err()
+            .expect("no such store")
+            .to_string();
         assert!(error.contains("sqlite://PATH") && !error.contains("secret"), "{error}");
     }
 }
@@ -148,7 +151,7 @@ async fn a_file_locked_by_another_program_is_a_passing_error_at_start_and_later(
     assert!(matches!(&error, StoreError::Locked(_)), "{error}");
     other.execute_batch("ROLLBACK").expect("no lock");
     let options = Options { busy_timeout: Duration::from_millis(10), ..Options::new(files.path()) };
-    let world = World::<Files>::on(files, |ids, clock| open(&options, ids, clock));
+    let world = World::<Files>::on(files, |ids, clock| open(&options, ids, clock, Arc::default()));
     other.execute_batch("BEGIN IMMEDIATE").expect("a lock");
     let order = || {
         let mut order = world.order(&world.subject(""), &["erp"]);
@@ -170,7 +173,7 @@ async fn a_full_store_refuses_orders_until_there_is_room_again() {
     let options = |files: &Files| Options { max_size: Some(1 << 20), ..Options::new(files.path()) };
     let files = Files::new();
     let options = options(&files);
-    let world = World::<Files>::on(files, |ids, clock| open(&options, ids, clock));
+    let world = World::<Files>::on(files, |ids, clock| open(&options, ids, clock, Arc::default()));
     let mut last = None;
     let mut accepted = 0;
     let error = loop {
