@@ -162,19 +162,22 @@ impl Client {
         let mut received = Received::default();
         let phase = Phase::new(Instant::now());
         let mut credentials = self.credentials.at_first();
-        let exchanges = async {
-            let result = self.exchange(request, &body, credentials, &mut received).await;
-            if result.is_ok()
-                && received.status == Some(StatusCode::UNAUTHORIZED)
-                && let Some(answer) = self.credentials.in_answer_to(&received.headers)
-            {
-                received = Received::default();
-                credentials = Some(answer);
-                return self.exchange(request, &body, credentials, &mut received).await;
-            }
-            result
+        let result = {
+            // Pinned where it stands: a future of this size is not to be handed around.
+            let exchanges = pin!(async {
+                let result = self.exchange(request, &body, credentials, &mut received).await;
+                if result.is_ok()
+                    && received.status == Some(StatusCode::UNAUTHORIZED)
+                    && let Some(answer) = self.credentials.in_answer_to(&received.headers)
+                {
+                    received = Received::default();
+                    credentials = Some(answer);
+                    return self.exchange(request, &body, credentials, &mut received).await;
+                }
+                result
+            });
+            self.in_time(&phase, request, phase.watch(exchanges)).await
         };
-        let result = self.in_time(&phase, request, phase.watch(exchanges)).await;
         let code = match (&result, received.status) {
             (Err(fault), _) => fault.code(),
             (Ok(()), Some(status)) => Code::status(status.as_u16()),
