@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use reqwest::{StatusCode, Url};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::auth::Credentials;
 use super::fault::Fault;
@@ -27,6 +27,15 @@ const DRAIN: usize = 256 * 1024;
 
 /// Header fields of a response at most; hyper bounds their bytes.
 const MAX_HEADERS: usize = 128;
+
+/// How long such a rest may take.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// Headers that belong to the connection, not to the request.
+const FRAMING: [HeaderName; 4] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
+
+/// How often a quiet HTTP/2 connection is asked whether it lives, and how long it may take to answer.
+const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
 /// How long a connection is kept open without use.
 const IDLE: Duration = Duration::from_secs(60);
@@ -120,8 +129,51 @@ pub struct Client {
 struct Received {
     status: Option<StatusCode>,
     headers: HeaderMap,
-    body: Bytes,
+    /// The first piece of the body as it came: most come in one.
+    first: Bytes,
+    /// All of it, once there are more.
+    pieces: BytesMut,
     truncated: bool,
+}
+
+impl Received {
+    /// Reads up to `max` bytes of the body.
+    async fn read(&mut self, response: &mut reqwest::Response, max: usize) -> reqwest::Result<()> {
+        while let Some(mut piece) = response.chunk().await? {
+            let room = max - self.first.len().max(self.pieces.len());
+            if piece.len() > room {
+                self.truncated = true;
+                piece.truncate(room);
+            }
+            if self.first.is_empty() && self.pieces.is_empty() {
+                self.first = piece;
+            } else {
+                if self.pieces.is_empty() {
+                    self.pieces.extend_from_slice(&self.first);
+                }
+                self.pieces.extend_from_slice(&piece);
+            }
+            if self.truncated {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn body(self) -> Bytes {
+        if self.pieces.is_empty() { self.first } else { self.pieces.freeze() }
+    }
+}
+
+/// Reads the rest of a response, if it is not too long.
+async fn drain(response: &mut reqwest::Response) {
+    let mut dropped = 0;
+    while let Ok(Some(piece)) = response.chunk().await {
+        dropped += piece.len();
+        if dropped > DRAIN {
+            return;
+        }
+    }
 }
 
 impl Client {
@@ -142,6 +194,8 @@ impl Client {
             .dns_resolver(Arc::new(SystemResolver))
             .connector_layer(Reporting)
             .http1_max_headers(MAX_HEADERS)
+            .http2_keep_alive_interval(PING.0)
+            .http2_keep_alive_timeout(PING.1)
             .pool_max_idle_per_host(options.pool)
             .pool_idle_timeout(IDLE)
             .build()
@@ -186,9 +240,9 @@ impl Client {
         Reply {
             code,
             auth: credentials.is_some() && code == Code::status(401),
-            headers: received.headers,
-            body: received.body,
             truncated: received.truncated,
+            headers: std::mem::take(&mut received.headers),
+            body: received.body(),
             error: result.err().map(|fault| fault.to_string()),
             credentials: credentials.map(|(name, _)| name.clone()),
         }
@@ -202,48 +256,36 @@ impl Client {
         received: &mut Received,
     ) -> Result<(), Fault> {
         let fault = |error: &reqwest::Error| Fault::of(error, &host(&request.url));
+        if !matches!(request.url.scheme(), "http" | "https") || !request.url.username().is_empty() {
+            return Err(Fault::NotSent("its URL is not one of HTTP, or holds a user name".to_owned()));
+        }
         let mut message = reqwest::Request::new(method(request.method), request.url.clone());
         let mut headers = request.headers.clone();
         if let Some((name, value)) = credentials {
             headers.insert(name, value.clone());
         }
-        *message.headers_mut() = headers;
+        // The framing is ours, whatever a template says.
+        for name in FRAMING {
+            headers.remove(name);
+        }
         if request.method.has_body() || !body.is_empty() {
+            headers.insert(CONTENT_LENGTH, body.len().into());
             *message.body_mut() = Some(body.clone().into());
         }
+        *message.headers_mut() = headers;
         let mut response = self.inner.execute(message).await.map_err(|error| fault(&error))?;
         received.status = Some(response.status());
         received.headers = std::mem::take(response.headers_mut());
-        // One piece, as most are, is kept as it came.
-        let Some(mut first) = response.chunk().await.map_err(|error| fault(&error))? else { return Ok(()) };
-        if first.len() > self.max_response {
-            received.truncated = true;
-            first.truncate(self.max_response);
+        let read = received.read(&mut response, self.max_response).await;
+        read.map_err(|error| fault(&error))?;
+        if !received.truncated {
+            return Ok(());
         }
-        received.body = first;
-        let mut more = BytesMut::new();
-        let mut dropped = 0;
-        while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {
-            if self.refuse_large && received.truncated {
-                break;
-            }
-            if more.is_empty() {
-                more.extend_from_slice(&received.body);
-            }
-            let room = self.max_response - more.len();
-            more.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-            received.body = more.clone().freeze();
-            if chunk.len() > room {
-                received.truncated = true;
-                dropped += chunk.len() - room;
-                if dropped > DRAIN {
-                    break; // gone with the response is its connection
-                }
-            }
-        }
-        if received.truncated && self.refuse_large {
+        if self.refuse_large {
             return Err(Fault::TooLarge(self.max_response));
         }
+        // Read to its end, the connection can be used again; else it goes with the response.
+        let _ = timeout(DRAIN_TIME, drain(&mut response)).await;
         Ok(())
     }
 

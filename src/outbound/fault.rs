@@ -63,6 +63,12 @@ impl Fault {
             return Self::Tls(host(), alert.to_string());
         }
         if error.is_connect() {
+            // TCP never ends in the middle while it connects: that was the handshake.
+            let handshake =
+                |io: &io::Error| matches!(io.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData);
+            if causes(error).filter_map(|cause| cause.downcast_ref()).any(handshake) {
+                return Self::Tls(host(), why());
+            }
             return Self::NoConnection(host(), why());
         }
         if error.is_builder() {
@@ -81,7 +87,8 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(error.source(), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
-/// An I/O error hides what it was made of from `source`.
+/// An I/O error hides what it was made of from `source`, and it may be made of another.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
+    let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
+    inner.downcast_ref().or_else(|| tls_error(inner))
 }

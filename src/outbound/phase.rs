@@ -57,9 +57,9 @@ impl Phase {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn report(state: State) {
-        // A connection that another request no longer waits for is finished outside of any.
-        let _ = PHASE.try_with(|phase| *phase.state() = state);
+    /// Whether this is the phase of the exchange that is being polled now.
+    fn is_current(&self) -> bool {
+        PHASE.try_with(|current| Arc::ptr_eq(&current.0, &self.0)).unwrap_or(false)
     }
 }
 
@@ -93,12 +93,17 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let connect = self.0.call(request);
-        Box::pin(async move {
-            Phase::report(State::Connecting(Instant::now()));
-            let connection = connect.await;
-            Phase::report(State::Connected(Instant::now()));
-            connection
-        })
+        let mut connect = Box::pin(self.0.call(request));
+        let Ok(phase) = PHASE.try_with(Clone::clone) else { return connect };
+        *phase.state() = State::Connecting(Instant::now());
+        Box::pin(std::future::poll_fn(move |context| {
+            let result = connect.as_mut().poll(context);
+            // Polled by somebody else: the exchange has found another connection in the pool meanwhile, and this one
+            // is finished for the pool alone.
+            if (result.is_ready() || !phase.is_current()) && phase.connecting_since().is_some() {
+                *phase.state() = State::Connected(Instant::now());
+            }
+            result
+        }))
     }
 }

@@ -1,1 +1,0 @@
-//! Each kind of trouble, against real sockets.
