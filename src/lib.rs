@@ -15,9 +15,9 @@ pub mod store;
 
 pub mod outbound;
 
-pub mod chain;
-
 pub mod routing;
+
+pub mod chain;
 
 pub mod delivery;
 pub mod intake;
