@@ -1,11 +1,40 @@
-//! The tests that drive orderhook from outside, one file for each promise.
+//! The black-box tests: the contract's promises, driven through the real service against a real receiver.
+//!
+//! A file for each group of promises, a sentence for each test's name. `harness` runs the service, `receiver` is the
+//! world it talks to, `client` is its caller. `docs/development.md` says how to run one of them alone.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::format_push_string,
     reason = "a test that meets the unexpected has failed"
 )]
 
+mod client;
+mod harness;
+mod receiver;
+
+mod architecture;
+mod bad_input;
+mod callouts;
+mod chain;
+mod channels;
+mod cli;
 mod config;
+mod crash;
+mod deliveries_api;
+mod events;
+mod idempotency;
+mod lanes;
+mod logs;
+mod metrics;
+mod misbehave;
+mod orders_api;
+mod outcomes;
+mod requests;
+mod retries;
+mod shutdown;
 mod store_contract;
+mod store_faults;
+mod tokens;

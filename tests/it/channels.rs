@@ -1,0 +1,272 @@
+//! Which channels get what: subscriptions, conditions, switches, and the product's own events.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Service, delivery_to, eventually, text};
+use crate::receiver::{Gate, Receiver, Reply};
+
+/// What the record of an order says about a channel.
+fn fate<'a>(order: &'a Value, channel: &str) -> &'a Value {
+    let channels = order["channels"].as_array().unwrap_or_else(|| panic!("no channels in {order:#}"));
+    channels.iter().find(|entry| entry["channel"] == channel).unwrap_or_else(|| panic!("no {channel} in {order:#}"))
+}
+
+/// Types of the events that arrived at a path.
+fn types_on(receiver: &Receiver, path: &str) -> Vec<String> {
+    receiver.requests_on(path).iter().map(|request| text(&request.json(), "type").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_record_says_of_every_channel_what_it_got_and_why_not() {
+    let receiver = Receiver::start().await;
+    let yaml = receiver.fill(
+        r"
+channels:
+  - {name: erp, url: RECEIVER/erp}
+  - {name: large, url: RECEIVER/large, when: order.total > 1000}
+  - {name: off, url: RECEIVER/off, enabled: false}
+  - {name: invoices, url: RECEIVER/invoices, events: ['invoice.*']}
+",
+    );
+    let service = Service::start(&yaml).await;
+    let answer = service.api.order(&json!({"id": "A-1", "total": 120})).await;
+    assert_eq!(answer["deliveries"].as_array().map(Vec::len), Some(1));
+    service.api.settled(&delivery_to(&answer, "erp")).await;
+    let order = service.api.order_detail("A-1").await;
+    assert_eq!(fate(&order, "erp")["status"], "delivered");
+    for (channel, reason) in [("large", "when"), ("off", "disabled"), ("invoices", "event")] {
+        assert_eq!(fate(&order, channel)["status"], "skipped", "{channel}");
+        assert_eq!(fate(&order, channel)["reason"], reason, "{channel}");
+    }
+    assert_eq!(receiver.count(), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_condition_that_holds_lets_the_order_through() {
+    let receiver = Receiver::start().await;
+    let yaml = receiver.fill(
+        r#"
+channels:
+  - {name: large, url: RECEIVER/large, when: order.total > 1000}
+  - {name: swiss, url: RECEIVER/swiss, when: 'order.country in ["CH", "LI"] and order.total >= 10'}
+  - {name: typed, url: RECEIVER/typed, when: 'event.type == "order.completed"'}
+"#,
+    );
+    let service = Service::start(&yaml).await;
+    service.api.order(&json!({"id": 1, "total": 1000.01})).await;
+    service.api.order(&json!({"id": 2, "total": 10, "country": "LI"})).await;
+    service.api.order(&json!({"id": 3, "country": "CH"})).await;
+    service.api.order(&json!({"id": 4, "total": "many", "country": "CH"})).await;
+    service.api.all_settled().await;
+    assert_eq!(receiver.count_on("/large"), 1);
+    let swiss = receiver.requests_on("/swiss");
+    assert!(swiss.iter().any(|request| request.json()["data"]["order"]["id"] == 2));
+    assert!(!swiss.iter().any(|request| matches!(request.json()["data"]["order"]["id"].as_i64(), Some(1 | 3))));
+    assert_eq!(receiver.count_on("/typed"), 4);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_pattern_subscribes_to_all_events_that_it_matches() {
+    let receiver = Receiver::start().await;
+    let yaml = receiver.fill(
+        r"
+channels:
+  - {name: default, url: RECEIVER/default}
+  - {name: orders, url: RECEIVER/orders, events: ['order.*']}
+  - {name: paid, url: RECEIVER/paid, events: ['*.paid', order.received]}
+  - {name: all, url: RECEIVER/all, events: ['*']}
+",
+    );
+    let service = Service::start(&yaml).await;
+    service.api.order(&json!({"id": "A-1"})).await;
+    service.api.post("/v1/events", &json!({"type": "invoice.paid", "data": {"n": 1}})).await.expect(202);
+    service.api.post("/v1/events", &json!({"type": "invoice.paid.late", "data": {"n": 1}})).await.expect(202);
+    service.api.all_settled().await;
+    let sorted = |path| {
+        let mut types = types_on(&receiver, path);
+        types.sort();
+        types
+    };
+    assert_eq!(sorted("/default"), ["order.completed"]);
+    assert_eq!(sorted("/orders"), ["order.completed", "order.received"]);
+    assert_eq!(sorted("/paid"), ["invoice.paid", "order.received"]);
+    assert_eq!(sorted("/all"), ["invoice.paid", "invoice.paid.late", "order.completed", "order.received"]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_delivery_is_an_event_of_its_own() {
+    let receiver = Receiver::start().await;
+    receiver.on("/erp", [Reply::status(400)]);
+    let yaml = receiver.fill(
+        r"
+channels:
+  - {name: erp, url: RECEIVER/erp}
+  - {name: alarms, url: RECEIVER/alarms, events: [delivery.failed]}
+",
+    );
+    let service = Service::start(&yaml).await;
+    let answer = service.api.order(&json!({"id": "A-1"})).await;
+    let failed = delivery_to(&answer, "erp");
+    assert_eq!(service.api.settled(&failed).await["status"], "failed");
+    let alarm = receiver.wait_for_on("/alarms", 1).await.remove(0);
+    assert_eq!(alarm.json()["type"], "delivery.failed");
+    assert!(alarm.text().contains(&failed) && alarm.text().contains("erp"), "which delivery, which channel: {alarm}");
+    service.api.all_settled().await;
+    assert_eq!(receiver.count_on("/alarms"), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_alarm_makes_no_further_alarms() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::status(400)]);
+    let service = Service::start(
+        &receiver.fill("channels: [{name: all, url: RECEIVER/all, events: [order.completed, delivery.failed]}]"),
+    )
+    .await;
+    service.api.order(&json!({"id": "A-1"})).await;
+    eventually("an end", || async {
+        service.api.all_settled().await;
+        (receiver.in_flight() == 0).then_some(())
+    })
+    .await;
+    let count = receiver.count();
+    assert!(count <= 2, "an alarm about an alarm: {:?}", types_on(&receiver, "/all"));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn gone_disables_the_channel_until_it_is_resumed() {
+    let receiver = Receiver::start().await;
+    receiver.on("/erp", [Reply::status(410), Reply::status(200)]);
+    let yaml = receiver.fill(
+        r"
+channels:
+  - {name: erp, url: RECEIVER/erp}
+  - {name: witness, url: RECEIVER/witness}
+  - {name: alarms, url: RECEIVER/alarms, events: ['channel.*']}
+",
+    );
+    let service = Service::start(&yaml).await;
+    let first = service.api.order(&json!({"id": "A-1"})).await;
+    assert_eq!(service.api.settled(&delivery_to(&first, "erp")).await["status"], "failed");
+    let alarm = receiver.wait_for_on("/alarms", 1).await.remove(0);
+    assert_eq!(alarm.json()["type"], "channel.disabled");
+    assert!(alarm.text().contains("erp"), "which channel: {alarm}");
+    assert_eq!(service.api.get("/v1/channels/erp").await.expect(200)["state"], "disabled");
+
+    let second = service.api.order(&json!({"id": "A-2"})).await;
+    let waiting = delivery_to(&second, "erp");
+    service.api.settled(&delivery_to(&second, "witness")).await;
+    assert_eq!(service.api.delivery(&waiting).await["status"], "pending", "a disabled channel keeps its deliveries");
+    assert_eq!(receiver.count_on("/erp"), 1);
+
+    let service = service.restart().await;
+    assert_eq!(
+        service.api.get("/v1/channels/erp").await.expect(200)["state"],
+        "disabled",
+        "a restart does not change it"
+    );
+
+    service.api.post("/v1/channels/erp/resume", &json!({})).await.expect(200);
+    assert_eq!(service.api.settled(&waiting).await["status"], "accepted");
+    let alarms = receiver.wait_for_on("/alarms", 2).await;
+    assert_eq!(alarms[1].json()["type"], "channel.recovered");
+    assert_eq!(service.api.get("/v1/channels/erp").await.expect(200)["state"], "enabled");
+    service.api.all_settled().await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_paused_channel_keeps_its_deliveries() {
+    let receiver = Receiver::start().await;
+    let yaml = receiver.fill(
+        "channels: [{name: erp, url: RECEIVER/erp}, {name: witness, url: RECEIVER/witness}, {name: alarms, url: RECEIVER/alarms, events: ['channel.*']}]",
+    );
+    let service = Service::start(&yaml).await;
+    service.api.post("/v1/channels/erp/pause", &json!({})).await.expect(200);
+    assert_eq!(service.api.get("/v1/channels/erp").await.expect(200)["state"], "paused");
+    let order = service.api.order(&json!({"id": "A-1"})).await;
+    service.api.settled(&delivery_to(&order, "witness")).await;
+    assert_eq!(service.api.delivery(&delivery_to(&order, "erp")).await["status"], "pending");
+    assert_eq!(receiver.count_on("/erp"), 0);
+
+    let service = service.restart().await;
+    assert_eq!(service.api.get("/v1/channels/erp").await.expect(200)["state"], "paused");
+    service.api.post("/v1/channels/erp/resume", &json!({})).await.expect(200);
+    assert_eq!(service.api.settled(&delivery_to(&order, "erp")).await["status"], "accepted");
+    assert_eq!(receiver.count_on("/alarms"), 0, "a person's pause is no failure to recover from");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn channels_are_listed_with_their_state_and_no_secrets() {
+    let receiver = Receiver::start().await;
+    let yaml = receiver.fill(
+        "channels: [{name: erp, url: RECEIVER/erp, auth: {type: bearer, token: t0ps3cret}}, {name: crm, url: RECEIVER/crm, enabled: false}]",
+    );
+    let service = Service::start(&yaml).await;
+    let answer = service.api.get("/v1/channels").await;
+    assert!(!answer.text().contains("t0ps3cret"), "{answer}");
+    let channels = answer.expect(200);
+    let names: Vec<_> =
+        channels["data"].as_array().expect("data").iter().map(|one| text(one, "name").to_owned()).collect();
+    assert_eq!(names, ["erp", "crm"]);
+    let one = service.api.get("/v1/channels/erp").await;
+    assert!(!one.text().contains("t0ps3cret"), "{one}");
+    assert_eq!(one.expect(200)["state"], "enabled");
+    service.api.get("/v1/channels/nobody").await.problem(404);
+    service.api.post("/v1/channels/nobody/pause", &json!({})).await.problem(404);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_channel_tells_how_it_fares() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    receiver.answer([Reply::status(200), Reply::status(404), Reply::status(200).held(&gate)]);
+    let service = Service::start(&receiver.fill("channels: [{name: erp, url: RECEIVER/erp, concurrency: 1}]")).await;
+    for number in 0..2 {
+        let order = service.api.order(&json!({"id": number})).await;
+        service.api.settled(&delivery_to(&order, "erp")).await;
+    }
+    for number in 2..5 {
+        service.api.order(&json!({"id": number})).await;
+    }
+    receiver.wait_for(3).await;
+    let channel = service.api.get("/v1/channels/erp").await.expect(200);
+    assert_eq!((&channel["in_flight"], &channel["waiting"]), (&json!(1), &json!(2)), "{channel:#}");
+    assert_eq!(channel["last_hour"]["attempts"], 2);
+    assert_eq!(channel["last_hour"]["success_rate"], json!(0.5));
+    assert!(channel["last_hour"]["mean_ms"].is_number(), "{channel:#}");
+    gate.open();
+    service.api.all_settled().await;
+    service.clock.advance(Duration::from_secs(2 * 3600));
+    let channel = service.api.get("/v1/channels/erp").await.expect(200);
+    assert_eq!((&channel["in_flight"], &channel["waiting"]), (&json!(0), &json!(0)), "{channel:#}");
+    assert_eq!(channel["last_hour"]["attempts"], 0, "an hour is an hour");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_channel_that_left_the_configuration_leaves_its_deliveries_readable() {
+    let receiver = Receiver::start().await;
+    let service =
+        Service::start(&receiver.fill("channels: [{name: old, url: RECEIVER/old}, {name: erp, url: RECEIVER/erp}]"))
+            .await;
+    service.api.post("/v1/channels/old/pause", &json!({})).await.expect(200);
+    let order = service.api.order(&json!({"id": "A-1"})).await;
+    let service = service.restart_with(&receiver.fill("channels: [{name: erp, url: RECEIVER/erp}]")).await;
+    assert_eq!(service.api.delivery(&delivery_to(&order, "old")).await["status"], "pending");
+    let next = service.api.order(&json!({"id": "A-2"})).await;
+    assert_eq!(service.api.settled(&delivery_to(&next, "erp")).await["status"], "accepted");
+    let cancelled =
+        service.api.post(&format!("/v1/deliveries/{}/cancel", delivery_to(&order, "old")), &json!({})).await;
+    assert_eq!(cancelled.expect(200)["status"], "cancelled");
+    service.stop().await;
+}

@@ -1,0 +1,167 @@
+//! The command line: what each command prints, and how it ends.
+
+use std::process::Output;
+use std::sync::Arc;
+
+use crate::harness::{Home, Process, binary, run};
+
+fn orderhook(home: &Home, arguments: &[&str]) -> Output {
+    run(binary().args(arguments).current_dir(home.path("")))
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// `orderhook check` of a configuration.
+fn check(yaml: &str) -> Output {
+    let home = Home::new();
+    std::fs::write(home.path("mine.yaml"), yaml).unwrap();
+    orderhook(&home, &["check", "--config", "mine.yaml"])
+}
+
+#[test]
+fn check_shows_what_a_good_configuration_does() {
+    let output = check(
+        "chains: [{name: new-orders, plugins: [{name: calloutPlugin, id: billing, options: {endpoint: 'https://example.com/'}}]}]\n\
+         channels: [{name: erp, url: 'https://erp.example.com/hooks'}]",
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for shown in ["new-orders", "billing", "erp", "erp.example.com"] {
+        assert!(stdout(&output).contains(shown), "{shown} in {}", stdout(&output));
+    }
+}
+
+#[test]
+fn check_reports_every_fault_at_once_with_file_and_path() {
+    let output = check(
+        "server: {max_boddy: 1MiB}\n\
+         channels:\n\
+         \x20 - {name: erp, url: 'https://erp.example.com/', retry: {attempts: many}}\n\
+         \x20 - {name: erp, url: 'https://u:p4ssw0rd@erp.example.com/', methd: POST}\n\
+         \x20 - {name: crm, url: 'https://crm.example.com/', auth: {type: bearer, token: [s3cr3t]}}\n",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let shown = format!("{}{}", stdout(&output), stderr(&output));
+    for named in [
+        "mine.yaml",
+        "server.max_boddy",
+        "max_body",
+        "channels[0].retry.attempts",
+        "many",
+        "channels[1].methd",
+        "method",
+        "channels[1].url",
+    ] {
+        assert!(shown.contains(named), "{named} in {shown}");
+    }
+    for secret in ["p4ssw0rd", "s3cr3t"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+#[test]
+fn serve_refuses_what_check_refuses() {
+    let home = Home::new();
+    let output = run(&mut crate::harness::serve(&home, "channels: [{name: erp}]"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("channels[0].url"), "{}", stderr(&output));
+}
+
+#[test]
+fn keys_of_the_environment_count_above_the_files() {
+    let home = Home::new();
+    std::fs::write(home.path("mine.yaml"), "server: {max_body: 1MiB}").unwrap();
+    let output = run(binary()
+        .args(["check", "--config", "mine.yaml"])
+        .env("ORDERHOOK__SERVER__MAX_BODY", "nonsense")
+        .current_dir(home.path("")));
+    assert_eq!(output.status.code(), Some(1));
+    let shown = format!("{}{}", stdout(&output), stderr(&output));
+    assert!(shown.contains("max_body") && shown.contains("nonsense"), "{shown}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let output = orderhook(&Home::new(), &["check", "--config", "nowhere.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("nowhere.yaml") || stdout(&output).contains("nowhere.yaml"));
+}
+
+#[test]
+fn preset_prints_the_file_as_it_is() {
+    let output = orderhook(&Home::new(), &["preset", "standard"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/presets/standard.yaml");
+    assert_eq!(stdout(&output).trim_end(), std::fs::read_to_string(path).unwrap().trim_end());
+}
+
+#[test]
+fn a_preset_that_does_not_exist_names_those_that_do() {
+    let output = orderhook(&Home::new(), &["preset", "standart"]);
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{output:?}");
+    assert!(stderr(&output).contains("standard"), "{}", stderr(&output));
+}
+
+#[test]
+fn wrong_use_ends_with_2() {
+    for arguments in [&["nonsense"][..], &["serve", "--nonsense"], &["preset"], &[]] {
+        let output = orderhook(&Home::new(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains("Usage"), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_help_of_each_command_shows_an_example() {
+    let home = Home::new();
+    let output = orderhook(&home, &["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    for command in ["serve", "check", "preset", "healthcheck", "demo"] {
+        assert!(stdout(&output).contains(command), "{command} in {}", stdout(&output));
+        let output = orderhook(&home, &[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        assert!(stdout(&output).contains(&format!("orderhook {command}")), "{}", stdout(&output));
+        assert!(stdout(&output).to_lowercase().contains("example"), "{command}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let output = orderhook(&Home::new(), &["--version"]);
+    assert_eq!(stdout(&output).trim(), format!("orderhook {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn healthcheck_tells_a_living_service_from_a_dead_one() {
+    let process = Process::start("").await;
+    let address = process.api.address;
+    let ask = move |home: Arc<Home>| async move {
+        let ask = move || {
+            run(binary()
+                .arg("healthcheck")
+                .env("ORDERHOOK__SERVER__LISTEN", address.to_string())
+                .current_dir(home.path("")))
+        };
+        tokio::task::spawn_blocking(ask).await.expect("an end")
+    };
+    let home = Arc::new(Home::new());
+    let output = ask(Arc::clone(&home)).await;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    process.stop().await;
+    let output = ask(home).await;
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(!stderr(&output).is_empty(), "why");
+}
+
+#[test]
+fn demo_ends_by_itself_after_its_orders() {
+    let output = orderhook(&Home::new(), &["demo", "--orders", "10", "--port", "0"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("curl"), "lines to try: {}", stdout(&output));
+    assert!(!stdout(&output).contains('\u{1b}'), "no terminal, no colours: {:?}", stdout(&output));
+}
