@@ -59,7 +59,7 @@ impl Fault {
             return Self::Dns(name.clone(), cause.to_string());
         }
         // TLS 1.3 lets a server refuse a client's certificate only behind the handshake.
-        if let Some(alert) = causes(error).find_map(tls_error) {
+        if let Some(alert) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
             return Self::Tls(host(), alert.to_string());
         }
         if error.is_connect() {
@@ -84,11 +84,13 @@ impl Fault {
 
 /// The errors below `error`, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(error.source(), |error: &&'a (dyn Error + 'static)| (*error).source())
+    std::iter::successors(below(error), |error| below(*error))
 }
 
-/// An I/O error hides what it was made of from `source`, and it may be made of another.
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
-    inner.downcast_ref().or_else(|| tls_error(inner))
+/// What an error was made of. An I/O error hides it from `source`.
+fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
