@@ -20,7 +20,7 @@ pub(super) fn run(config: &ConfigArgs, logs: &LogArgs) -> ExitCode {
         output::error(&format!("--log: {error}"));
         return ExitCode::from(2);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             output::error(&format!("the runtime could not be started: {error}"));
@@ -56,6 +56,12 @@ pub(super) fn run(config: &ConfigArgs, logs: &LogArgs) -> ExitCode {
     });
     runtime.shutdown_background();
     code
+}
+
+/// Threads that serve: every second processor. Lanes and the store's writer have threads of their own, and each further
+/// thread costs wake-ups.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).div_ceil(2)
 }
 
 /// Ends at the next SIGTERM or SIGINT from now on.

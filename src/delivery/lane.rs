@@ -171,12 +171,25 @@ impl Lane {
             };
             let Some(delivery) = lock(&self.queue).start(now) else { return false };
             let (lane, shared, recorder) = (Arc::clone(self), Arc::clone(shared), recorder.clone());
-            shared.tasks.clone().spawn(async move {
-                let place = Place { lane: &lane, retry: is_retry(&delivery), _permit: permit };
-                let ended = attempt::run(&shared, &lane, delivery).await;
-                drop(place);
-                recorder.send(Arc::clone(&lane), ended);
-            });
+            shared.tasks.clone().spawn(async move { lane.work(&shared, &recorder, delivery, permit).await });
+        }
+    }
+
+    /// Makes an attempt, and goes on with the next delivery as long as one can be started at once: a task for each
+    /// would cost more than the rest of the lane.
+    async fn work(
+        self: &Arc<Self>,
+        shared: &Shared,
+        recorder: &Recorder,
+        first: Leased,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        let mut next = Some(first);
+        while let Some(delivery) = next.take() {
+            let place = Place { lane: self, retry: is_retry(&delivery), given: false };
+            let ended = attempt::run(shared, self, delivery).await;
+            recorder.send(Arc::clone(self), ended);
+            next = place.pass_on(shared);
         }
     }
 
@@ -280,12 +293,40 @@ impl Lane {
 struct Place<'a> {
     lane: &'a Lane,
     retry: bool,
-    _permit: OwnedSemaphorePermit,
+    /// Whether the next delivery has it.
+    given: bool,
+}
+
+impl Place<'_> {
+    /// Gives the place to the next delivery, if there is one to start and nobody else waits for the worker.
+    fn pass_on(mut self, shared: &Shared) -> Option<Leased> {
+        let lane = self.lane;
+        if shared.soft.is_cancelled() || lane.state() != ChannelState::Enabled || lane.workers.is_awaited() {
+            return None; // dropped, the place wakes the lane
+        }
+        let now = shared.clock.now();
+        let next = {
+            let mut queue = lock(&lane.queue);
+            queue.done(self.retry);
+            queue.start(now)
+        };
+        self.given = true;
+        let waiting = {
+            let due = lock(&lane.due);
+            earlier(due.first, due.retry).is_some_and(|at| at <= now)
+        };
+        if waiting || next.is_none() {
+            lane.wake.notify_one();
+        }
+        next
+    }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        lock(&self.lane.queue).done(self.retry);
-        self.lane.wake.notify_one();
+        if !self.given {
+            lock(&self.lane.queue).done(self.retry);
+            self.lane.wake.notify_one();
+        }
     }
 }

@@ -12,6 +12,11 @@ use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header};
 use crate::store::Leased;
 use crate::template::{Scope, Template};
 
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// What of a channel's requests is always the same.
 pub(super) struct Blueprint {
     url: Option<Url>,
@@ -60,14 +65,14 @@ impl Blueprint {
             headers.insert(name, header_value(name.as_str(), &value)?);
         }
         let id = header_value("webhook-id", &delivery.id.to_string())?;
-        headers.insert("webhook-id", id.clone());
-        headers.insert("idempotency-key", id);
-        headers.insert("webhook-timestamp", HeaderValue::from(now.as_secs()));
+        headers.insert(WEBHOOK_ID, id.clone());
+        headers.insert(IDEMPOTENCY_KEY, id);
+        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(now.as_secs()));
         let trace = match event.subject.origin {
             Origin::Order(id) => id.as_u128(),
             Origin::Event(id) => id.as_u128(),
         };
-        headers.insert("traceparent", header_value("traceparent", &trace::traceparent(trace, span))?);
+        headers.insert(TRACEPARENT, header_value("traceparent", &trace::traceparent(trace, span))?);
         let mut body = Body::default();
         if channel.method.has_body() {
             body = match (&channel.body, channel.parameters.is_empty()) {

@@ -1,6 +1,7 @@
 //! The bound on attempts in flight over all channels, shared out so that no channel can take it all.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -9,6 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) struct Workers {
     common: Arc<Semaphore>,
     own: Arc<Semaphore>,
+    /// Lanes that wait for a common place.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Workers {
@@ -16,7 +19,12 @@ impl Workers {
     pub(super) fn share(workers: usize, lanes: usize) -> Vec<Self> {
         let reserved = (workers / 2).checked_div(lanes).unwrap_or(0);
         let common = Arc::new(Semaphore::new(workers - reserved * lanes));
-        let lane = || Self { common: Arc::clone(&common), own: Arc::new(Semaphore::new(reserved)) };
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let lane = || Self {
+            common: Arc::clone(&common),
+            own: Arc::new(Semaphore::new(reserved)),
+            waiting: Arc::clone(&waiting),
+        };
         (0..lanes).map(|_| lane()).collect()
     }
 
@@ -27,7 +35,29 @@ impl Workers {
 
     /// Waits for one of the common places. The lane's own come free only by its own attempts, and it knows of those.
     pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        let _waiting = Waiting::new(&self.waiting);
         Arc::clone(&self.common).acquire_owned().await.ok()
+    }
+
+    /// Whether some lane waits for a place: one that is done gives its own back then.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Counts a lane that waits, for as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

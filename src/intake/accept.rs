@@ -9,9 +9,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::chain::{Chain, Job};
+use crate::domain::order::{RejectedBy, Rejection};
 use crate::domain::{
     DeliveryId, DeliveryStatus, Event, EventId, OrderId, OrderStatus, Origin, Skip, Subject, Timestamp,
 };
+use crate::domain::{StepRecord, StepStatus};
 use crate::store::{Acceptance, Answer, Idempotency, NewDelivery, NewEvent, NewEvents, NewOrder, OrderKey};
 
 use super::extract::check_value;
@@ -186,8 +188,15 @@ impl Intake {
             }
             None => (OrderStatus::Processing, Arc::from("{}"), Vec::new(), Vec::new()),
         };
-        let view =
-            OrderView { subject, status, context: &context, steps: &steps, deliveries: &deliveries, rejection: None };
+        let rejection = steps.iter().find(|step| step.critical && step.status == StepStatus::Failed).map(rejection);
+        let view = OrderView {
+            subject,
+            status,
+            context: &context,
+            steps: &steps,
+            deliveries: &deliveries,
+            rejection: rejection.as_ref(),
+        };
         let answer = self.answering.order(&view);
         if let Some(key) = key {
             self.store.ledger.answer(key, answer.clone()).await?;
@@ -266,6 +275,17 @@ impl Intake {
         let deliveries = self.router.plan(&event, posted.deliver_at.unwrap_or(now), now).deliveries;
         NewEvent { event, deliveries }
     }
+}
+
+/// Why an order was rejected, as its journal tells.
+fn rejection(step: &StepRecord) -> Rejection {
+    let by = match step.code {
+        Some(code) if code.is_timeout() => RejectedBy::Timeout,
+        Some(code) if code.http_status().is_none() => RejectedBy::NoResponse,
+        _ => RejectedBy::Status,
+    };
+    let detail = step.error.clone().unwrap_or_default();
+    Rejection { step: step.step.clone(), plugin: step.plugin.clone(), by, detail }
 }
 
 fn listed(deliveries: &[NewDelivery]) -> Vec<(DeliveryId, Arc<str>, DeliveryStatus)> {

@@ -188,6 +188,7 @@ impl Client {
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            .retry(reqwest::retry::never()) // the channel's rules decide, and are on record
             .referer(false)
             .user_agent(AGENT)
             .tcp_nodelay(true)
