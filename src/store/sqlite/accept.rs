@@ -28,6 +28,8 @@ impl Write for AcceptOrder {
         if let Some(seen) = remember(db, order.idempotency.as_ref())? {
             return Ok(seen);
         }
+        let own_id = rows::own_id(subject);
+        let slot = own_id.map(|_| db.slot());
         let processing = order.status == OrderStatus::Processing;
         db.hot.insert_order.execute(params![
             id.sequence(),
@@ -38,7 +40,8 @@ impl Write for AcceptOrder {
             (!processing).then_some(subject.received_at.as_millis()),
             subject.kind,
             subject.chain,
-            rows::own_id(subject),
+            own_id,
+            slot,
             order.idempotency.as_ref().map(|idempotency| &*idempotency.key),
             skips(&order.skipped)?,
             &subject.body[..],

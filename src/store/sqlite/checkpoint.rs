@@ -11,13 +11,13 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::open;
+use super::open::{self, PAGE};
 use crate::store::StoreError;
 
-/// Frames in the log, of a page each, from which on it is copied: 16 MiB.
-pub(super) const FRAMES: i64 = 4096;
-/// Frames from which on the writer waits for the log to be copied: 64 MiB. A disk, or a machine, so slow slows writes down.
-const FRAMES_MOST: i64 = 4 * FRAMES;
+/// Frames in the log, of a page each, from which on it is copied: 32 MiB.
+const FRAMES: i64 = (32 << 20) / PAGE;
+/// Frames from which on the writer waits for the log to be copied: 96 MiB. A disk, or a machine, so slow slows writes down.
+const FRAMES_MOST: i64 = 3 * FRAMES;
 /// Copies what is in the log, beside whoever reads and writes. Tells of the log as it was at the beginning.
 const COPY: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// Tells how long the log is now, and how much of it is copied.

@@ -52,18 +52,10 @@ fn order_summary(conn: &Connection, seq: i64) -> Result<OrderSummary, StoreError
 pub(super) fn order(conn: &Connection, tally: &Tally, key: &OrderKey) -> Result<Option<OrderDetail>, StoreError> {
     let seq = match key {
         OrderKey::Id(id) => by_id(conn, *id)?,
-        OrderKey::Own(own) => {
-            let newest = conn
-                .prepare_cached(
-                    "SELECT seq FROM orders INDEXED BY orders_by_own_id WHERE order_id = ?1 ORDER BY seq DESC LIMIT 1",
-                )?
-                .query_row([own], |row| row.get(0))
-                .optional()?;
-            match (newest, own.parse()) {
-                (None, Ok(id)) => by_id(conn, id)?,
-                (newest, _) => newest,
-            }
-        }
+        OrderKey::Own(own) => match (newest(conn, own)?, own.parse()) {
+            (None, Ok(id)) => by_id(conn, id)?,
+            (newest, _) => newest,
+        },
     };
     let Some(seq) = seq else { return Ok(None) };
     let (body, context, skipped): (Vec<u8>, Option<String>, Option<String>) = conn
@@ -84,6 +76,24 @@ pub(super) fn order(conn: &Connection, tally: &Tally, key: &OrderKey) -> Result<
         deliveries: deliveries.into_iter().map(|seq| delivery_summary(conn, tally, seq)).collect::<Result<_, _>>()?,
         skipped,
     }))
+}
+
+/// The newest order with that id of its own.
+fn newest(conn: &Connection, own: &str) -> Result<Option<i64>, StoreError> {
+    let mut next = conn.prepare_cached(
+        "SELECT max(slot) FROM orders INDEXED BY orders_by_own_id WHERE slot IS NOT NULL AND slot < ?1",
+    )?;
+    let mut within = conn.prepare_cached(
+        "SELECT max(seq) FROM orders INDEXED BY orders_by_own_id WHERE slot IS NOT NULL AND slot = ?1 AND order_id = ?2",
+    )?;
+    let mut slot = i64::MAX;
+    while let Some(below) = next.query_row([slot], |row| row.get::<_, Option<i64>>(0))? {
+        if let Some(seq) = within.query_row((below, own), |row| row.get(0))? {
+            return Ok(Some(seq));
+        }
+        slot = below;
+    }
+    Ok(None)
 }
 
 fn by_id(conn: &Connection, id: OrderId) -> Result<Option<i64>, StoreError> {

@@ -11,6 +11,16 @@ use crate::store::{DeliveryFilter, OrderFilter, Page, Paged, StoreError};
 /// Rows looked at for one page.
 pub(super) const BUDGET: usize = 20_000;
 
+/// All slots in which the own ids of orders lie.
+const SLOTS: &str = "WITH RECURSIVE slots (number) AS (
+    SELECT max(slot) FROM orders INDEXED BY orders_by_own_id WHERE slot IS NOT NULL
+    UNION ALL
+    SELECT (SELECT max(slot) FROM orders INDEXED BY orders_by_own_id WHERE slot IS NOT NULL AND slot < number)
+        FROM slots WHERE number IS NOT NULL)";
+/// Every order in each of the slots; a condition on `order_id` makes it a search.
+const OF_OWN_ID: &str =
+    "slots CROSS JOIN orders INDEXED BY orders_by_own_id ON orders.slot IS NOT NULL AND orders.slot = number";
+
 /// A query for rows of falling keys: column 0 is the key, column 1 whether the filter takes the row. `?1` and `?2`
 /// are the range of keys.
 struct Source {
@@ -45,8 +55,7 @@ pub(super) fn orders(conn: &Connection, filter: &OrderFilter, page: Page) -> Res
     if let Some(id) = &filter.order_id {
         params.push(Value::Text(id.clone()));
         let own = format!(
-            "SELECT seq, {taken} FROM orders INDEXED BY orders_by_own_id
-                WHERE order_id = ?{} AND seq >= ?1 AND seq < ?2 ORDER BY seq DESC",
+            "{SLOTS} SELECT seq, {taken} FROM {OF_OWN_ID} AND order_id = ?{} AND seq >= ?1 AND seq < ?2 ORDER BY seq DESC",
             params.len()
         );
         let mut sources = vec![Source { sql: own, params: params.clone() }];
@@ -93,7 +102,7 @@ pub(super) fn deliveries(conn: &Connection, filter: &DeliveryFilter, page: Page)
     let taken = taken.join(" AND ");
     if let Some(id) = &filter.order_id {
         params.push(Value::Text(id.clone()));
-        let mut origins = vec![format!("SELECT seq FROM orders WHERE order_id = ?{}", params.len())];
+        let mut origins = vec![format!("SELECT seq FROM {OF_OWN_ID} AND order_id = ?{}", params.len())];
         if let Ok(id) = id.parse::<OrderId>() {
             params.push(Value::Integer(id.sequence()));
             params.push(Value::Blob(id.to_bytes().into()));
@@ -102,7 +111,7 @@ pub(super) fn deliveries(conn: &Connection, filter: &DeliveryFilter, page: Page)
         }
         let origins = origins.join(" UNION ");
         let sql = format!(
-            "SELECT seq, {taken} FROM deliveries INDEXED BY deliveries_by_origin
+            "{SLOTS} SELECT seq, {taken} FROM deliveries INDEXED BY deliveries_by_origin
                 WHERE origin IN ({origins}) AND seq >= ?1 AND seq < ?2 ORDER BY seq DESC"
         );
         return merge(conn, &[Source { sql, params }], page.limit);

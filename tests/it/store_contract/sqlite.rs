@@ -227,7 +227,7 @@ async fn the_write_ahead_log_stays_short() {
     let mut log = world.backend.path().into_os_string();
     log.push("-wal");
     let (mut written, mut longest) = (0, 0);
-    while written < 160 << 20 {
+    while written < 240 << 20 {
         let orders: Vec<_> = (0..200)
             .map(|_| {
                 let mut subject = (*world.subject("")).clone();
@@ -241,5 +241,5 @@ async fn the_write_ahead_log_stays_short() {
         }
         longest = longest.max(std::fs::metadata(&log).expect("the log").len());
     }
-    assert!(longest < 80 << 20, "{longest} of {written}");
+    assert!(longest < 112 << 20, "{longest} of {written}");
 }
