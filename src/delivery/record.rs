@@ -89,25 +89,26 @@ impl Records {
 async fn settle(shared: &Arc<Shared>, lane: &Arc<Lane>, finished: &Finished, mut delivery: Leased, recorded: Recorded) {
     let attempt = &finished.attempt;
     let channel = &*lane.channel.name;
-    let (id, order_id) = (delivery.event.subject.id(), &delivery.event.subject.order_id);
+    let (event, order_id) = (Arc::clone(&delivery.event), &delivery.event.subject.order_id);
+    let id = || event.subject.id();
     if recorded == Recorded::Fenced {
-        tracing::info!(delivery = %delivery.id, order = id, order_id, channel, "an attempt came back after its delivery had moved on");
+        tracing::info!(delivery = %delivery.id, order = id(), order_id, channel, "an attempt came back after its delivery had moved on");
         return;
     }
     match finished.next {
         Next::End(status) => {
             lane.metrics.delivery(status);
             if matches!(status, DeliveryStatus::Accepted | DeliveryStatus::Dispatched) {
-                tracing::debug!(delivery = %delivery.id, order = id, order_id, channel, attempt = attempt.number, code = attempt.code.as_i32(), duration_ms = attempt.duration_ms, %status, "delivered");
+                tracing::debug!(delivery = %delivery.id, order = id(), order_id, channel, attempt = attempt.number, code = attempt.code.as_i32(), duration_ms = attempt.duration_ms, %status, "delivered");
             } else {
-                tracing::warn!(delivery = %delivery.id, order = id, order_id, channel, attempt = attempt.number, code = attempt.code.as_i32(), error = attempt.error, %status, "not delivered");
+                tracing::warn!(delivery = %delivery.id, order = id(), order_id, channel, attempt = attempt.number, code = attempt.code.as_i32(), error = attempt.error, %status, "not delivered");
             }
             if attempt.outcome == Outcome::Disable {
                 shared.disable(lane, &delivery, attempt.code).await;
             }
         }
         Next::Keep(at) | Next::Wait(at) => {
-            tracing::debug!(delivery = %delivery.id, order = id, order_id, channel, attempt = attempt.number, code = attempt.code.as_i32(), error = attempt.error, next_attempt_at = %at, "to be tried again");
+            tracing::debug!(delivery = %delivery.id, order = id(), order_id, channel, attempt = attempt.number, code = attempt.code.as_i32(), error = attempt.error, next_attempt_at = %at, "to be tried again");
             if matches!(finished.next, Next::Keep(_)) {
                 delivery.attempts = attempt.number;
                 delivery.due_at = at;

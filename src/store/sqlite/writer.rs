@@ -23,6 +23,8 @@ const GROUP_WRITES: usize = 1024;
 const GROUP_BYTES: usize = 4 << 20;
 /// Writes that wait at most; further callers wait to be let in.
 const INBOX: usize = 2048;
+/// How often the writer gives way to other threads before it commits a group that is smaller than was to be expected.
+const PATIENCE: u32 = 4;
 
 enum Message {
     Job(Box<dyn Job>),
@@ -59,7 +61,8 @@ impl Writer {
                         Err(error) => return drop(ready.send(Err(error))),
                     };
                     let _ = ready.send(Ok(()));
-                    Loop { db, inbox, own: VecDeque::new(), handover, clock, checkpoints, metrics }.run();
+                    Loop { db, inbox, own: VecDeque::new(), handover, clock, checkpoints, metrics, last_group: 0 }
+                        .run();
                 }
                 if let Err((_, error)) = conn.close() {
                     tracing::warn!(%error, "the store's file could not be closed");
@@ -116,6 +119,8 @@ struct Loop<'c> {
     clock: Arc<dyn Clock>,
     checkpoints: Checkpoints,
     metrics: Arc<Metrics>,
+    /// Writes in the last group.
+    last_group: usize,
 }
 
 impl Loop<'_> {
@@ -126,6 +131,7 @@ impl Loop<'_> {
             let size = group.len();
             let outcome = self.commit_all(&mut group);
             self.metrics.commit(size, begun.elapsed());
+            self.last_group = size;
             self.tell(outcome);
             self.checkpoints.after_commit(self.db.conn);
         }
@@ -135,11 +141,12 @@ impl Loop<'_> {
     /// Waits for a write, then takes those that are there. `false`: there will be none any more.
     fn gather(&mut self, group: &mut Vec<Box<dyn Job>>) -> bool {
         let mut bytes = 0;
+        let mut patience = PATIENCE;
         while group.len() < GROUP_WRITES && bytes < GROUP_BYTES {
             let message = match self.own.pop_front() {
                 Some(job) => Some(Message::Job(job)),
                 None if group.is_empty() => self.inbox.blocking_recv(),
-                None => self.inbox.try_recv().ok(),
+                None => self.inbox.try_recv().ok().or_else(|| self.wait_for_more(group.len(), &mut patience)),
             };
             match message {
                 Some(Message::Job(job)) => {
@@ -151,6 +158,19 @@ impl Loop<'_> {
             }
         }
         !group.is_empty()
+    }
+
+    /// Under load a group follows upon another, and most of the callers of the last one are just about to come again:
+    /// lets them, rather than spend an fsync on the first few. Does not wait where they are not.
+    fn wait_for_more(&mut self, gathered: usize, patience: &mut u32) -> Option<Message> {
+        while *patience > 0 && gathered < self.last_group / 2 {
+            *patience -= 1;
+            std::thread::yield_now();
+            if let Ok(message) = self.inbox.try_recv() {
+                return Some(message);
+            }
+        }
+        None
     }
 
     fn terms(&self) -> Terms {
