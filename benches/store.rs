@@ -1,7 +1,8 @@
 //! What the store alone can do: orders accepted, and orders accepted with their deliveries' attempts recorded, by how
 //! many callers wait at once; empty, and with many deliveries waiting in it.
 //!
-//! `cargo bench --bench store -- [WAITING]`: WAITING deliveries are put in for the last lines, a million by default.
+//! `cargo bench --bench store -- [WAITING [CALLERS]]`: WAITING deliveries are put in for the last lines, a million by
+//! default; with CALLERS, only lines of that many.
 //! Figures of one run compare with each other, not with those of another machine.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, missing_docs)]
@@ -22,6 +23,7 @@ use orderhook::store::{Finished, Handover, Leased, NewDelivery, NewOrder, Next, 
 use tokio::sync::{Notify, Semaphore};
 
 const ME: Replica = Replica(1);
+const SLOTS: usize = 1 << 20;
 const RUN: Duration = Duration::from_secs(4);
 
 /// Milliseconds since the run began: all that the store needs of a clock.
@@ -66,10 +68,10 @@ impl Bench {
     fn open(directory: &std::path::Path) -> Self {
         let clock = Arc::new(Ticks(Instant::now()));
         let ids = IdSource::new(clock.clone(), 1);
-        let store = open(&Options::new(directory.join("bench.db")), &ids, clock.clone()).unwrap();
+        let store = open(&Options::new(directory.join("bench.db")), &ids, clock.clone(), Arc::default()).unwrap();
         let lane = Arc::new(Lane::default());
         store.queue.connect(lane.clone());
-        Self { store, clock, ids, lane, slots: Arc::new(Semaphore::new(1 << 20)), number: AtomicU64::new(0) }
+        Self { store, clock, ids, lane, slots: Arc::new(Semaphore::new(SLOTS)), number: AtomicU64::new(0) }
     }
 
     fn order(&self, leased: bool) -> NewOrder {
@@ -213,21 +215,26 @@ async fn measure(what: &str, bench: &Arc<Bench>, callers: usize, deliver: bool) 
     let before = (cpu("store-writer"), cpu("store-checkpoin"));
     let (rate, p99) = bench.accept(callers, RUN).await;
     let orders = rate * RUN.as_secs_f64();
-    let each = |before, name| (cpu(name) - before).as_secs_f64() * 1e6 / orders;
+    let each = |before, name| cpu(name).saturating_sub(before).as_secs_f64() * 1e6 / orders;
     println!(
         "{what:<34} {callers:>5} {rate:>9.0} {:>9.1} {:>9.1} {:>9.2} ms",
         each(before.0, "store-writer"),
         each(before.1, "store-checkpoin"),
         p99.as_secs_f64() * 1e3
     );
-    if let Some(worker) = worker {
-        worker.abort();
+    // What is left, so that nothing stays leased.
+    let worker = worker.unwrap_or_else(|| tokio::spawn(Arc::clone(bench).deliver()));
+    while bench.slots.available_permits() < SLOTS {
+        tokio::task::yield_now().await;
     }
-    bench.lane.born.lock().unwrap().clear();
+    worker.abort();
 }
 
 fn main() {
-    let waiting = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000usize);
+    let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
+    let (waiting, only) = (arguments.next().unwrap_or(1_000_000), arguments.next());
+    let at_once =
+        |callers: &'static [usize]| callers.iter().copied().filter(move |count| only.is_none_or(|only| only == *count));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     runtime.block_on(async {
@@ -236,10 +243,10 @@ fn main() {
             "µs: processor time for each order", "at a time", "orders/s", "writer µs", "copy µs", "p99"
         );
         let bench = Arc::new(Bench::open(directory.path()));
-        for callers in [1, 16, 128, 1024] {
+        for callers in at_once(&[1, 16, 128, 1024]) {
             measure("accepted", &bench, callers, false).await;
         }
-        for callers in [1, 16, 64, 128, 1024] {
+        for callers in at_once(&[1, 16, 64, 128, 1024]) {
             measure("accepted and recorded", &bench, callers, true).await;
         }
         let mut put_in = 0;
@@ -254,7 +261,7 @@ fn main() {
         let begun = Instant::now();
         let bench = Arc::new(Bench::open(directory.path()));
         println!("opened in {:?}: {} MB resident", begun.elapsed(), resident());
-        for callers in [64, 1024] {
+        for callers in at_once(&[64, 1024]) {
             measure("the same with those waiting", &bench, callers, true).await;
         }
         println!("{} MB resident", resident());

@@ -18,6 +18,10 @@ use crate::store::StoreError;
 const FRAMES: i64 = (32 << 20) / PAGE;
 /// Frames from which on the writer waits for the log to be copied: 96 MiB. A disk, or a machine, so slow slows writes down.
 const FRAMES_MOST: i64 = 3 * FRAMES;
+/// Bytes from which on the log's length is looked at again.
+const LOOK_BYTES: usize = 1 << 20;
+/// Bytes that a commit adds at least, whatever it brings.
+const COMMIT_BYTES: usize = 8 * PAGE as usize;
 /// Copies what is in the log, beside whoever reads and writes. Tells of the log as it was at the beginning.
 const COPY: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// Tells how long the log is now, and how much of it is copied.
@@ -31,6 +35,8 @@ pub(super) struct Checkpoints {
     rest: Arc<AtomicBool>,
     copying: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Bytes that came since the log's length was looked at.
+    unseen: usize,
     /// The log's length when the thread was last woken.
     woken_at: i64,
 }
@@ -47,11 +53,16 @@ impl Checkpoints {
             .name("store-checkpoint".into())
             .spawn(move || copy(&conn, &woken, &signal, &alone))
             .map_err(|error| StoreError::Unavailable(format!("no thread for the store: {error}")))?;
-        Ok(Self { wake: Some(wake), rest, copying, thread: Some(thread), woken_at: 0 })
+        Ok(Self { wake: Some(wake), rest, copying, thread: Some(thread), unseen: 0, woken_at: 0 })
     }
 
-    /// Called between two groups.
-    pub(super) fn after_commit(&mut self, conn: &Connection) {
+    /// Called between two groups, with the bytes that the last one brought.
+    pub(super) fn after_commit(&mut self, conn: &Connection, bytes: usize) {
+        self.unseen += bytes + COMMIT_BYTES;
+        if self.unseen < LOOK_BYTES {
+            return;
+        }
+        self.unseen = 0;
         let mut log = report(checkpoint(conn, LOOK));
         let too_long = log.is_some_and(|(frames, _)| frames >= FRAMES_MOST);
         if self.rest.swap(false, Ordering::AcqRel) || too_long {

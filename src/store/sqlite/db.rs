@@ -140,6 +140,8 @@ pub(super) struct Db<'c> {
     changes: HashMap<i64, i64>,
     slot: i64,
     in_slot: u32,
+    /// For JSON on its way into a row.
+    pub(super) scratch: Vec<u8>,
 }
 
 impl<'c> Db<'c> {
@@ -160,6 +162,7 @@ impl<'c> Db<'c> {
                 |row| row.get(0),
             )?,
             in_slot: 0,
+            scratch: Vec::new(),
         })
     }
 

@@ -160,7 +160,7 @@ impl Queue for Sqlite {
     }
 
     async fn record(&self, replica: Replica, finished: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError> {
-        self.writer.write(record::Record::new(replica, finished)?).await
+        self.writer.write(record::Record { replica, finished }).await
     }
 
     async fn put_back(&self, replica: Replica, deliveries: Vec<DeliveryId>) -> Result<(), StoreError> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{OptionalExtension, params};
 
 use super::born::{self, Born};
@@ -13,37 +14,25 @@ use crate::store::{Finished, Next, Recorded, Replica, StoreError};
 
 /// [`crate::store::Queue::record`].
 pub(super) struct Record {
-    replica: Replica,
-    finished: Arc<Vec<Finished>>,
-    /// Each exchange's method, URL and headers as JSON: written by the caller, to spare the writer.
-    exchanges: Vec<String>,
-}
-
-impl Record {
-    /// Results of a replica's attempts.
-    pub(super) fn new(replica: Replica, finished: Arc<Vec<Finished>>) -> Result<Self, StoreError> {
-        let exchanges = finished.iter().map(|one| {
-            serde_json::to_string(&one.attempt.exchange).map_err(|error| StoreError::Corrupt(error.to_string()))
-        });
-        Ok(Self { replica, exchanges: exchanges.collect::<Result<_, _>>()?, finished })
-    }
+    pub(super) replica: Replica,
+    pub(super) finished: Arc<Vec<Finished>>,
 }
 
 impl Write for Record {
     type Output = Vec<Recorded>;
 
     fn weight(&self) -> usize {
-        let exchanges = self.finished.iter().zip(&self.exchanges).map(|(one, text)| {
+        let exchanges = self.finished.iter().map(|one| {
             let exchange = &one.attempt.exchange;
             let body =
                 exchange.request_body.head.len() + exchange.request_body.spliced.as_ref().map_or(0, bytes::Bytes::len);
-            256 + text.len() + body + exchange.response_body.len() + 512 * one.deliveries.len()
+            1024 + body + exchange.response_body.len() + 512 * one.deliveries.len()
         });
         exchanges.sum()
     }
 
     fn apply(&self, db: &mut Db<'_>) -> Result<Vec<Recorded>, StoreError> {
-        self.finished.iter().zip(&self.exchanges).map(|(one, exchange)| self.one(db, one, exchange)).collect()
+        self.finished.iter().map(|one| self.one(db, one)).collect()
     }
 
     fn born(&mut self, output: &Vec<Recorded>, _: Terms, born: &mut Born) {
@@ -52,11 +41,13 @@ impl Write for Record {
                 born.wait(&one.deliveries);
             }
         }
+        // The caller has them too, and has more time to take them apart.
+        self.finished = Arc::default();
     }
 }
 
 impl Record {
-    fn one(&self, db: &mut Db<'_>, one: &Finished, exchange: &str) -> Result<Recorded, StoreError> {
+    fn one(&self, db: &mut Db<'_>, one: &Finished) -> Result<Recorded, StoreError> {
         let attempt = &one.attempt;
         let seq = one.delivery.sequence();
         let found: Option<(i64, i64, Option<i64>, u32)> = db
@@ -71,7 +62,7 @@ impl Record {
         let Some((channel, now_state, owner, attempts)) = found else { return Ok(Recorded::Fenced) };
         let ours = now_state == state::LEASED && owner == Some(self.replica.0) && attempts + 1 == attempt.number;
         if !ours {
-            keep_fenced(db, one, exchange, now_state)?;
+            keep_fenced(db, one, now_state)?;
             return Ok(Recorded::Fenced);
         }
         let (next, owner, due_at) = match one.next {
@@ -88,7 +79,7 @@ impl Record {
             ended_at(attempt),
             attempt.code.as_i32(),
         ])?;
-        insert_attempt(db, one, exchange)?;
+        insert_attempt(db, one)?;
         if !state::is_pending(next) {
             db.count(channel, -1);
         }
@@ -99,21 +90,24 @@ impl Record {
 
 /// Keeps the attempt of a delivery that has moved on. Where that has ended (cancelled while under way), the attempt
 /// counts, so that a further round does not give its number away.
-fn keep_fenced(db: &mut Db<'_>, one: &Finished, exchange: &str, now_state: i64) -> Result<(), StoreError> {
+fn keep_fenced(db: &mut Db<'_>, one: &Finished, now_state: i64) -> Result<(), StoreError> {
     let key = [one.delivery.sequence(), i64::from(one.attempt.number)];
     if db.exists("SELECT 1 FROM attempts WHERE delivery = ?1 AND number = ?2", key)? {
         return Ok(());
     }
-    insert_attempt(db, one, exchange)?;
+    insert_attempt(db, one)?;
     if !state::is_pending(now_state) {
         db.conn.prepare_cached("UPDATE deliveries SET attempts = max(attempts, ?2) WHERE seq = ?1")?.execute(key)?;
     }
     Ok(())
 }
 
-fn insert_attempt(db: &mut Db<'_>, one: &Finished, exchange: &str) -> Result<(), StoreError> {
+fn insert_attempt(db: &mut Db<'_>, one: &Finished) -> Result<(), StoreError> {
     let attempt = &one.attempt;
     let body = &attempt.exchange.request_body;
+    db.scratch.clear();
+    serde_json::to_writer(&mut db.scratch, &attempt.exchange)
+        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
     db.hot.insert_attempt.execute(params![
         one.delivery.sequence(),
         attempt.number,
@@ -123,7 +117,7 @@ fn insert_attempt(db: &mut Db<'_>, one: &Finished, exchange: &str) -> Result<(),
         attempt.code.as_i32(),
         attempt.outcome.as_str(),
         attempt.error,
-        exchange,
+        ToSqlOutput::Borrowed(ValueRef::Text(&db.scratch)),
         Some(&body.head[..]).filter(|head| !head.is_empty()),
         body.spliced.as_deref(),
         Some(&attempt.exchange.response_body[..]).filter(|body| !body.is_empty()),

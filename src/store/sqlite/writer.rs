@@ -126,20 +126,21 @@ struct Loop<'c> {
 impl Loop<'_> {
     fn run(&mut self) {
         let mut group = Vec::new();
-        while self.gather(&mut group) {
+        while let Some(bytes) = self.gather(&mut group) {
             let begun = Instant::now();
             let size = group.len();
             let outcome = self.commit_all(&mut group);
             self.metrics.commit(size, begun.elapsed());
             self.last_group = size;
             self.tell(outcome);
-            self.checkpoints.after_commit(self.db.conn);
+            self.checkpoints.after_commit(self.db.conn, bytes);
         }
         *self.handover.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Waits for a write, then takes those that are there. `false`: there will be none any more.
-    fn gather(&mut self, group: &mut Vec<Box<dyn Job>>) -> bool {
+    /// Waits for a write, then takes those that are there; about how many bytes they bring. `None`: there will be no
+    /// write any more.
+    fn gather(&mut self, group: &mut Vec<Box<dyn Job>>) -> Option<usize> {
         let mut bytes = 0;
         let mut patience = PATIENCE;
         while group.len() < GROUP_WRITES && bytes < GROUP_BYTES {
@@ -157,7 +158,7 @@ impl Loop<'_> {
                 None => break,
             }
         }
-        !group.is_empty()
+        (!group.is_empty()).then_some(bytes)
     }
 
     /// Under load a group follows upon another, and most of the callers of the last one are just about to come again:
