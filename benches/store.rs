@@ -230,7 +230,16 @@ async fn measure(what: &str, bench: &Arc<Bench>, callers: usize, deliver: bool) 
     worker.abort();
 }
 
+/// The service's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        // `cargo test --all-targets` starts this program too, and must not wait for minutes.
+        println!("nothing measured: cargo bench --bench store");
+        return;
+    }
     let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
     let (waiting, only) = (arguments.next().unwrap_or(1_000_000), arguments.next());
     let at_once =

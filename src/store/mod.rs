@@ -121,7 +121,8 @@ pub trait Queue: Send + Sync {
 
     /// Records attempts and what becomes of their deliveries, all in one commit; answers for each, in order.
     /// A result whose delivery no longer belongs to the replica, or has gone past that attempt, is fenced: its
-    /// attempt is kept in the history where it has a free number, the delivery is left alone.
+    /// attempt is kept in the history where it has a free number, the delivery is left alone (but for its count of
+    /// attempts, where it has ended: a further round does not give the number away).
     async fn record(&self, replica: Replica, finished: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError>;
 
     /// Puts deliveries back as waiting, as they were, without an attempt (a stop, a paused or removed channel).

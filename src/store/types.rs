@@ -129,7 +129,7 @@ pub struct Claim {
     pub replica: Replica,
     /// Of which channel.
     pub channel: Arc<str>,
-    /// First attempts, or retries.
+    /// Those that were never attempted, or those that were.
     pub retries: bool,
     /// Due at that time.
     pub now: Timestamp,

@@ -74,7 +74,7 @@ impl Tally {
 
 /// Orders whose own ids share a slot of the index. More make a page written for each order likelier, fewer make a
 /// search longer.
-const SLOT: u32 = 4096;
+const SLOT: u32 = 1024;
 
 /// What holds for all of a group.
 #[derive(Debug, Clone, Copy)]

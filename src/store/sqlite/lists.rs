@@ -170,27 +170,34 @@ fn head(rows: &mut Rows<'_>) -> rusqlite::Result<Option<(i64, bool)>> {
 mod tests {
     use super::*;
 
-    /// What SQLite would do for a page, as `EXPLAIN QUERY PLAN` says.
-    #[test]
-    fn no_page_of_unfinished_deliveries_scans_or_sorts_the_table() {
+    /// What SQLite would do, as `EXPLAIN QUERY PLAN` says.
+    fn plan(sql: &str) -> Vec<String> {
         let conn = Connection::open_in_memory().expect("a database");
         conn.execute_batch(include_str!("migrations/0001_orders_and_deliveries.sql")).expect("the schema");
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a plan");
+        let rows = statement.query_map([], |row| row.get(3)).expect("a plan");
+        rows.map(|line| line.expect("a line")).collect()
+    }
+
+    #[test]
+    fn no_page_of_unfinished_deliveries_scans_or_sorts_the_table() {
         for (table, index, column) in [
             ("deliveries", "deliveries_by_state", "state = 6 AND state <> 3"),
             ("orders", "orders_by_status", "status = 0 AND status <> 2"),
         ] {
-            let sql = format!(
-                "EXPLAIN QUERY PLAN SELECT seq, 1 FROM {table} INDEXED BY {index}
-                    WHERE {column} AND seq >= ?1 AND seq < ?2 ORDER BY seq DESC"
-            );
-            let mut statement = conn.prepare(&sql).expect("a plan");
-            let plan: Vec<String> = statement
-                .query_map([1, 2], |row| row.get(3))
-                .expect("a plan")
-                .map(|line| line.expect("a line"))
-                .collect();
+            let plan = plan(&format!(
+                "SELECT seq, 1 FROM {table} INDEXED BY {index}
+                    WHERE {column} AND seq >= 1 AND seq < 2 ORDER BY seq DESC"
+            ));
             assert_eq!(plan.len(), 1, "{plan:?}");
             assert!(plan[0].contains("rowid>? AND rowid<?"), "{plan:?}");
         }
+    }
+
+    #[test]
+    fn an_own_id_is_searched_for_once_in_each_slot() {
+        let plan = plan(&format!("{SLOTS} SELECT seq FROM {OF_OWN_ID} AND order_id = 'A'"));
+        assert!(plan.iter().any(|line| line.contains("orders_by_own_id (slot=? AND order_id=?)")), "{plan:?}");
+        assert!(plan.iter().any(|line| line.contains("orders_by_own_id (slot>? AND slot<?)")), "{plan:?}");
     }
 }

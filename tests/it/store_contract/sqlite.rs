@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orderhook::domain::{Clock, DeliveryStatus, IdSource, ManualClock, Timestamp};
 use orderhook::store::sqlite::{Options, open};
-use orderhook::store::{Acceptance, Next, Recorded, Store, StoreError};
+use orderhook::store::{Acceptance, DeliveryFilter, Next, OrderFilter, OrderKey, Page, Recorded, Store, StoreError};
 use tempfile::TempDir;
 
 use super::world::*;
@@ -219,6 +219,43 @@ async fn a_row_that_cannot_be_read_harms_only_who_reads_it() {
     assert!(matches!(&results[0], Err(StoreError::Corrupt(text)) if text.contains("deliveries.event_type")));
     assert_eq!(results[1].as_ref().expect("a claim")[0].id, good);
     assert!(matches!(world.store.history.delivery(bad).await, Err(StoreError::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn own_ids_are_found_across_slots_of_the_index_and_restarts() {
+    let mut world = World::<Files>::new();
+    let mut ids = Vec::new();
+    for round in 0..5 {
+        let mut calls = Vec::new();
+        for at in 0..600 {
+            let subject = world.subject(&if at == 7 { "same".to_owned() } else { format!("{round}-{at}") });
+            let order = world.order(&subject, &["erp"]);
+            ids.push((subject.order_id.clone(), subject.order().expect("an order"), order.deliveries[0].id));
+            calls.push(world.store.ledger.accept_order(order));
+        }
+        for accepted in futures_util::future::join_all(calls).await {
+            accepted.expect("accepted");
+        }
+        if round == 2 {
+            world = world.reopen();
+        }
+    }
+    let same: Vec<_> = ids.iter().filter(|(own, ..)| own == "same").collect();
+    let page = Page { limit: 3, before: None };
+    for (own, order, delivery) in ids.iter().step_by(311).chain(same.last().copied()) {
+        let found = world.store.history.order(OrderKey::Own(own.clone())).await.expect("a read").expect("the order");
+        assert_eq!(found.summary.id, *order, "{own}");
+        let filter = OrderFilter { order_id: Some(own.clone()), ..OrderFilter::default() };
+        assert_eq!(world.store.history.orders(filter, page).await.expect("a page").data[0].id, *order);
+        let filter = DeliveryFilter { order_id: Some(own.clone()), ..DeliveryFilter::default() };
+        assert_eq!(world.store.history.deliveries(filter, page).await.expect("a page").data[0].id, *delivery);
+    }
+    let filter = OrderFilter { order_id: Some("same".into()), ..OrderFilter::default() };
+    let found = world.store.history.orders(filter, ALL).await.expect("a page").data;
+    assert_eq!(
+        found.iter().rev().map(|order| order.id).collect::<Vec<_>>(),
+        same.iter().map(|(_, id, _)| *id).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ CREATE TABLE orders (
     context     TEXT,               -- JSON; NULL: {}
     body        BLOB NOT NULL
 ) STRICT;
--- Own ids come in any order, and an index over all of them would have every order write a page of its own. So a few
+-- Own ids come in any order, and an index over all of them would have every order write a page of its own. So a
 -- thousand orders in a row share a slot; who looks for an id looks in each slot, from the newest on.
 CREATE INDEX orders_by_own_id ON orders (slot, order_id) WHERE slot IS NOT NULL;
 CREATE INDEX orders_by_status ON orders (status) WHERE status <> 2;
