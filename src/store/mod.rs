@@ -83,7 +83,7 @@ pub trait Ledger: Send + Sync {
     /// [`Acceptance::New`] the order is never lost, and its deliveries with a slot have been handed over.
     async fn accept_order(&self, order: NewOrder) -> Result<Acceptance, StoreError>;
 
-    /// Makes events and their deliveries durable: all of them or none.
+    /// Makes events and their deliveries durable: all of them or none. No events at all leave nothing, not even a key.
     async fn accept_events(&self, events: NewEvents) -> Result<Acceptance, StoreError>;
 
     /// Records a step of an order's chain, and whatever comes with it, in one commit. Refused as

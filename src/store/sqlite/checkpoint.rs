@@ -56,6 +56,12 @@ impl Checkpoints {
         Ok(Self { wake: Some(wake), rest, copying, thread: Some(thread), unseen: 0, woken_at: 0 })
     }
 
+    /// Called when the disk is full: a log that is copied can be written over from its beginning.
+    pub(super) fn make_room(&mut self, conn: &Connection) {
+        let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        report(checkpoint(conn, COPY));
+    }
+
     /// Called between two groups, with the bytes that the last one brought.
     pub(super) fn after_commit(&mut self, conn: &Connection, bytes: usize) {
         self.unseen += bytes + COMMIT_BYTES;

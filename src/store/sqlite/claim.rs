@@ -24,7 +24,7 @@ impl Write for ClaimDue {
         {
             let mut statement = db.conn.prepare_cached(
                 "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context
-                    FROM deliveries WHERE channel = ?1 AND state = ?2 AND state < 2 AND due_at <= ?3
+                    FROM deliveries INDEXED BY deliveries_waiting WHERE channel = ?1 AND state = ?2 AND state < 2 AND due_at <= ?3
                     ORDER BY due_at, seq LIMIT ?4",
             )?;
             let mut found = statement.query(params![
@@ -160,7 +160,7 @@ impl Write for ReleaseExpired {
             .conn
             .prepare_cached(
                 "UPDATE deliveries SET state = (attempts > round_start), owner = NULL WHERE seq IN
-                    (SELECT seq FROM deliveries WHERE state = 2 AND state <> 3
+                    (SELECT seq FROM deliveries INDEXED BY deliveries_by_state WHERE state = 2 AND state <> 3
                         AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1) LIMIT ?2)",
             )?
             .execute(params![self.now.as_millis(), self.limit as i64])?;
@@ -168,7 +168,7 @@ impl Write for ReleaseExpired {
             .conn
             .prepare_cached(
                 "UPDATE orders SET status = 0, owner = NULL WHERE seq IN
-                    (SELECT seq FROM orders WHERE status = 1 AND status <> 2
+                    (SELECT seq FROM orders INDEXED BY orders_by_status WHERE status = 1 AND status <> 2
                         AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1) LIMIT ?2)",
             )?
             .execute(params![self.now.as_millis(), self.limit as i64])?;

@@ -22,8 +22,9 @@ impl Tally {
         while let Some(row) = rows.next()? {
             tally.insert(row.get(0)?, (Arc::from(row.get::<_, String>(1)?), 0));
         }
-        let mut statement =
-            conn.prepare("SELECT channel, count(*) FROM deliveries WHERE state < 2 GROUP BY channel")?;
+        let mut statement = conn.prepare(
+            "SELECT channel, count(*) FROM deliveries INDEXED BY deliveries_waiting WHERE state < 2 GROUP BY channel",
+        )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let channel: i64 = row.get(0)?;

@@ -100,8 +100,9 @@ impl Write for Resume {
     type Output = Vec<Interrupted>;
 
     fn apply(&self, db: &mut Db<'_>) -> Result<Vec<Interrupted>, StoreError> {
-        let mut free =
-            db.conn.prepare_cached("SELECT seq FROM orders WHERE status = 0 AND status <> 2 ORDER BY seq LIMIT ?1")?;
+        let mut free = db.conn.prepare_cached(
+            "SELECT seq FROM orders INDEXED BY orders_by_status WHERE status = 0 AND status <> 2 ORDER BY seq LIMIT ?1",
+        )?;
         let free: Vec<i64> = free.query_map([self.limit as i64], |row| row.get(0))?.collect::<Result<_, _>>()?;
         free.into_iter().map(|seq| self.take(db, seq)).collect()
     }

@@ -78,7 +78,8 @@ pub fn open(
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 ) -> Result<Store, StoreError> {
-    let path = &options.path;
+    // Reads open the file later on; by then the working directory may be another.
+    let path = &std::path::absolute(&options.path).unwrap_or_else(|_| options.path.clone());
     let lock = Lock::take(path)?;
     let conn = open::open(path, options, ids)?;
     let tally = Arc::new(Tally::read(&conn)?);

@@ -107,9 +107,12 @@ fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
     }
     // Nobody else works on the file, so whatever somebody had is free again.
     transaction.execute("DELETE FROM replicas", [])?;
-    transaction.execute("UPDATE orders SET status = 0, owner = NULL WHERE status = 1 AND status <> 2", [])?;
     transaction.execute(
-        "UPDATE deliveries SET state = (attempts > round_start), owner = NULL WHERE state = 2 AND state <> 3",
+        "UPDATE orders INDEXED BY orders_by_status SET status = 0, owner = NULL WHERE status = 1 AND status <> 2",
+        [],
+    )?;
+    transaction.execute(
+        "UPDATE deliveries INDEXED BY deliveries_by_state SET state = (attempts > round_start), owner = NULL WHERE state = 2 AND state <> 3",
         [],
     )?;
     transaction.commit()?;

@@ -132,7 +132,11 @@ impl Loop<'_> {
             let outcome = self.commit_all(&mut group);
             self.metrics.commit(size, begun.elapsed());
             self.last_group = size;
+            let full = outcome.failed.iter().any(|(_, error)| matches!(error, StoreError::Full(_)));
             self.tell(outcome);
+            if full {
+                self.checkpoints.make_room(self.db.conn);
+            }
             self.checkpoints.after_commit(self.db.conn, bytes);
         }
         *self.handover.write().unwrap_or_else(PoisonError::into_inner) = None;
