@@ -6,13 +6,13 @@ COPY Cargo.toml Cargo.lock ./
 COPY src ./src
 COPY config ./config
 # The manifest names the benches; the program does not need them.
-RUN sed -i '/^\[\[bench\]\]/,/^$/d' Cargo.toml && cargo build --release --locked --bin orderhook
+RUN sed -i '/^\[\[bench\]\]/,/^$/d' Cargo.toml && cargo build --profile dist --locked --bin orderhook
 
 # Run: the program, certificates, and a user who owns nothing but the store.
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --home-dir /var/lib/orderhook --create-home orderhook
-COPY --from=build /src/target/release/orderhook /usr/local/bin/orderhook
+COPY --from=build /src/target/dist/orderhook /usr/local/bin/orderhook
 COPY LICENSE /usr/share/doc/orderhook/LICENSE
 USER orderhook
 WORKDIR /var/lib/orderhook
