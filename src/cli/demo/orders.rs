@@ -10,6 +10,9 @@ use crate::config::settings::Method;
 use super::client::Client;
 use super::show::Happening;
 
+/// How the ids of the demo's orders begin.
+pub(super) const PREFIX: &str = "A-";
+
 const GOODS: [(&str, u32); 5] = [
     ("Espresso machine", 34_900),
     ("Coffee beans, 1 kg", 1_890),
@@ -34,7 +37,7 @@ pub(super) async fn post(client: Arc<Client>, count: Option<u64>, rate: u64, eve
 }
 
 async fn one(client: &Client, number: u64, events: &UnboundedSender<Happening>) {
-    let id = format!("A-{:04}", 1000 + number);
+    let id = format!("{PREFIX}{:04}", 1000 + number);
     let body = order(&id, number);
     let begun = Instant::now();
     let result = client.call(Method::Post, "/v1/orders", Some(body)).await;
