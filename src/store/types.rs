@@ -129,7 +129,7 @@ pub struct Claim {
     pub replica: Replica,
     /// Of which channel.
     pub channel: Arc<str>,
-    /// Those that were never attempted, or those that were.
+    /// First attempts of a round (a person's `/retry` begins one), or further ones.
     pub retries: bool,
     /// Due at that time.
     pub now: Timestamp,

@@ -69,24 +69,24 @@ struct Found {
     channel: i64,
     state: i64,
     status: DeliveryStatus,
-    attempts: u32,
 }
 
 fn find(db: &mut Db<'_>, seq: i64) -> Result<Option<Found>, StoreError> {
-    let found = db.hot.find_delivery.query_row([seq], |row| {
-        Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get::<_, u32>(4)?))
-    });
-    let Some((id, channel, state, attempts)) = found.optional()? else { return Ok(None) };
-    Ok(Some(Found { id, channel, state, status: rows::delivery_status(state, seq)?, attempts }))
+    let found = db
+        .hot
+        .find_delivery
+        .query_row([seq], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+    let Some((id, channel, state)) = found.optional()? else { return Ok(None) };
+    Ok(Some(Found { id, channel, state, status: rows::delivery_status(state, seq)? }))
 }
 
 fn apply(db: &mut Db<'_>, seq: i64, row: &Found, change: Change, now: Timestamp) -> Result<(), StoreError> {
     if change == Change::Retry {
         db.conn
             .prepare_cached(
-                "UPDATE deliveries SET state = ?2, owner = NULL, round_start = attempts, due_at = ?3 WHERE seq = ?1",
+                "UPDATE deliveries SET state = 0, owner = NULL, round_start = attempts, due_at = ?2 WHERE seq = ?1",
             )?
-            .execute(params![seq, state::waiting(row.attempts), now.as_millis()])?;
+            .execute([seq, now.as_millis()])?;
         db.count(row.channel, 1);
         return Ok(());
     }

@@ -12,9 +12,9 @@ use crate::store::StoreError;
 
 /// `deliveries.state`: a delivery's status, and while it is pending, who has it.
 pub(super) mod state {
-    /// Waits for its first attempt.
+    /// Waits for the first attempt of its round.
     pub(in crate::store::sqlite) const FIRST: i64 = 0;
-    /// Waits for a further attempt.
+    /// Waits for a further attempt of its round.
     pub(in crate::store::sqlite) const RETRY: i64 = 1;
     /// Belongs to a replica.
     pub(in crate::store::sqlite) const LEASED: i64 = 2;
@@ -23,11 +23,6 @@ pub(super) mod state {
     pub(in crate::store::sqlite) const REJECTED: i64 = 5;
     pub(in crate::store::sqlite) const FAILED: i64 = 6;
     pub(in crate::store::sqlite) const CANCELLED: i64 = 7;
-
-    /// The state in which a delivery with so many attempts waits.
-    pub(in crate::store::sqlite) const fn waiting(attempts: u32) -> i64 {
-        if attempts == 0 { FIRST } else { RETRY }
-    }
 
     /// Whether the delivery is pending.
     pub(in crate::store::sqlite) const fn is_pending(state: i64) -> bool {

@@ -54,7 +54,7 @@ pub(super) async fn a_retry_begins_a_new_round_at_once<B: Backend>(world: World<
     world.record(world.finished(id, 2, Next::End(DeliveryStatus::Failed))).await;
     let now = world.advance(100);
     world.store.queue.change(id, Change::Retry, now).await.expect("a change");
-    let claimed = world.store.queue.claim(Claim { retries: true, ..world.claim("erp") }).await.expect("a claim");
+    let claimed = world.store.queue.claim(world.claim("erp")).await.expect("a claim");
     assert_eq!(claimed.len(), 1);
     assert_eq!((claimed[0].attempts, claimed[0].round_start, claimed[0].due_at), (2, 2, now));
     assert_eq!(world.record(world.finished(id, 3, Next::End(DeliveryStatus::Accepted))).await, Recorded::Done);
@@ -65,6 +65,15 @@ pub(super) async fn a_retry_begins_a_new_round_at_once<B: Backend>(world: World<
         world.store.queue.change(untried, change, world.now()).await.expect("a change");
     }
     assert_eq!(world.claimed(world.claim("mail")).await, [untried]);
+    // The second attempt of a round is a retry in every round.
+    let id = world.delivery_of("crm", DeliveryStatus::Failed).await;
+    world.store.queue.change(id, Change::Retry, now).await.expect("a change");
+    assert_eq!(world.claimed(world.claim("crm")).await, [id]);
+    world.store.queue.put_back(ME, vec![id]).await.expect("put back");
+    assert_eq!(world.claimed(world.claim("crm")).await, [id]);
+    assert_eq!(world.record(world.finished(id, 2, Next::Wait(now))).await, Recorded::Done);
+    assert!(world.claimed(world.claim("crm")).await.is_empty());
+    assert_eq!(world.claimed(Claim { retries: true, ..world.claim("crm") }).await, [id]);
 }
 
 pub(super) async fn a_cancelled_delivery_is_not_claimed<B: Backend>(world: World<B>) {

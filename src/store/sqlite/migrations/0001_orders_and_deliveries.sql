@@ -68,7 +68,7 @@ CREATE TABLE deliveries (
     seq         INTEGER PRIMARY KEY,
     id          BLOB NOT NULL,
     channel     INTEGER NOT NULL,
-    state       INTEGER NOT NULL,   -- pending: 0 waits for its first attempt, 1 waits for a further one, 2 leased by `owner`;
+    state       INTEGER NOT NULL,   -- pending: 0 waits for the first attempt of its round, 1 for a further one, 2 leased by `owner`;
                                     -- 3 accepted, 4 dispatched, 5 rejected, 6 failed, 7 cancelled
     origin      INTEGER NOT NULL,   -- above 0: orders.seq; below 0: events.seq, negated
     owner       INTEGER,
