@@ -44,6 +44,7 @@ macro_rules! contract {
                 an_interrupted_order_is_resumed_once_with_its_steps
                 an_order_given_up_can_be_resumed
                 orders_are_resumed_oldest_first_up_to_the_limit
+                deliveries_of_every_part_of_its_way_belong_to_the_order
             }
             claiming {
                 the_longest_due_is_claimed_first

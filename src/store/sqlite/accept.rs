@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::born::{self, Born};
+use super::born::{self, Birth, Born};
 use super::db::{Db, Terms};
 use super::job::Write;
 use super::rows::{self, EMPTY, progress};
@@ -44,11 +44,13 @@ impl Write for AcceptOrder {
             slot,
             order.idempotency.as_ref().map(|idempotency| &*idempotency.key),
             skips(&order.skipped)?,
+            born::list(&order.deliveries, subject.origin),
             &subject.body[..],
         ])?;
         // The context of an order that is still processing changes; what its events saw must be kept apart.
         let inherited = (!processing).then_some(EMPTY);
-        born::insert_all(db, &order.deliveries, Some(order.replica), inherited)?;
+        let birth = Birth { replica: Some(order.replica), inherited, listed: Some(subject.origin) };
+        born::insert_all(db, &order.deliveries, birth)?;
         Ok(Acceptance::New)
     }
 
@@ -78,9 +80,12 @@ impl Write for AcceptEvents {
         let last = self.0.events.len().saturating_sub(1);
         for (at, new) in self.0.events.iter().enumerate() {
             // The key goes when its last event goes.
-            born::insert_event(db, &new.event.subject, key.filter(|_| at == last))?;
+            let origin = new.event.subject.origin;
+            let keys = born::list(&new.deliveries, origin);
+            born::insert_event(db, &new.event.subject, key.filter(|_| at == last), keys.as_deref())?;
+            let birth = Birth { replica: Some(self.0.replica), inherited: None, listed: Some(origin) };
             for delivery in &new.deliveries {
-                born::insert_delivery(db, delivery, Some(self.0.replica), None)?;
+                born::insert_delivery(db, delivery, birth)?;
             }
         }
         Ok(Acceptance::New)

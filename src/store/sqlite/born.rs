@@ -10,8 +10,35 @@ use crate::domain::ids::Id;
 use crate::domain::{Origin, Subject, Timestamp};
 use crate::store::{Leased, NewDelivery, Replica, StoreError};
 
+/// How a delivery's origin and it are joined.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Birth<'a> {
+    /// Who takes it, where anybody does.
+    pub(super) replica: Option<Replica>,
+    /// The context that the row of its order has for good, so that it need not be written again.
+    pub(super) inherited: Option<&'a str>,
+    /// The origin whose row lists it: it needs no entry in an index of its own.
+    pub(super) listed: Option<Origin>,
+}
+
+/// The column that lists deliveries born with `origin`, in its row; nothing where there are none.
+pub(super) fn list(deliveries: &[NewDelivery], origin: Origin) -> Option<String> {
+    let mut keys = deliveries
+        .iter()
+        .filter(|delivery| delivery.event.subject.origin == origin)
+        .map(|delivery| delivery.id.sequence().to_string())
+        .peekable();
+    keys.peek()?;
+    Some(format!("[{}]", keys.collect::<Vec<_>>().join(",")))
+}
+
 /// Inserts an event without an order; one that is already there stays as it is.
-pub(super) fn insert_event(db: &mut Db<'_>, subject: &Subject, key: Option<&str>) -> Result<(), StoreError> {
+pub(super) fn insert_event(
+    db: &mut Db<'_>,
+    subject: &Subject,
+    key: Option<&str>,
+    list: Option<&str>,
+) -> Result<(), StoreError> {
     let Origin::Event(id) = subject.origin else { return Ok(()) };
     db.hot.insert_event.execute(params![
         id.sequence(),
@@ -21,33 +48,29 @@ pub(super) fn insert_event(db: &mut Db<'_>, subject: &Subject, key: Option<&str>
         subject.chain,
         rows::own_id(subject),
         key,
+        list,
         &subject.body[..],
     ])?;
     Ok(())
 }
 
-/// Inserts a delivery: leased to `replica` where it has a slot and its time has come, else waiting. `inherited` is the
-/// context that the row of its origin has for good, so that it need not be written again.
-pub(super) fn insert_delivery(
-    db: &mut Db<'_>,
-    delivery: &NewDelivery,
-    replica: Option<Replica>,
-    inherited: Option<&str>,
-) -> Result<(), StoreError> {
+/// Inserts a delivery: leased where somebody takes it, it has a slot and its time has come, else waiting.
+pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Birth<'_>) -> Result<(), StoreError> {
     let channel = db.channel(&delivery.channel)?;
     let event = &delivery.event;
-    let owner = replica.filter(|_| is_leased(delivery, db.terms));
-    let inherited = match event.subject.origin {
-        Origin::Order(_) => inherited,
+    let origin = event.subject.origin;
+    let owner = birth.replica.filter(|_| is_leased(delivery, db.terms));
+    let inherited = match origin {
+        Origin::Order(_) => birth.inherited,
         Origin::Event(_) => Some(EMPTY),
     };
-    let event_id = Some(event.id).filter(|id| *id != rows::origin_id(event.subject.origin));
+    let event_id = Some(event.id).filter(|id| *id != rows::origin_id(origin));
     db.hot.insert_delivery.execute(params![
         delivery.id.sequence(),
         delivery.id.to_bytes(),
         channel,
         if owner.is_some() { state::LEASED } else { state::FIRST },
-        rows::origin_key(event.subject.origin),
+        rows::origin_key(origin),
         owner.map(|replica| replica.0),
         delivery.due_at.as_millis(),
         delivery.id.time().as_millis(),
@@ -56,21 +79,17 @@ pub(super) fn insert_delivery(
         event.at.as_millis(),
         event.step,
         Some(&*event.context).filter(|context| inherited != Some(context)),
+        (birth.listed != Some(origin)).then(|| rows::origin_key(origin)),
     ])?;
     db.count(channel, 1);
     Ok(())
 }
 
 /// Inserts deliveries whose origins may be events that have no row yet.
-pub(super) fn insert_all(
-    db: &mut Db<'_>,
-    deliveries: &[NewDelivery],
-    replica: Option<Replica>,
-    inherited: Option<&str>,
-) -> Result<(), StoreError> {
+pub(super) fn insert_all(db: &mut Db<'_>, deliveries: &[NewDelivery], birth: Birth<'_>) -> Result<(), StoreError> {
     for delivery in deliveries {
-        insert_event(db, &delivery.event.subject, None)?;
-        insert_delivery(db, delivery, replica, inherited)?;
+        insert_event(db, &delivery.event.subject, None, None)?;
+        insert_delivery(db, delivery, birth)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::born::{self, Born};
+use super::born::{self, Birth, Born};
 use super::db::{Db, Terms};
 use super::job::Write;
 use super::rows::{self, state};
@@ -111,7 +111,7 @@ impl Write for Insert {
     }
 
     fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
-        born::insert_all(db, &self.0, None, None)
+        born::insert_all(db, &self.0, Birth { replica: None, inherited: None, listed: None })
     }
 
     fn born(&mut self, (): &(), _: Terms, born: &mut Born) {

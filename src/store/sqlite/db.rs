@@ -105,16 +105,17 @@ impl<'c> Hot<'c> {
             commit: conn.prepare("COMMIT")?,
             insert_order: conn.prepare(
                 "INSERT INTO orders (seq, id, status, owner, resumed, received_at, ended_at, kind, chain, order_id, slot,
-                    key, skipped, body) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                    key, skipped, deliveries, body)
+                    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?,
             insert_event: conn.prepare(
-                "INSERT INTO events (seq, id, received_at, kind, chain, order_id, key, body)
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (seq) DO NOTHING",
+                "INSERT INTO events (seq, id, received_at, kind, chain, order_id, key, deliveries, body)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (seq) DO NOTHING",
             )?,
             insert_delivery: conn.prepare(
                 "INSERT INTO deliveries (seq, id, channel, state, origin, owner, attempts, round_start, due_at, updated_at,
-                    event_id, event_type, event_at, step, context)
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                    event_id, event_type, event_at, step, context, late)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?,
             find_delivery: conn.prepare("SELECT id, channel, state, owner, attempts FROM deliveries WHERE seq = ?1")?,
             record: conn.prepare(

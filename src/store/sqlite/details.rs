@@ -65,8 +65,11 @@ pub(super) fn order(conn: &Connection, tally: &Tally, key: &OrderKey) -> Result<
         Some(text) => serde_json::from_str(&text).map_err(|_| corrupt("orders", "skipped", seq))?,
         None => Vec::new(),
     };
-    let mut statement = conn
-        .prepare_cached("SELECT seq FROM deliveries INDEXED BY deliveries_by_origin WHERE origin = ?1 ORDER BY seq")?;
+    let mut statement = conn.prepare_cached(
+        "SELECT value FROM orders, json_each(orders.deliveries) WHERE seq = ?1
+            UNION ALL SELECT seq FROM deliveries INDEXED BY deliveries_late WHERE late = ?1 AND late IS NOT NULL
+            ORDER BY 1",
+    )?;
     let deliveries: Vec<i64> = statement.query_map([seq], |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(Some(OrderDetail {
         summary: order_summary(conn, seq)?,

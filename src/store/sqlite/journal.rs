@@ -5,12 +5,12 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 
 use super::accept::{set_answer, skips};
-use super::born::{self, Born};
+use super::born::{self, Birth, Born};
 use super::db::{Db, Terms};
 use super::fault::corrupt;
 use super::job::{Job, Task, Write};
 use super::rows::{self, EMPTY, progress};
-use crate::domain::{OrderId, OrderStatus, StepRecord};
+use crate::domain::{OrderId, OrderStatus, Origin, StepRecord};
 use crate::store::{Interrupted, JournalEntry, OrderEnd, Replica, StoreError};
 
 /// [`crate::store::Ledger::journal`].
@@ -27,12 +27,18 @@ impl Write for Journal {
     fn apply(&self, db: &mut Db<'_>) -> Result<bool, StoreError> {
         let entry = &self.0;
         let seq = entry.order.sequence();
-        let kept: Option<Option<String>> = db
+        let found: Option<(Option<String>, bool)> = db
             .conn
-            .prepare_cached("SELECT context FROM orders WHERE seq = ?1 AND id = ?2 AND status = 1 AND owner = ?3")?
-            .query_row(params![seq, entry.order.to_bytes(), entry.replica.0], |row| row.get(0))
+            .prepare_cached(
+                "SELECT context, deliveries IS NULL FROM orders
+                    WHERE seq = ?1 AND id = ?2 AND status = 1 AND owner = ?3",
+            )?
+            .query_row(params![seq, entry.order.to_bytes(), entry.replica.0], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let Some(kept) = kept else { return Ok(false) };
+        let Some((kept, unlisted)) = found else { return Ok(false) };
+        // The end writes the order's row anyway: it can list what comes with it, if nothing is listed yet.
+        let origin = Origin::Order(entry.order);
+        let listed = entry.end.as_ref().filter(|_| unlisted).map(|_| origin);
         for (position, record) in &entry.steps {
             let record = serde_json::to_string(record).map_err(|error| StoreError::Corrupt(error.to_string()))?;
             db.conn
@@ -40,7 +46,9 @@ impl Write for Journal {
                 .execute(params![seq, position, record])?;
         }
         match &entry.end {
-            Some(end) => self.end(db, end)?,
+            Some(end) => {
+                self.end(db, end, listed.and_then(|origin| born::list(&entry.deliveries, origin)).as_deref())?;
+            }
             None => {
                 if let Some(context) = &entry.context {
                     db.conn
@@ -51,7 +59,7 @@ impl Write for Journal {
         }
         let context = entry.context.as_deref().or(kept.as_deref()).unwrap_or(EMPTY);
         let inherited = entry.end.as_ref().map(|_| context);
-        born::insert_all(db, &entry.deliveries, Some(entry.replica), inherited)?;
+        born::insert_all(db, &entry.deliveries, Birth { replica: Some(entry.replica), inherited, listed })?;
         if let Some((key, answer)) = &entry.answer {
             set_answer(db, key, answer)?;
         }
@@ -68,15 +76,15 @@ impl Write for Journal {
 }
 
 impl Journal {
-    fn end(&self, db: &Db<'_>, end: &OrderEnd) -> Result<(), StoreError> {
+    fn end(&self, db: &Db<'_>, end: &OrderEnd, list: Option<&str>) -> Result<(), StoreError> {
         let (status, owner) = match end.status {
             OrderStatus::Processing => (progress::OWNED, Some(self.0.replica.0)),
             ended => (rows::progress_of(ended), None),
         };
         db.conn
             .prepare_cached(
-                "UPDATE orders SET status = ?2, owner = ?3, ended_at = ?4, skipped = ?5, context = ifnull(?6, context)
-                    WHERE seq = ?1",
+                "UPDATE orders SET status = ?2, owner = ?3, ended_at = ?4, skipped = ?5, context = ifnull(?6, context),
+                    deliveries = ifnull(?7, deliveries) WHERE seq = ?1",
             )?
             .execute(params![
                 self.0.order.sequence(),
@@ -85,6 +93,7 @@ impl Journal {
                 end.at.as_millis(),
                 skips(&end.skipped)?,
                 self.0.context.as_deref(),
+                list,
             ])?;
         Ok(())
     }

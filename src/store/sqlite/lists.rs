@@ -102,17 +102,21 @@ pub(super) fn deliveries(conn: &Connection, filter: &DeliveryFilter, page: Page)
     let taken = taken.join(" AND ");
     if let Some(id) = &filter.order_id {
         params.push(Value::Text(id.clone()));
-        let mut origins = vec![format!("SELECT seq FROM {OF_OWN_ID} AND order_id = ?{}", params.len())];
+        let mut origins = vec![format!("SELECT seq, deliveries FROM {OF_OWN_ID} AND order_id = ?{}", params.len())];
         if let Ok(id) = id.parse::<OrderId>() {
             params.push(Value::Integer(id.sequence()));
             params.push(Value::Blob(id.to_bytes().into()));
             let (seq, id) = (params.len() - 1, params.len());
-            origins.push(format!("SELECT seq FROM orders WHERE seq = ?{seq} AND id = ?{id}"));
+            origins.push(format!("SELECT seq, deliveries FROM orders WHERE seq = ?{seq} AND id = ?{id}"));
         }
         let origins = origins.join(" UNION ");
         let sql = format!(
-            "{SLOTS} SELECT seq, {taken} FROM deliveries INDEXED BY deliveries_by_origin
-                WHERE origin IN ({origins}) AND seq >= ?1 AND seq < ?2 ORDER BY seq DESC"
+            "{SLOTS}, origins (whose, listed) AS MATERIALIZED ({origins}),
+                found (key) AS (SELECT value FROM origins, json_each(listed)
+                    UNION SELECT seq FROM origins CROSS JOIN deliveries INDEXED BY deliveries_late
+                        ON late = whose AND late IS NOT NULL)
+                SELECT seq, {taken} FROM found CROSS JOIN deliveries ON seq = key
+                    WHERE seq >= ?1 AND seq < ?2 ORDER BY seq DESC"
         );
         return merge(conn, &[Source { sql, params }], page.limit);
     }

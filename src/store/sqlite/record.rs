@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{OptionalExtension, params};
 
-use super::born::{self, Born};
+use super::born::{self, Birth, Born};
 use super::db::{Db, Terms};
 use super::job::Write;
 use super::rows::{self, state};
@@ -83,7 +83,7 @@ impl Record {
         if !state::is_pending(next) {
             db.count(channel, -1);
         }
-        born::insert_all(db, &one.deliveries, None, None)?;
+        born::insert_all(db, &one.deliveries, Birth { replica: None, inherited: None, listed: None })?;
         Ok(Recorded::Done)
     }
 }

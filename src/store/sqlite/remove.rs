@@ -25,13 +25,19 @@ pub(super) fn find_finished(
 ) -> Result<(Vec<i64>, Option<i64>), StoreError> {
     let sql = match records {
         Records::Orders => {
-            "SELECT seq, status >= 2 AND NOT EXISTS
-                (SELECT 1 FROM deliveries WHERE origin = orders.seq AND state IN (0, 1, 2, 4))
+            "SELECT seq, status >= 2
+                AND NOT EXISTS (SELECT 1 FROM json_each(orders.deliveries) CROSS JOIN deliveries d ON d.seq = value
+                    WHERE state IN (0, 1, 2, 4))
+                AND NOT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_late
+                    WHERE late = orders.seq AND late IS NOT NULL AND state IN (0, 1, 2, 4))
                 FROM orders WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3"
         }
         Records::Events => {
-            "SELECT seq, NOT EXISTS
-                (SELECT 1 FROM deliveries WHERE origin = -events.seq AND state IN (0, 1, 2, 4))
+            "SELECT seq,
+                NOT EXISTS (SELECT 1 FROM json_each(events.deliveries) CROSS JOIN deliveries d ON d.seq = value
+                    WHERE state IN (0, 1, 2, 4))
+                AND NOT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_late
+                    WHERE late = -events.seq AND late IS NOT NULL AND state IN (0, 1, 2, 4))
                 FROM events WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3"
         }
     };
@@ -59,7 +65,22 @@ impl Write for Remove {
 
     fn apply(&self, db: &mut Db<'_>) -> Result<u64, StoreError> {
         let conn = db.conn;
-        let mut open = conn.prepare_cached("SELECT seq, state IN (0, 1, 2, 4) FROM deliveries WHERE origin = ?1")?;
+        let mut open = conn.prepare_cached(match self.records {
+            Records::Orders => {
+                "SELECT d.seq, d.state IN (0, 1, 2, 4)
+                    FROM orders, json_each(orders.deliveries) CROSS JOIN deliveries d ON d.seq = value
+                    WHERE orders.seq = ?1
+                    UNION ALL SELECT seq, state IN (0, 1, 2, 4) FROM deliveries INDEXED BY deliveries_late
+                        WHERE late = ?1 AND late IS NOT NULL"
+            }
+            Records::Events => {
+                "SELECT d.seq, d.state IN (0, 1, 2, 4)
+                    FROM events, json_each(events.deliveries) CROSS JOIN deliveries d ON d.seq = value
+                    WHERE events.seq = ?1
+                    UNION ALL SELECT seq, state IN (0, 1, 2, 4) FROM deliveries INDEXED BY deliveries_late
+                        WHERE late = -?1 AND late IS NOT NULL"
+            }
+        })?;
         let mut attempts = conn.prepare_cached("DELETE FROM attempts WHERE delivery = ?1")?;
         let mut deliveries = conn.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?;
         let mut keys = conn.prepare_cached(match self.records {
@@ -73,9 +94,8 @@ impl Write for Remove {
         })?;
         let mut removed = 0;
         for seq in &self.keys {
-            let origin = if self.records == Records::Orders { *seq } else { -seq };
             let found: Vec<(i64, bool)> =
-                open.query_map([origin], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+                open.query_map([seq], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
             if found.iter().any(|(_, open)| *open) {
                 continue;
             }

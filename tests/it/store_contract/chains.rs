@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use orderhook::domain::order::SkipReason;
 use orderhook::domain::{OrderStatus, Skip, StepStatus};
-use orderhook::store::{JournalEntry, OrderDetail, OrderEnd, OrderKey, StoreError};
+use orderhook::store::{Change, DeliveryFilter, JournalEntry, OrderDetail, OrderEnd, OrderKey, StoreError};
 
 use super::world::*;
 
@@ -187,4 +187,41 @@ pub(super) async fn orders_are_resumed_oldest_first_up_to_the_limit<B: Backend>(
         let resumed = world.store.ledger.resume(ME, 2).await.expect("resumed");
         assert_eq!(resumed.into_iter().map(|order| order.subject).collect::<Vec<_>>(), expected);
     }
+}
+
+pub(super) async fn deliveries_of_every_part_of_its_way_belong_to_the_order<B: Backend>(world: World<B>) {
+    let subject = world.subject("A-1");
+    let mut ids = Vec::new();
+    let mut born = |kind: &str, channel: &str| {
+        let delivery = world.delivery(&world.event(&subject, kind, "{}"), channel);
+        ids.push(delivery.id);
+        delivery
+    };
+    let mut order = world.processing(&subject);
+    order.deliveries = vec![born("order.received", "erp")];
+    let step_failed = JournalEntry { deliveries: vec![born("order.step_failed", "erp")], ..blank(&subject) };
+    let completed = JournalEntry {
+        deliveries: vec![born("order.completed", "erp"), born("order.completed", "mail")],
+        end: Some(end(&world, OrderStatus::Completed)),
+        ..blank(&subject)
+    };
+    let failed = born("delivery.failed", "alarm");
+    world.accept(order).await;
+    for entry in [step_failed, completed] {
+        world.store.ledger.journal(entry).await.expect("journaled");
+    }
+    world.store.queue.insert(vec![failed]).await.expect("inserted");
+    let found = detail(&world, &subject).await.deliveries;
+    assert_eq!(found.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), ids);
+    let own = DeliveryFilter { order_id: Some("A-1".into()), ..DeliveryFilter::default() };
+    let listed = world.store.history.deliveries(own, ALL).await.expect("a page").data;
+    assert_eq!(listed.iter().rev().map(|delivery| delivery.id).collect::<Vec<_>>(), ids);
+    // The order stays while any of them is open, and goes with all of them.
+    let now = world.advance(1);
+    for id in &ids {
+        assert_eq!(world.store.queue.remove_finished(now).await.expect("removed"), 0);
+        world.store.queue.change(*id, Change::Cancel, now).await.expect("a change");
+    }
+    assert_eq!(world.store.queue.remove_finished(now).await.expect("removed"), 1);
+    assert!(world.store.history.deliveries(DeliveryFilter::default(), ALL).await.expect("a page").data.is_empty());
 }

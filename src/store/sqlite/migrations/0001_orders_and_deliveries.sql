@@ -30,6 +30,7 @@ CREATE TABLE orders (
     key         TEXT,               -- in `idempotency`
     skipped     TEXT,               -- JSON; NULL: none
     context     TEXT,               -- JSON; NULL: {}
+    deliveries  TEXT,               -- JSON: keys of the deliveries that came with it
     body        BLOB NOT NULL
 ) STRICT;
 -- Own ids come in any order, and an index over all of them would have every order write a page of its own. So a
@@ -53,6 +54,7 @@ CREATE TABLE events (
     chain       TEXT,
     order_id    TEXT,               -- NULL: the event's id
     key         TEXT,               -- in `idempotency`
+    deliveries  TEXT,               -- JSON: keys of the deliveries that came with it
     body        BLOB NOT NULL
 ) STRICT;
 
@@ -71,6 +73,7 @@ CREATE TABLE deliveries (
     state       INTEGER NOT NULL,   -- pending: 0 waits for the first attempt of its round, 1 for a further one, 2 leased by `owner`;
                                     -- 3 accepted, 4 dispatched, 5 rejected, 6 failed, 7 cancelled
     origin      INTEGER NOT NULL,   -- above 0: orders.seq; below 0: events.seq, negated
+    late        INTEGER,            -- the origin once more, where that does not list the delivery
     owner       INTEGER,
     attempts    INTEGER NOT NULL,
     round_start INTEGER NOT NULL,   -- attempts made before the present round
@@ -83,7 +86,7 @@ CREATE TABLE deliveries (
     step        TEXT,
     context     TEXT                -- JSON; NULL: the order's, or {} where there is no order
 ) STRICT;
-CREATE INDEX deliveries_by_origin ON deliveries (origin);
+CREATE INDEX deliveries_late ON deliveries (late) WHERE late IS NOT NULL;
 -- Most deliveries are accepted at once: they are in neither of these for long.
 CREATE INDEX deliveries_by_state ON deliveries (state) WHERE state <> 3;
 CREATE INDEX deliveries_waiting ON deliveries (channel, state, due_at) WHERE state < 2;
