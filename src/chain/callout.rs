@@ -9,7 +9,9 @@ use crate::config::settings::{CalloutOptions, Payload, Timeout};
 use crate::domain::ids::OrderKind;
 use crate::domain::order::RejectedBy;
 use crate::domain::{Body, Code, IdSource, Subject, Timestamp, trace};
-use crate::outbound::{Client, ClientOptions, HeaderMap, HeaderName, HeaderValue, Reply, Request, Url, header};
+use crate::outbound::{
+    Client, ClientOptions, HeaderMap, HeaderName, HeaderValue, Reply, Request, Url, header, header_value,
+};
 
 use super::plugin::{BuildError, Call, Failure, Plugin, StepResult};
 
@@ -49,17 +51,14 @@ impl Callout {
             Bytes::new()
         };
         let id = call.subject.id();
-        headers.insert("idempotency-key", text(&format!("{id}-{}", call.step))?);
-        let trace = match call.subject.origin {
-            crate::domain::Origin::Order(id) => id.as_u128(),
-            crate::domain::Origin::Event(id) => id.as_u128(),
-        };
+        headers.insert("idempotency-key", header_value(&format!("{id}-{}", call.step))?);
+        let trace = call.subject.origin.trace_id();
         let span = self.ids.next::<OrderKind>().as_u128() as u64;
-        headers.insert("traceparent", text(&trace::traceparent(trace, span))?);
+        headers.insert("traceparent", header_value(&trace::traceparent(trace, span))?);
         for (name, value) in &self.options.headers {
             let value = value.render(call.scope).map_err(|error| format!("headers.{name}: {error}"))?;
             let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers.{name}: no header name"))?;
-            headers.insert(key, text(&value).map_err(|error| format!("headers.{name}: {error}"))?);
+            headers.insert(key, header_value(&value).map_err(|error| format!("headers.{name}: {error}"))?);
         }
         Ok(Request { method: self.options.method, url, headers, body: Body::whole(body), order: Bytes::new() })
     }
@@ -130,11 +129,6 @@ impl Plugin for Callout {
             },
         }
     }
-}
-
-fn text(value: &str) -> Result<HeaderValue, String> {
-    HeaderValue::from_str(value)
-        .map_err(|_| "a header's value cannot hold line breaks or control characters".to_owned())
 }
 
 #[derive(Serialize)]

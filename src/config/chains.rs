@@ -57,13 +57,7 @@ fn callout(block: &Reader<'_>) -> Option<CalloutOptions> {
     let endpoint = block.get("endpoint").and_then(requests::url);
     let method = block.get("method").and_then(requests::method);
     let body = block.optional("body", requests::json_body);
-    let payload = block.get("payload").and_then(|field| {
-        field.choice(|word| match word {
-            "envelope" => Some(Payload::Envelope),
-            "order" => Some(Payload::Order),
-            _ => None,
-        })
-    });
+    let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
     let headers = requests::headers(block);
     let auth = requests::auth(block);
     let timeout = block.get("timeoutValue").and_then(Field::integer::<u64>).map(Duration::from_millis);

@@ -8,7 +8,7 @@ use super::read::Reader;
 use super::requests;
 use super::schema::{CHANNEL, one_of};
 use super::sections::Limits;
-use super::settings::{Channel, Parameter, Timeout};
+use super::settings::{Channel, Method, Parameter, Payload, Timeout};
 use super::unique::Unique;
 use super::{presets, shown, words};
 use crate::domain::{Backoff, Outcome, Outcomes, RetryPolicy, Rule};
@@ -43,7 +43,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
     let events = block.get("events").and_then(|field| field.some(words::event));
     let when = block.optional("when", Field::expression);
     let url = block.get("url").and_then(requests::url);
-    let method = block.get("method").and_then(requests::method);
+    let method = method(&block);
     // There is one format and one syntax yet, so only the word is checked.
     let format = block.get("format").and_then(|field| field.choice(|_| Some(())));
     let syntax = block.get("syntax").and_then(|field| field.choice(|_| Some(())));
@@ -51,6 +51,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
         block.entries("parameters").into_iter().map(|(name, field)| Some((name, parameter(&field)?))).collect();
     let parameters: Option<Vec<_>> = parameters.into_iter().collect();
     let body = block.optional("body", requests::json_body);
+    let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
     let headers = requests::headers(&block);
     let auth = requests::auth(&block);
     let timeout = block.get("timeout").and_then(|field| timeout(&field.block()?));
@@ -69,6 +70,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
         method: method?,
         parameters: parameters?,
         body: body?,
+        payload: payload?,
         headers: headers?,
         auth: auth?,
         timeout: timeout?,
@@ -78,6 +80,20 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
         concurrency: concurrency?,
         shown: shown::masked(&node, &CHANNEL),
     })
+}
+
+/// The method, which must be one of `methods` where that is given.
+fn method(block: &Reader<'_>) -> Option<Method> {
+    let methods = block.optional("methods", |field| field.some(requests::method));
+    let field = block.get("method")?;
+    let method = requests::method(field)?;
+    let methods = methods?;
+    if methods.as_ref().is_some_and(|methods| !methods.contains(&method)) {
+        let names: Vec<&str> = methods.iter().flatten().map(|method| method.as_str()).collect();
+        field.fault(format!("found {}, allowed: {} (methods)", field.found(), one_of(&names)));
+        return None;
+    }
+    Some(method)
 }
 
 fn parameter(field: &Field<'_>) -> Option<Parameter> {

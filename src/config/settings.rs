@@ -169,6 +169,20 @@ pub enum Payload {
     Envelope,
     /// The order as received.
     Order,
+    /// The parameters as an object, `{}` without any. Of channels only.
+    Parameters,
+}
+
+impl Payload {
+    /// The payload that the configuration calls so.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "envelope" => Some(Self::Envelope),
+            "order" => Some(Self::Order),
+            "parameters" => Some(Self::Parameters),
+            _ => None,
+        }
+    }
 }
 
 /// An HTTP method that a request of ours can have.
@@ -257,6 +271,8 @@ pub struct Channel {
     pub parameters: Vec<(String, Parameter)>,
     /// Replaces the whole body.
     pub body: Option<Template>,
+    /// What is sent without `body` and `parameters`.
+    pub payload: Payload,
     /// Further headers.
     pub headers: Vec<(String, Template)>,
     /// How it proves who it is.

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::config::settings::{Channel, Parameter};
-use crate::domain::{Body, Event, Origin, Timestamp, trace};
-use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header};
+use crate::config::settings::{Channel, Parameter, Payload};
+use crate::domain::{Body, Event, Timestamp, trace};
+use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header, header_value};
 use crate::store::Leased;
 use crate::template::{Scope, Template};
 
@@ -36,7 +36,7 @@ impl Blueprint {
         for (name, value) in &channel.headers {
             let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers.{name}: no header name"))?;
             match value.as_static() {
-                Some(text) => drop(headers.insert(key, header_value(name, text)?)),
+                Some(text) => drop(headers.insert(key, named_value(name, text)?)),
                 None => filled.push((key, value.clone())),
             }
         }
@@ -62,23 +62,22 @@ impl Blueprint {
         let mut headers = self.headers.clone();
         for (name, value) in &self.filled {
             let value = value.render(&scope).map_err(|error| format!("headers.{name}: {error}"))?;
-            headers.insert(name, header_value(name.as_str(), &value)?);
+            headers.insert(name, named_value(name.as_str(), &value)?);
         }
-        let id = header_value("webhook-id", &delivery.id.to_string())?;
+        let id = header_value(&delivery.id.to_string())?;
         headers.insert(WEBHOOK_ID, id.clone());
         headers.insert(IDEMPOTENCY_KEY, id);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(now.as_secs()));
-        let trace = match event.subject.origin {
-            Origin::Order(id) => id.as_u128(),
-            Origin::Event(id) => id.as_u128(),
-        };
-        headers.insert(TRACEPARENT, header_value("traceparent", &trace::traceparent(trace, span))?);
+        let trace = event.subject.origin.trace_id();
+        headers.insert(TRACEPARENT, header_value(&trace::traceparent(trace, span))?);
         let mut body = Body::default();
         if channel.method.has_body() {
-            body = match (&channel.body, channel.parameters.is_empty()) {
+            body = match (&channel.body, channel.payload) {
                 (Some(template), _) => custom(template, &scope)?,
-                (None, true) => envelope(event)?,
-                (None, false) => parameters(&channel.parameters, &scope)?,
+                (None, _) if !channel.parameters.is_empty() => parameters(&channel.parameters, &scope)?,
+                (None, Payload::Envelope) => envelope(event)?,
+                (None, Payload::Order) => Body::order(),
+                (None, Payload::Parameters) => Body::whole(Bytes::from_static(b"{}")),
             };
         } else if !channel.parameters.is_empty() {
             let mut query = url.query_pairs_mut();
@@ -102,8 +101,8 @@ fn parse_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-fn header_value(name: &str, text: &str) -> Result<HeaderValue, String> {
-    HeaderValue::from_str(text).map_err(|_| format!("headers.{name}: cannot hold line breaks or control characters"))
+fn named_value(name: &str, text: &str) -> Result<HeaderValue, String> {
+    header_value(text).map_err(|error| format!("headers.{name}: {error}"))
 }
 
 fn custom(template: &Template, scope: &Scope) -> Result<Body, String> {

@@ -94,10 +94,16 @@ impl Body {
         Self { head: bytes.into(), spliced: None }
     }
 
+    /// The order's bytes as received, and nothing else.
+    pub fn order() -> Self {
+        Self { head: Bytes::new(), spliced: Some(Bytes::new()) }
+    }
+
     /// The whole body, with `order` (the subject's bytes) put back in its place.
-    pub fn join(&self, order: &[u8]) -> Bytes {
+    pub fn join(&self, order: &Bytes) -> Bytes {
         match &self.spliced {
             None => self.head.clone(),
+            Some(tail) if self.head.is_empty() && tail.is_empty() => order.clone(),
             Some(tail) => [&self.head[..], order, tail].concat().into(),
         }
     }

@@ -28,6 +28,16 @@ pub enum Origin {
     Event(EventId),
 }
 
+impl Origin {
+    /// The id that traces of all its requests share, 128 bits (W3C trace context).
+    pub fn trace_id(self) -> u128 {
+        match self {
+            Self::Order(id) => id.as_u128(),
+            Self::Event(id) => id.as_u128(),
+        }
+    }
+}
+
 /// What events are about: an order as it came in, or the data of an event that has none. Never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {

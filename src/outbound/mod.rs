@@ -24,3 +24,8 @@ pub use client::{Client, ClientError, ClientOptions, Reply, Request};
 pub use exchange::exchange;
 pub use reqwest::Url;
 pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// A header's value. `Err` says what is wrong with it, as nobody may add headers of their own by a line break.
+pub fn header_value(text: &str) -> Result<HeaderValue, &'static str> {
+    HeaderValue::from_str(text).map_err(|_| "a header's value cannot hold line breaks or control characters")
+}

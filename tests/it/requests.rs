@@ -109,6 +109,22 @@ async fn parameters_are_the_body_of_a_post_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_payload_says_what_is_sent_without_a_body() {
+    let bytes = br#"{ "id" : "A-\u0031",  "total": 1.50e1 }"#;
+    let (request, delivery) = sent("url: RECEIVER/erp\npayload: order", bytes).await;
+    assert_eq!(request.body, bytes, "the order, byte for byte");
+    assert_eq!(request.expect_header("content-type"), "application/json");
+    assert_eq!(text(&delivery["attempts"][0]["request"], "body").as_bytes(), bytes);
+    let (request, delivery) = sent("url: RECEIVER/erp\npayload: parameters", bytes).await;
+    assert_eq!(request.text(), "{}");
+    assert_eq!(delivery["attempts"][0]["request"]["body"], "{}");
+    let (request, _) = sent("url: RECEIVER/erp\npayload: order\nparameters: {a: 1}", bytes).await;
+    assert_eq!(request.json(), json!({"a": 1}), "parameters are the body wherever there are any");
+    let (request, _) = sent("url: RECEIVER/erp\npayload: order\nmethod: GET", bytes).await;
+    assert!(request.body.is_empty());
+}
+
+#[tokio::test]
 async fn parameters_are_the_query_of_a_get() {
     let keys = "url: RECEIVER/erp?fixed=1\nmethod: GET\nparameters: {id: '{{ order.id }}', q: 'a b&c=d/é'}";
     let (request, _) = sent(keys, br#"{"id": "A 1&x=y"}"#).await;

@@ -34,6 +34,11 @@ channels:
         Key::new("when", Kind::Expression, "Which of these events it gets. Without it: all."),
         Key::new("url", URL, "Where events are sent to.").required(),
         Key::new("method", Kind::Choice(METHODS), "The HTTP method.").required(),
+        Key::new(
+            "methods",
+            Kind::List(&Kind::Choice(METHODS)),
+            "The methods that `method` may name: a preset says so. Without it: all.",
+        ),
         Key::new("format", Kind::Choice(&["json"]), "How the body is written.").or("json"),
         Key::new(
             "parameters",
@@ -41,6 +46,12 @@ channels:
             "The request's fields, in this order: the body of POST, PUT and PATCH, the query of GET and DELETE.",
         ),
         Key::new("body", Kind::Template, "A JSON document that replaces the whole body."),
+        Key::new(
+            "payload",
+            Kind::Choice(&["envelope", "order", "parameters"]),
+            "What is sent where there is neither `body` nor `parameters`: the order with context and metadata, the order as received, or an object without fields.",
+        )
+        .or("envelope"),
         Key::new("headers", HEADERS, "Further headers. Their values are templates."),
         Key::new("syntax", Kind::Choice(&["jinja"]), "The language of the templates.").or("jinja"),
         Key::new("auth", AUTH, "How the request proves who sent it."),

@@ -180,7 +180,7 @@ pub(super) fn delivery(conn: &Connection, tally: &Tally, id: DeliveryId) -> Resu
     Ok(Some(DeliveryDetail { summary: delivery_summary(conn, tally, seq)?, attempts }))
 }
 
-fn read_attempt(row: &Row<'_>, delivery: i64, order: &[u8]) -> Result<Attempt, StoreError> {
+fn read_attempt(row: &Row<'_>, delivery: i64, order: &Bytes) -> Result<Attempt, StoreError> {
     let outcome: String = row.get(5)?;
     let exchange: String = row.get(7)?;
     let blob = |column| row.get::<_, Option<Vec<u8>>>(column).map(|bytes| bytes.map(Bytes::from));

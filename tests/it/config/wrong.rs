@@ -22,6 +22,12 @@ channels:
   - {name: 5, url: true, enabled: 'yes', when: 1, events: order.completed, concurrency: 2.5, headers: [a], retry: 3,
      timeout: 15s, outcomes: any, parameters: {a: [1], b: {c: d}}, body: {a: 1}, method: post, format: xml, syntax: jinga}
 "),
+    ("methods", "
+channels:
+  - {name: a, url: 'http://a', methods: [GET, DELETE]}
+  - {name: b, url: 'http://b', methods: [GET, post]}
+  - {name: c, url: 'http://c', methods: [], payload: body}
+"),
     ("ranges", "
 server: {max_body: 2GiB, shutdown_grace: 2h, max_connections: -1, header_timeout: 0}
 limits: {max_attempts: 5, max_interval: 1h}
