@@ -97,7 +97,8 @@ impl Bench {
             step: None,
         });
         let slot = leased.then(|| Arc::clone(&self.slots).try_acquire_owned().unwrap());
-        let delivery = NewDelivery { id: self.ids.next(), channel: "erp".into(), event, due_at: now, slot };
+        let delivery =
+            NewDelivery { id: self.ids.next(), channel: "erp".into(), event, parcel: None, due_at: now, slot };
         NewOrder {
             subject,
             status: OrderStatus::Completed,

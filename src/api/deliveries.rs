@@ -157,6 +157,12 @@ pub(super) struct Delivery<'a> {
     attempt_count: u32,
     next_attempt_at: Option<Timestamp>,
     last_code: Option<Code>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<&'a [u32]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantity: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -168,6 +174,7 @@ struct Event<'a> {
 
 impl<'a> Delivery<'a> {
     pub(super) fn of(delivery: &'a DeliverySummary) -> Self {
+        let parcel = delivery.parcel.as_deref();
         Self {
             id: delivery.id,
             channel: &delivery.channel,
@@ -180,6 +187,9 @@ impl<'a> Delivery<'a> {
             attempt_count: delivery.attempts,
             next_attempt_at: delivery.next_attempt_at,
             last_code: delivery.last_code,
+            items: parcel.and_then(|parcel| parcel.items.as_deref()),
+            quantity: parcel.and_then(|parcel| parcel.quantity),
+            unit: parcel.and_then(|parcel| parcel.unit),
         }
     }
 }

@@ -26,9 +26,11 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended
     let id = shared.ids.next();
     let channel = &lane.channel;
     let scope = || shared.router.scope(&delivery.event, started_at).with_delivery(delivery.id);
-    let request = match &lane.blueprint {
-        Ok(blueprint) => blueprint.build(channel, &delivery, scope, id.as_u128() as u64, started_at),
-        Err(error) => Err(error.clone()),
+    let fault = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone());
+    let request = match (&lane.blueprint, fault) {
+        (_, Some(fault)) => Err(fault),
+        (Ok(blueprint), None) => blueprint.build(channel, &delivery, scope, id.as_u128() as u64, started_at),
+        (Err(error), None) => Err(error.clone()),
     };
     let (code, auth, retry_after, error, exchange) = match request {
         Err(error) => {

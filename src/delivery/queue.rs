@@ -194,6 +194,7 @@ mod tests {
                 context: Arc::from(""),
                 step: None,
             }),
+            parcel: None,
             due_at: Timestamp::from_millis(due),
             attempts,
             round_start: 0,

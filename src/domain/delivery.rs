@@ -79,6 +79,25 @@ impl Outcome {
     }
 }
 
+/// What a delivery carries of its event, where that is not all of it. Most deliveries have none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Parcel {
+    /// The items it is about, by their positions in the order's list; empty: the order itself is the item. `None`: it
+    /// is not about items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<u32>>,
+    /// How many units it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<u64>,
+    /// Which unit of the order this is, from 1, where each unit has a delivery of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<u64>,
+    /// Why no request can be made for it: it fails at its first attempt, with this sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
 /// A request body, kept so that a copy of the order in it need not be stored again with every attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Body {

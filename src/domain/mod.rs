@@ -16,7 +16,7 @@ pub mod trace;
 
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use code::Code;
-pub use delivery::{Attempt, Body, DeliveryStatus, Exchange, Outcome};
+pub use delivery::{Attempt, Body, DeliveryStatus, Exchange, Outcome, Parcel};
 pub use event::{Event, EventPattern, Origin, Subject};
 pub use ids::{AttemptId, DeliveryId, EventId, IdSource, OrderId};
 pub use order::{OrderStatus, Skip, StepRecord, StepStatus};

@@ -68,6 +68,7 @@ impl Router {
                     id: self.ids.next(),
                     channel: Arc::clone(&channel.name),
                     event: Arc::clone(event),
+                    parcel: None,
                     due_at,
                     slot: if due_at <= now { self.memory.reserve(&channel.name, event) } else { None },
                 }),

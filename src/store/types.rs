@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::{
-    Attempt, DeliveryId, DeliveryStatus, Event, EventId, OrderId, OrderStatus, Skip, StepRecord, Subject, Timestamp,
+    Attempt, DeliveryId, DeliveryStatus, Event, EventId, OrderId, OrderStatus, Parcel, Skip, StepRecord, Subject,
+    Timestamp,
 };
 
 /// A process that works on a store. Chosen at random at each start, so that it never meets its own past.
@@ -97,6 +98,8 @@ pub struct NewDelivery {
     pub channel: Arc<str>,
     /// What happened.
     pub event: Arc<Event>,
+    /// What it carries of the event, where that is not all of it.
+    pub parcel: Option<Arc<Parcel>>,
     /// When its first attempt is due.
     pub due_at: Timestamp,
     /// Room in its lane. With it the delivery is born leased to the replica and handed over once durable.
@@ -112,6 +115,8 @@ pub struct Leased {
     pub channel: Arc<str>,
     /// What happened.
     pub event: Arc<Event>,
+    /// What it carries of the event, where that is not all of it.
+    pub parcel: Option<Arc<Parcel>>,
     /// When it is due.
     pub due_at: Timestamp,
     /// Attempts made, over all rounds.
@@ -427,6 +432,8 @@ pub struct DeliverySummary {
     pub next_attempt_at: Option<Timestamp>,
     /// The code of the last attempt.
     pub last_code: Option<crate::domain::Code>,
+    /// What it carries of the event, where that is not all of it.
+    pub parcel: Option<Arc<Parcel>>,
 }
 
 /// A delivery with all its attempts, their request bodies whole.

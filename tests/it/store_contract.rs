@@ -53,6 +53,7 @@ macro_rules! contract {
                 first_attempts_and_retries_are_claimed_apart
                 nothing_is_claimed_before_its_time_or_from_another_channel
                 what_is_claimed_is_as_it_was_born
+                what_a_delivery_carries_survives_claims_and_restarts
                 two_replicas_never_claim_the_same
                 next_due_knows_first_attempts_and_retries_apart
                 what_is_put_back_can_be_claimed_by_anybody

@@ -406,6 +406,7 @@ pub(super) fn delivery(ids: &IdSource, status: DeliveryStatus) -> DeliveryDetail
             attempts: 1,
             next_attempt_at: None,
             last_code: Some(Code::status(503)),
+            parcel: None,
         },
         attempts: vec![Attempt {
             id: attempt,

@@ -80,6 +80,7 @@ pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Bi
         event.step,
         Some(&*event.context).filter(|context| inherited != Some(context)),
         (birth.listed != Some(origin)).then(|| rows::origin_key(origin)),
+        delivery.parcel.as_deref().map(rows::parcel_text).transpose()?,
     ])?;
     db.count(channel, 1);
     Ok(())
@@ -112,6 +113,7 @@ impl Born {
                     id: delivery.id,
                     channel: delivery.channel,
                     event: delivery.event,
+                    parcel: delivery.parcel,
                     due_at: delivery.due_at,
                     attempts: 0,
                     round_start: 0,

@@ -23,7 +23,8 @@ impl Write for ClaimDue {
         let mut leased = Vec::new();
         {
             let mut statement = db.conn.prepare_cached(
-                "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context
+                "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context,
+                    parcel
                     FROM deliveries INDEXED BY deliveries_waiting WHERE channel = ?1 AND state = ?2 AND state < 2 AND due_at <= ?3
                     ORDER BY due_at, seq LIMIT ?4",
             )?;
@@ -65,6 +66,7 @@ impl Write for ClaimDue {
                         step: row.get::<_, Option<String>>(9)?.map(Arc::from),
                         subject,
                     }),
+                    parcel: rows::parcel(row.get(11)?, seq)?,
                     due_at: rows::time(row, 5)?,
                     attempts: row.get(3)?,
                     round_start: row.get(4)?,

@@ -119,7 +119,7 @@ pub(super) fn deliveries(
 fn delivery_summary(conn: &Connection, tally: &Tally, seq: i64) -> Result<DeliverySummary, StoreError> {
     conn.prepare_cached(
         "SELECT d.id, d.channel, d.state, d.origin, d.event_id, d.event_type, d.updated_at, d.attempts, d.due_at,
-            d.last_code, o.id, o.order_id, e.id, e.kind
+            d.last_code, o.id, o.order_id, e.id, e.kind, d.parcel
             FROM deliveries d LEFT JOIN orders o ON o.seq = d.origin LEFT JOIN events e ON e.seq = -d.origin
             WHERE d.seq = ?1",
     )?
@@ -156,6 +156,7 @@ fn read_summary(row: &Row<'_>, tally: &Tally, seq: i64) -> Result<DeliverySummar
         attempts: row.get(7)?,
         next_attempt_at: (status == DeliveryStatus::Pending).then_some(due_at),
         last_code: last_code.map(Code::from_i32),
+        parcel: rows::parcel(row.get(14)?, seq)?,
     })
 }
 

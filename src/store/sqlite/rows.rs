@@ -7,7 +7,7 @@ use rusqlite::Row;
 use rusqlite::types::{Value, ValueRef};
 
 use super::fault::corrupt;
-use crate::domain::{DeliveryStatus, EventId, OrderId, OrderStatus, Origin, Subject, Timestamp};
+use crate::domain::{DeliveryStatus, EventId, OrderId, OrderStatus, Origin, Parcel, Subject, Timestamp};
 use crate::store::StoreError;
 
 /// `deliveries.state`: a delivery's status, and while it is pending, who has it.
@@ -147,6 +147,18 @@ static EMPTY_CONTEXT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(EMPTY));
 /// A context column as text.
 pub(super) fn context(text: Option<String>) -> Arc<str> {
     text.map_or_else(|| Arc::clone(&EMPTY_CONTEXT), Arc::from)
+}
+
+/// A parcel as a column.
+pub(super) fn parcel_text(parcel: &Parcel) -> Result<String, StoreError> {
+    serde_json::to_string(parcel).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// The parcel of a column, where there is one.
+pub(super) fn parcel(text: Option<String>, seq: i64) -> Result<Option<Arc<Parcel>>, StoreError> {
+    let read =
+        |text: String| serde_json::from_str(&text).map(Arc::new).map_err(|_| corrupt("deliveries", "parcel", seq));
+    text.map(read).transpose()
 }
 
 /// A time column.

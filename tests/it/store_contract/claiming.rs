@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderhook::domain::Timestamp;
+use orderhook::domain::{Parcel, Timestamp};
 use orderhook::store::{Backlog, Change, Claim, JournalEntry, Next, NextDue, Recorded};
 
 use super::world::*;
@@ -83,6 +83,32 @@ pub(super) async fn what_is_claimed_is_as_it_was_born<B: Backend>(world: World<B
     let claimed: Vec<_> =
         claimed.into_iter().map(|leased| (leased.due_at, leased.id, leased.channel, leased.event)).collect();
     assert_eq!(claimed, born);
+}
+
+pub(super) async fn what_a_delivery_carries_survives_claims_and_restarts<B: Backend>(world: World<B>) {
+    let parcel = |unit| {
+        Some(Arc::new(Parcel {
+            items: Some(vec![0, 2]),
+            quantity: Some(3),
+            unit: Some(unit),
+            fault: Some("items[2].quantity is -1".into()),
+        }))
+    };
+    let mut order = world.order(&world.subject(""), &["erp", "erp", "erp"]);
+    order.deliveries[0].parcel = parcel(1);
+    order.deliveries[1].parcel = parcel(2);
+    order.deliveries[0].slot = Some(world.slot());
+    let ids: Vec<_> = order.deliveries.iter().map(|delivery| delivery.id).collect();
+    world.accept(order).await;
+    let born: Vec<_> = world.lane.take().into_iter().map(|leased| (leased.id, leased.parcel)).collect();
+    assert_eq!(born, [(ids[0], parcel(1))], "born with a slot");
+    world.store.queue.put_back(ME, vec![ids[0]]).await.expect("put back");
+    let world = world.reopen();
+    let claimed = world.store.queue.claim(world.claim("erp")).await.expect("a claim");
+    let claimed: Vec<_> = claimed.into_iter().map(|leased| (leased.id, leased.parcel)).collect();
+    assert_eq!(claimed, [(ids[0], parcel(1)), (ids[1], parcel(2)), (ids[2], None)]);
+    assert_eq!(world.summary(ids[1]).await.parcel, parcel(2));
+    assert_eq!(world.summary(ids[2]).await.parcel, None);
 }
 
 pub(super) async fn two_replicas_never_claim_the_same<B: Backend>(world: World<B>) {

@@ -162,6 +162,7 @@ impl<B: Backend> World<B> {
             id: self.ids.next(),
             channel: channel.into(),
             event: Arc::clone(event),
+            parcel: None,
             due_at: self.now(),
             slot: None,
         }

@@ -84,7 +84,8 @@ CREATE TABLE deliveries (
     event_type  ANY,                -- a number: one of orderhook's own; NULL: the origin's kind
     event_at    INTEGER NOT NULL,
     step        TEXT,
-    context     TEXT                -- JSON; NULL: the order's, or {} where there is no order
+    context     TEXT,               -- JSON; NULL: the order's, or {} where there is no order
+    parcel      TEXT                -- JSON: what it carries of the event; NULL: all of it
 ) STRICT;
 CREATE INDEX deliveries_late ON deliveries (late) WHERE late IS NOT NULL;
 -- Most deliveries are accepted at once: they are in neither of these for long.
