@@ -69,6 +69,10 @@ impl Fields {
     }
 
     fn find(&self, name: &str) -> Option<&Value> {
+        self.find_entry(name).map(|(_, value)| value)
+    }
+
+    fn find_entry(&self, name: &str) -> Option<&(Value, Value)> {
         let exact = if self.by_name.is_empty() {
             self.entries.iter().find(|entry| name_of(entry) == name)
         } else {
@@ -76,7 +80,7 @@ impl Fields {
             let found = self.by_name.binary_search_by(|at| name_at(at).cmp(&Some(name))).ok();
             found.and_then(|at| self.by_name.get(at)).and_then(|at| self.entries.get(*at))
         };
-        exact.or_else(|| self.find_folded(name)).map(|(_, value)| value)
+        exact.or_else(|| self.find_folded(name))
     }
 
     fn find_folded(&self, name: &str) -> Option<&(Value, Value)> {
@@ -153,6 +157,24 @@ impl Object for LongNumber {
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// A field of an object, with its name as the object has it: found exactly first, then without regard to case.
+pub(super) fn field(object: &Value, name: &str) -> Option<(String, Value)> {
+    let fields = object.downcast_object_ref::<Fields>()?;
+    let entry = fields.find_entry(name)?;
+    Some((name_of(entry).to_owned(), entry.1.clone()))
+}
+
+/// A number as it would stand in JSON; as it came where no machine type holds it.
+pub(super) fn number_text(value: &Value) -> String {
+    if let Some(long) = value.downcast_object_ref::<LongNumber>() {
+        return long.text.to_string();
+    }
+    let mut text = String::new();
+    // Writing into memory does not fail.
+    let _ = write_number(&mut text, value);
+    text
 }
 
 /// The value of a tree that was read elsewhere.

@@ -8,6 +8,7 @@ mod fault;
 mod fill;
 mod jinja;
 mod json;
+mod path_filter;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod words;
 
 use std::fmt;
 
+pub use path_filter::PathFilter;
 pub use scope::Scope;
 
 /// The language a template is written in.

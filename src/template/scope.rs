@@ -71,6 +71,16 @@ impl Scope {
         Value::from_object(Root(self.clone()))
     }
 
+    /// The order as [`super::PathFilter`] looks into it; `Err` where it cannot be read.
+    pub(super) fn parsed_order(&self) -> Result<Value, minijinja::Error> {
+        let order = self.order().clone();
+        // A value that carries an error is how a template learns of it.
+        if order.kind() == minijinja::value::ValueKind::Invalid {
+            return json::parse(&self.event.event.subject.body);
+        }
+        Ok(order)
+    }
+
     fn order(&self) -> &Value {
         self.event.order.get_or_init(|| json::parse(&self.event.event.subject.body).unwrap_or_else(Value::from))
     }
