@@ -18,7 +18,7 @@ use crate::api::{self, Api, ChannelOverview, Rooms};
 use crate::chain::{self, Answering, Chains};
 use crate::config::settings::Settings;
 use crate::delivery::{self, Lanes};
-use crate::domain::{Clock, DeliveryId, IdSource, Timestamp};
+use crate::domain::{Clock, DeliveryId, IdSource, SettleKeys, Timestamp};
 use crate::intake::{self, Answered, Incoming, Intake, PostedEvent, Refusal};
 use crate::routing::{LaneMemory, Router};
 use crate::store::{self, ChannelState, Replica, Store, StoreError};
@@ -90,6 +90,7 @@ impl App {
             listener.local_addr().map_err(|error| StartError::Listen { address: settings.server.listen, error })?;
         let store = store::open(&settings.store, &ids, Arc::clone(&clock), Arc::clone(&metrics))?;
         store.queue.heartbeat(replica, clock.now().after(LEASE)).await?;
+        let settle_keys = Arc::new(SettleKeys::new(&store.queue.secret().await?));
 
         let names = settings.channels.iter().map(|channel| Arc::clone(&channel.name));
         let memory = Arc::new(LaneMemory::new(names, settings.delivery.lane_memory));
@@ -113,6 +114,7 @@ impl App {
             clock: Arc::clone(&clock),
             ids: ids.clone(),
             seed: random.u64(..),
+            settle_keys: Arc::clone(&settle_keys),
             replica,
             metrics: Arc::clone(&metrics),
         };
@@ -137,6 +139,7 @@ impl App {
             queue: Arc::clone(&store.queue),
             history: Arc::clone(&store.history),
             clock: Arc::clone(&clock),
+            settle_keys,
             metrics,
         };
         let router = api::router(Api::new(&settings.server, &settings.channels, rooms));

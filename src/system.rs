@@ -39,6 +39,13 @@ pub fn seed() -> u64 {
     RandomState::new().hash_one(())
 }
 
+/// Bytes that nobody can guess, for keys. `Err`: the operating system gives none.
+pub fn secret() -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +53,7 @@ mod tests {
     #[test]
     fn seeds_differ() {
         assert_ne!(seed(), seed());
+        assert_ne!(secret(), secret());
     }
 
     #[tokio::test]

@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 
 use axum::extract::{RawQuery, Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use crate::config::settings::Scope;
 use crate::domain::{
     Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, EventId, Exchange, OrderId, Outcome, Timestamp,
 };
@@ -39,13 +42,41 @@ pub(super) async fn one(
 }
 
 /// `POST /v1/deliveries/{id}/accept`.
-pub(super) async fn accept(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
-    change(&api, &name, Change::Accept).await
+pub(super) async fn accept(
+    State(api): State<Api>,
+    Named(name): Named,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    settle(&api, &name, query.as_deref(), &headers, Change::Accept).await
 }
 
 /// `POST /v1/deliveries/{id}/fail`.
-pub(super) async fn fail(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
-    change(&api, &name, Change::Fail).await
+pub(super) async fn fail(
+    State(api): State<Api>,
+    Named(name): Named,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    settle(&api, &name, query.as_deref(), &headers, Change::Fail).await
+}
+
+/// What a receiver says later: with the key of the delivery, or with a token as for any other change.
+async fn settle(
+    api: &Api,
+    name: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    verdict: Change,
+) -> Result<Response, Problem> {
+    let key = query::settle_key(query)?;
+    match (&key, name.parse()) {
+        (Some(key), Ok(id)) if api.rooms.settle_keys.is_key(key, id) => {}
+        // A wrong key is a mistake also where no token is needed.
+        (Some(_), _) if !headers.contains_key(AUTHORIZATION) => return Err(Problem::wrong_key()),
+        _ => _ = api.tokens.caller(headers, Scope::Manage)?,
+    }
+    change(api, name, verdict).await
 }
 
 /// `POST /v1/deliveries/{id}/retry`.

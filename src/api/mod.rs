@@ -43,6 +43,10 @@ pub use tokens::Tokens;
 pub fn router(api: Api) -> Router {
     // These look at the caller's token themselves: they need its name.
     let ingest = Router::new().route("/v1/orders", post(orders::post)).route("/v1/events", post(events::post));
+    // And these may be called with a key instead.
+    let settle = Router::new()
+        .route("/v1/deliveries/{id}/accept", post(deliveries::accept))
+        .route("/v1/deliveries/{id}/fail", post(deliveries::fail));
     let read = Router::new()
         .route("/v1/orders", get(orders::page))
         .route("/v1/orders/{id}", get(orders::one))
@@ -54,8 +58,6 @@ pub fn router(api: Api) -> Router {
     let manage = Router::new()
         .route("/v1/deliveries/retry", post(deliveries::retry_all))
         .route("/v1/deliveries/cancel", post(deliveries::cancel_all))
-        .route("/v1/deliveries/{id}/accept", post(deliveries::accept))
-        .route("/v1/deliveries/{id}/fail", post(deliveries::fail))
         .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
         .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel))
         .route("/v1/channels/{name}/pause", post(channels::pause))
@@ -66,6 +68,7 @@ pub fn router(api: Api) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics));
     ingest
+        .merge(settle)
         .merge(read)
         .merge(manage)
         .merge(open)

@@ -206,6 +206,12 @@ impl Problem {
         Self::new(Kind::Unauthorized, detail).header(WWW_AUTHENTICATE, &challenge)
     }
 
+    /// A key that is not that of the delivery.
+    pub fn wrong_key() -> Self {
+        Self::new(Kind::Unauthorized, "the key is not that of this delivery")
+            .header(WWW_AUTHENTICATE, "Bearer realm=\"orderhook\", scope=\"manage\"")
+    }
+
     /// A token without `scope`.
     pub fn forbidden(scope: &str) -> Self {
         let challenge = format!("Bearer realm=\"orderhook\", error=\"insufficient_scope\", scope=\"{scope}\"");

@@ -107,6 +107,14 @@ impl Query {
     }
 }
 
+/// The `key` of an accept URL.
+pub(super) fn settle_key(query: Option<&str>) -> Result<Option<String>, Problem> {
+    let mut query = Query::new(query, &["key"]);
+    let key = query.one("key");
+    query.finish()?;
+    Ok(key)
+}
+
 /// Decodes a part of a query.
 fn decode(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::config::settings::{Channel, Server};
-use crate::domain::{Clock, DeliveryId};
+use crate::domain::{Clock, DeliveryId, SettleKeys};
 use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
 use crate::store::{ChannelState, History, Queue, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -70,6 +70,8 @@ pub struct Rooms {
     pub history: Arc<dyn History>,
     /// Tells the time of a change.
     pub clock: Arc<dyn Clock>,
+    /// Knows the keys by which receivers settle deliveries.
+    pub settle_keys: Arc<SettleKeys>,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
 }

@@ -12,7 +12,10 @@ use super::node::{Data, Node};
 use super::schema::{Block, CHANNEL, Kind};
 
 /// Every preset: its name and its file.
-pub(crate) static ALL: &[(&str, &str)] = &[("standard", include_str!("../../config/presets/standard.yaml"))];
+pub(crate) static ALL: &[(&str, &str)] = &[
+    ("standard", include_str!("../../config/presets/standard.yaml")),
+    ("orderful", include_str!("../../config/presets/orderful.yaml")),
+];
 
 /// The preset that holds where a channel names none.
 pub(crate) const STANDARD: &str = "standard";

@@ -1,11 +1,13 @@
 //! One attempt, and what becomes of its delivery.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Attempt, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject, Timestamp};
-use crate::outbound::exchange;
+use crate::outbound::{MASK, exchange, hide};
 use crate::store::{Finished, Leased, NewDelivery, Next};
+use crate::template::Scope;
 
 use super::lane::Lane;
 use super::lanes::Shared;
@@ -25,14 +27,19 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended
     let started = Instant::now();
     let id = shared.ids.next();
     let channel = &lane.channel;
-    let scope = || shared.router.scope(&delivery.event, started_at).with_delivery(delivery.id);
+    let filled: OnceCell<Scope> = OnceCell::new();
+    let scope = || {
+        let scope = || shared.router.scope(&delivery.event, started_at).with_delivery(delivery.id);
+        filled.get_or_init(|| scope().with_settle_keys(&shared.settle_keys)).clone()
+    };
     let fault = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone());
     let request = match (&lane.blueprint, fault) {
         (_, Some(fault)) => Err(fault),
         (Ok(blueprint), None) => blueprint.build(channel, &delivery, scope, id.as_u128() as u64, started_at),
         (Err(error), None) => Err(error.clone()),
     };
-    let (code, auth, retry_after, error, exchange) = match request {
+    let key = filled.into_inner().and_then(|scope| scope.used_key().map(str::to_owned));
+    let (code, auth, retry_after, mut error, mut exchange) = match request {
         Err(error) => {
             let method = channel.method.as_str().to_owned();
             let exchange = Exchange { method, url: channel.url.source().to_owned(), ..Exchange::default() };
@@ -44,6 +51,10 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended
             (reply.code, reply.auth, reply.retry_after(shared.clock.now()), reply.error, exchange)
         }
     };
+    if let Some(key) = key {
+        hide(&mut exchange, &key);
+        error = error.map(|error| error.replace(&key, MASK));
+    }
     let took = started.elapsed();
     let now = shared.clock.now();
     let number = delivery.attempts + 1;

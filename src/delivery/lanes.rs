@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::settings::Settings;
-use crate::domain::{Clock, Code, DeliveryId, IdSource, Timestamp};
+use crate::domain::{Clock, Code, DeliveryId, IdSource, SettleKeys, Timestamp};
 use crate::outbound::{Client, ClientOptions};
 use crate::routing::{LaneMemory, Router};
 use crate::store::{ChannelState, Handover, Leased, Replica, Store, StoreError};
@@ -43,6 +43,8 @@ pub struct Parts {
     pub ids: IdSource,
     /// Chance, for jitter.
     pub seed: u64,
+    /// The keys by which receivers settle deliveries.
+    pub settle_keys: Arc<SettleKeys>,
     /// Whose work it is.
     pub replica: Replica,
     /// What is counted.
@@ -56,6 +58,7 @@ pub(super) struct Shared {
     pub(super) memory: Arc<LaneMemory>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: IdSource,
+    pub(super) settle_keys: Arc<SettleKeys>,
     pub(super) replica: Replica,
     pub(super) soft: CancellationToken,
     pub(super) hard: CancellationToken,
@@ -132,7 +135,7 @@ pub struct Lanes {
 impl Lanes {
     /// Builds the lanes and starts their threads. Deliveries born from now on are handed over to them.
     pub async fn start(settings: &Settings, parts: Parts) -> Result<Arc<Self>, String> {
-        let Parts { store, router, memory, clock, ids, seed, replica, metrics } = parts;
+        let Parts { store, router, memory, clock, ids, seed, settle_keys, replica, metrics } = parts;
         let states: HashMap<_, _> =
             store.queue.channel_states().await.map_err(|error| error.to_string())?.into_iter().collect();
         let shared = Arc::new(Shared {
@@ -141,6 +144,7 @@ impl Lanes {
             memory,
             clock,
             ids,
+            settle_keys,
             replica,
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),

@@ -14,6 +14,7 @@ pub mod order;
 pub mod outcomes;
 pub mod retry;
 pub mod schedule;
+pub mod settle;
 pub mod trace;
 
 pub use clock::{Clock, ManualClock, Timestamp};
@@ -26,3 +27,4 @@ pub use order::{OrderStatus, Skip, StepRecord, StepStatus};
 pub use outcomes::{Class, Outcomes, Rule};
 pub use retry::{Backoff, RetryPolicy};
 pub use schedule::{RunClock, Runs, Schedule};
+pub use settle::SettleKeys;

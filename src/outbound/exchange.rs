@@ -1,12 +1,14 @@
 //! The record of an exchange, as the history keeps it: secrets masked.
 
+use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
 use super::client::{AGENT, Reply, Request};
 use crate::domain::Exchange;
 
-const MASK: &str = "***";
+/// Stands for what is not shown.
+pub const MASK: &str = "***";
 
 /// What was sent and what came back. Masked: credentials, values marked as sensitive, and the values of headers and
 /// query fields whose name says that they are secret.
@@ -27,6 +29,38 @@ pub fn exchange(request: &Request, reply: &Reply) -> Exchange {
         response_body: reply.body.clone(),
         truncated: reply.truncated,
     }
+}
+
+/// Masks `secret` wherever a record holds it: it was filled in by a template, so it may stand anywhere.
+pub fn hide(exchange: &mut Exchange, secret: &str) {
+    let text = |text: &mut String| {
+        if text.contains(secret) {
+            *text = text.replace(secret, MASK);
+        }
+    };
+    text(&mut exchange.url);
+    exchange.request_headers.iter_mut().chain(&mut exchange.response_headers).for_each(|(_, value)| text(value));
+    let body = &mut exchange.request_body;
+    for bytes in [&mut body.head, &mut exchange.response_body].into_iter().chain(&mut body.spliced) {
+        *bytes = without(bytes, secret.as_bytes());
+    }
+}
+
+fn without(bytes: &Bytes, secret: &[u8]) -> Bytes {
+    if secret.is_empty() || !bytes.windows(secret.len()).any(|window| window == secret) {
+        return bytes.clone();
+    }
+    let (mut kept, mut rest) = (Vec::with_capacity(bytes.len()), &bytes[..]);
+    while let Some((first, others)) = rest.split_first() {
+        if let Some(behind) = rest.strip_prefix(secret) {
+            kept.extend_from_slice(MASK.as_bytes());
+            rest = behind;
+        } else {
+            kept.push(*first);
+            rest = others;
+        }
+    }
+    kept.into()
 }
 
 /// A URL without the values of query fields that are secret by their name.
@@ -66,7 +100,34 @@ fn is_secret(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::domain::Body;
+
     use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_wherever_it_stands() {
+        let header = |value: &str| vec![("a".to_owned(), value.to_owned())];
+        let mut exchange = Exchange {
+            method: "POST".to_owned(),
+            url: "http://a/?k=s3cret&t=s3cret".to_owned(),
+            request_headers: header("key=s3cret"),
+            request_body: Body { head: "[s3cret,s3cre".into(), spliced: Some("s3crets3cret]".into()) },
+            response_headers: header("s3cret"),
+            response_body: "\u{ff}s3cret".into(),
+            truncated: true,
+        };
+        hide(&mut exchange, "s3cret");
+        let expected = Exchange {
+            method: "POST".to_owned(),
+            url: "http://a/?k=***&t=***".to_owned(),
+            request_headers: header("key=***"),
+            request_body: Body { head: "[***,s3cre".into(), spliced: Some("******]".into()) },
+            response_headers: header("***"),
+            response_body: "\u{ff}***".into(),
+            truncated: true,
+        };
+        assert_eq!(exchange, expected);
+    }
 
     #[test]
     fn names_of_secrets_are_known() {

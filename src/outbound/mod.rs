@@ -21,7 +21,7 @@ mod tests;
 mod tls;
 
 pub use client::{Client, ClientError, ClientOptions, Reply, Request};
-pub use exchange::exchange;
+pub use exchange::{MASK, exchange, hide};
 pub use reqwest::Url;
 pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 

@@ -156,6 +156,10 @@ pub trait Queue: Send + Sync {
     /// The states kept, of channels that are not simply enabled.
     async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError>;
 
+    /// Random bytes that were made with the store and never change: the same for every replica and after every
+    /// start. What is derived from them is in no other store.
+    async fn secret(&self) -> Result<[u8; 32], StoreError>;
+
     /// Finishes what was asked for so far, and gives the store up: every further call answers
     /// [`StoreError::Closed`]. A store with nothing of its own to finish need not do anything.
     async fn close(&self) {}

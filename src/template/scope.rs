@@ -7,7 +7,7 @@ use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
 
 use super::{json, words};
-use crate::domain::{DeliveryId, Event, Timestamp};
+use crate::domain::{DeliveryId, Event, SettleKeys, Timestamp};
 
 /// What is known when a template is filled in:
 ///
@@ -18,6 +18,7 @@ use crate::domain::{DeliveryId, Event, Timestamp};
 /// | `event.id`, `event.type` | the event |
 /// | `delivery.id` | the delivery, where there is one |
 /// | `customer_email` | by the pointer of `orders.customer_email` |
+/// | `accept_url` | where the receiver says later that it took the delivery, with a key of its own; where there is a delivery |
 /// | `order_url` | where the API shows the order; missing for an event without one |
 /// | `now` | the time of the attempt, RFC 3339 |
 ///
@@ -27,6 +28,7 @@ pub struct Scope {
     event: Arc<Known>,
     context: Arc<OnceLock<Value>>,
     delivery: Option<DeliveryId>,
+    settle: Option<Arc<Settle>>,
     now: Timestamp,
 }
 
@@ -35,6 +37,12 @@ struct Known {
     public_url: Box<str>,
     customer_email: Box<str>,
     order: OnceLock<Value>,
+}
+
+/// What an `accept_url` is made of, and whether it was.
+struct Settle {
+    keys: Arc<SettleKeys>,
+    used: OnceLock<String>,
 }
 
 impl Scope {
@@ -46,13 +54,26 @@ impl Scope {
             customer_email: customer_email.into(),
             order: OnceLock::new(),
         };
-        Self { event: Arc::new(known), context: Arc::default(), delivery: None, now }
+        Self { event: Arc::new(known), context: Arc::default(), delivery: None, settle: None, now }
     }
 
     /// The same, with `delivery.id`.
     #[must_use]
     pub fn with_delivery(&self, delivery: DeliveryId) -> Self {
         Self { delivery: Some(delivery), ..self.clone() }
+    }
+
+    /// The same, with `accept_url` where there is a delivery.
+    #[must_use]
+    pub fn with_settle_keys(&self, keys: &Arc<SettleKeys>) -> Self {
+        let settle = Settle { keys: Arc::clone(keys), used: OnceLock::new() };
+        Self { settle: Some(Arc::new(settle)), ..self.clone() }
+    }
+
+    /// The key that was filled in somewhere as a part of `accept_url`: whoever has it can settle the delivery, so it
+    /// must not be shown.
+    pub fn used_key(&self) -> Option<&str> {
+        self.settle.as_ref()?.used.get().map(String::as_str)
     }
 
     /// The same at another time.
@@ -112,6 +133,14 @@ impl Scope {
                 }
                 value.as_str()?;
                 value
+            }
+            "accept_url" => {
+                let (id, settle) = (self.delivery?, self.settle.as_ref()?);
+                let key = settle.used.get_or_init(|| settle.keys.key(id));
+                Value::from(format!(
+                    "{}/v1/deliveries/{id}/accept?key={key}",
+                    self.event.public_url.trim_end_matches('/')
+                ))
             }
             "order_url" => {
                 let id = event.subject.order()?;

@@ -30,6 +30,7 @@ mod lanes;
 mod logs;
 mod metrics;
 mod misbehave;
+mod orderful;
 mod orders_api;
 mod outcomes;
 mod requests;

@@ -108,6 +108,7 @@ macro_rules! contract {
                 what_was_answered_is_there_after_a_break
                 ids_go_on_behind_the_last_one
                 counts_are_right_after_a_reopening
+                a_secret_stays_with_its_store
                 a_closed_store_says_so
                 a_store_finishes_what_was_sent_before_it_closes
                 a_store_that_can_write_answers_a_ping

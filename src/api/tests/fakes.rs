@@ -15,7 +15,7 @@ use tower::ServiceExt;
 use crate::config::load_text;
 use crate::domain::{
     Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, Event, EventId, Exchange, IdSource, ManualClock, OrderId,
-    OrderStatus, Origin, Outcome, Subject, Timestamp,
+    OrderStatus, Origin, Outcome, SettleKeys, Subject, Timestamp,
 };
 use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
 use crate::store::*;
@@ -158,6 +158,9 @@ impl Queue for FakeStore {
     async fn set_channel_state(&self, _: Arc<str>, _: ChannelState) -> Result<(), StoreError> {
         unreachable!("{UNUSED}")
     }
+    async fn secret(&self) -> Result<[u8; 32], StoreError> {
+        Ok([7; 32])
+    }
     async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError> {
         unreachable!("{UNUSED}")
     }
@@ -273,6 +276,7 @@ impl World {
             queue: Arc::clone(&store) as Arc<dyn Queue>,
             history: Arc::clone(&store) as Arc<dyn History>,
             clock: Arc::new(ManualClock::new(now())),
+            settle_keys: Arc::new(SettleKeys::new(&[7; 32])),
             metrics: Arc::new(Metrics::new()),
         };
         let router = router(Api::new(&settings.server, &settings.channels, rooms));

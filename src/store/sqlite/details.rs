@@ -251,6 +251,11 @@ pub(super) fn backlog(conn: &Connection, tally: &Tally) -> Result<Vec<Backlog>, 
     Ok(backlog)
 }
 
+/// [`crate::store::Queue::secret`].
+pub(super) fn secret(conn: &Connection) -> Result<[u8; 32], StoreError> {
+    Ok(conn.query_row("SELECT bytes FROM secrets WHERE id = 1", [], |row| row.get(0))?)
+}
+
 /// [`crate::store::Queue::channel_states`].
 pub(super) fn channel_states(conn: &Connection) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError> {
     let mut statement =

@@ -223,6 +223,10 @@ impl Queue for Sqlite {
         self.readers.read(details::channel_states).await
     }
 
+    async fn secret(&self) -> Result<[u8; 32], StoreError> {
+        self.readers.read(details::secret).await
+    }
+
     async fn close(&self) {
         self.readers.close();
         self.writer.close().await;

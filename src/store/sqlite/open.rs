@@ -105,6 +105,10 @@ fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
     }
+    if transaction.query_row("SELECT count(*) FROM secrets", [], |row| row.get::<_, i64>(0))? == 0 {
+        let secret = crate::system::secret().map_err(StoreError::Unavailable)?;
+        transaction.execute("INSERT INTO secrets VALUES (1, ?1)", [secret])?;
+    }
     // Nobody else works on the file, so whatever somebody had is free again.
     transaction.execute("DELETE FROM replicas", [])?;
     transaction.execute(

@@ -42,6 +42,15 @@ pub(super) async fn what_was_answered_is_there_after_a_break<B: Backend>(world: 
     assert_eq!(world.claimed(world.claim("erp")).await.len(), 20);
 }
 
+pub(super) async fn a_secret_stays_with_its_store<B: Backend>(world: World<B>) {
+    let secret = world.store.queue.secret().await.expect("a secret");
+    assert!(secret.iter().any(|byte| *byte != 0));
+    let world = world.reopen();
+    assert_eq!(world.store.queue.secret().await.expect("a secret"), secret);
+    let other = World::<B>::new();
+    assert_ne!(other.store.queue.secret().await.expect("a secret"), secret, "another store has another one");
+}
+
 pub(super) async fn ids_go_on_behind_the_last_one<B: Backend>(world: World<B>) {
     // As if the clock had been set back in between.
     let ahead = orderhook::domain::IdSource::new(

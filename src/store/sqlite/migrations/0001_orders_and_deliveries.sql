@@ -108,6 +108,9 @@ CREATE TABLE attempts (
     PRIMARY KEY (delivery, number)
 ) STRICT, WITHOUT ROWID;
 
+-- One row: the secret that the keys of accept URLs are derived from, made with the file.
+CREATE TABLE secrets (id INTEGER PRIMARY KEY CHECK (id = 1), bytes BLOB NOT NULL) STRICT;
+
 -- One row, written to see whether the store can be written to.
 CREATE TABLE pings (id INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 INSERT INTO pings VALUES (1, 0);

@@ -1,0 +1,288 @@
+//! Channels and relationships as seed 002 describes them, from the preset `orderful`: a row of the contract a test.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Service, delivery_to, text};
+use crate::receiver::{Receiver, Reply, Request};
+
+/// A channel as the seed's form makes it: a name and a URL.
+const CHANNEL: &str = "channels: [{name: erp, preset: orderful, url: RECEIVER/transactions}]";
+
+const TOKENS: &str = r"
+server:
+  public_url: https://orders.example.com/hooks
+  tokens:
+    - {name: shop, token: ingest-token-0123456789, scopes: [ingest]}
+    - {name: support, token: read-token-0123456789, scopes: [read]}
+    - {name: operator, token: manage-token-0123456789, scopes: [manage]}
+channels: [{name: erp, preset: orderful, url: RECEIVER/transactions}]
+";
+
+fn transaction(id: &str) -> Value {
+    json!({"id": id, "type": {"name": "850_PURCHASE_ORDER"}, "sender": {"isaId": "ACME"}, "receiver": {"isaId": "SHOP"}})
+}
+
+/// The delivery of an order to a receiver that answers with these, played to its end, and what passed until then.
+async fn delivered(replies: impl IntoIterator<Item = Reply>) -> (Value, Duration, Vec<Request>) {
+    let receiver = Receiver::start().await;
+    receiver.answer(replies);
+    let service = Service::start(&receiver.fill(CHANNEL)).await;
+    let order = service.api.order(&transaction("T-1")).await;
+    let delivery = service.play_out(&delivery_to(&order, "erp")).await;
+    let passed = service.clock_passed();
+    service.stop().await;
+    (delivery, passed, receiver.requests())
+}
+
+fn codes(delivery: &Value) -> Vec<i64> {
+    let attempts = delivery["attempts"].as_array().expect("attempts");
+    attempts.iter().map(|attempt| attempt["code"].as_i64().expect("a code")).collect()
+}
+
+/// The path and query of the accept URL that a request brought.
+fn accept_target(request: &Request) -> String {
+    let url = request.expect_header("orderhook-accept-url");
+    url.strip_prefix("https://orders.example.com/hooks").unwrap_or_else(|| panic!("{url}")).to_owned()
+}
+
+/// A service with tokens and a transaction that its receiver answered with 202, and that request.
+async fn dispatched(receiver: &Receiver, service: &Service, id: &str) -> (String, Request) {
+    let before = receiver.count();
+    let order = service.api.with_token("ingest-token-0123456789").order(&transaction(id)).await;
+    let request = receiver.wait_for(before + 1).await.pop().expect("a request");
+    let delivery = delivery_to(&order, "erp");
+    let settled = service.api.with_token("read-token-0123456789").settled(&delivery).await;
+    assert_eq!(settled["status"], "dispatched");
+    (delivery, request)
+}
+
+#[tokio::test]
+async fn the_order_goes_out_as_received() {
+    let receiver = Receiver::start().await;
+    let service = Service::start(&receiver.fill(CHANNEL)).await;
+    let bytes = br#"{ "id" : "T-\u0031", "message": {"total": 1.50e1} }"#;
+    let answer = service.api.post_bytes("/v1/orders", bytes).await.expect(201);
+    let request = receiver.next().await;
+    assert_eq!((request.method.as_str(), request.path()), ("POST", "/transactions"));
+    assert_eq!(request.body, bytes);
+    assert_eq!(request.expect_header("content-type"), "application/json");
+    let delivery = service.api.settled(&delivery_to(&answer, "erp")).await;
+    assert_eq!(text(&delivery["attempts"][0]["request"], "body").as_bytes(), bytes, "the history has it too");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_200_is_accepted() {
+    let (delivery, _, requests) = delivered([Reply::status(200)]).await;
+    assert_eq!((delivery["status"].as_str(), requests.len()), (Some("accepted"), 1));
+}
+
+#[tokio::test]
+async fn a_202_is_dispatched_until_the_receiver_accepts_it() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::status(202)]);
+    let service = Service::start(&receiver.fill(TOKENS)).await;
+    let (delivery, request) = dispatched(&receiver, &service, "T-1").await;
+    let url = request.expect_header("orderhook-accept-url");
+    assert!(
+        url.starts_with(&format!("https://orders.example.com/hooks/v1/deliveries/{delivery}/accept?key=")),
+        "{url}"
+    );
+    let settled = service.api.call("POST", &accept_target(&request), &[], b"").await.expect(200);
+    assert_eq!((text(&settled, "id"), text(&settled, "status")), (delivery.as_str(), "accepted"));
+    let manager = service.api.with_token("manage-token-0123456789");
+    assert_eq!(manager.delivery(&delivery).await["status"], "accepted");
+    // Once more: it no longer waits for that.
+    let problem = service.api.call("POST", &accept_target(&request), &[], b"").await.problem(409);
+    assert_eq!(problem["delivery_status"], "accepted");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_202_can_also_be_failed_with_the_same_key() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::status(202)]);
+    let service = Service::start(&receiver.fill(TOKENS)).await;
+    let (delivery, request) = dispatched(&receiver, &service, "T-1").await;
+    let target = accept_target(&request).replace("/accept?", "/fail?");
+    assert_eq!(service.api.call("POST", &target, &[], b"").await.expect(200)["status"], "failed");
+    let failed = service.api.with_token("read-token-0123456789").list("/v1/deliveries?status=failed").await;
+    assert_eq!(failed.iter().map(|delivery| text(delivery, "id")).collect::<Vec<_>>(), [delivery]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_is_good_for_its_own_delivery_and_for_settling_it_alone() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::status(202)]);
+    let service = Service::start(&receiver.fill(TOKENS)).await;
+    let (one, request) = dispatched(&receiver, &service, "T-1").await;
+    let (two, _) = dispatched(&receiver, &service, "T-2").await;
+    let key = accept_target(&request).split_once("key=").expect("a key").1.to_owned();
+    let wrong: String = key.chars().map(|digit| if digit == '0' { '1' } else { '0' }).collect();
+    for target in [
+        format!("/v1/deliveries/{two}/accept?key={key}"),
+        format!("/v1/deliveries/{one}/accept?key={wrong}"),
+        format!("/v1/deliveries/{one}/accept?key={}", &key[1..]),
+        format!("/v1/deliveries/{one}/accept?key={}", key.to_uppercase()),
+        format!("/v1/deliveries/{one}/accept?key="),
+        format!("/v1/deliveries/{one}/accept"),
+        format!("/v1/deliveries/{one}/fail"),
+        format!("/v1/deliveries/{one}/retry?key={key}"),
+        format!("/v1/deliveries/{one}/cancel?key={key}"),
+        format!("/v1/deliveries/dlv_00000000-0000-7000-8000-000000000000/accept?key={key}"),
+    ] {
+        service.api.call("POST", &target, &[], b"").await.problem(401);
+    }
+    // A token without the scope is no help, and one with it needs no key.
+    let reader = service.api.with_token("read-token-0123456789");
+    reader.call("POST", &format!("/v1/deliveries/{one}/accept"), &[], b"").await.problem(403);
+    assert_eq!(reader.delivery(&one).await["status"], "dispatched");
+    let manager = service.api.with_token("manage-token-0123456789");
+    manager.call("POST", &format!("/v1/deliveries/{two}/accept"), &[], b"").await.expect(200);
+    manager.call("POST", &format!("/v1/deliveries/{one}/accept?token={key}"), &[], b"").await.problem(400);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_refused_where_no_token_is_needed_too() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::status(202)]);
+    let service = Service::start(&receiver.fill(CHANNEL)).await;
+    let order = service.api.order(&transaction("T-1")).await;
+    let id = delivery_to(&order, "erp");
+    assert_eq!(service.api.settled(&id).await["status"], "dispatched");
+    service.api.call("POST", &format!("/v1/deliveries/{id}/accept?key=0123"), &[], b"").await.problem(401);
+    service.api.call("POST", &format!("/v1/deliveries/{id}/accept"), &[], b"").await.expect(200);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_holds_across_a_restart_and_for_every_attempt() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::status(503), Reply::status(202)]);
+    let service = Service::start(&receiver.fill(TOKENS)).await;
+    let ingest = service.api.with_token("ingest-token-0123456789");
+    let order = ingest.order(&transaction("T-1")).await;
+    let id = delivery_to(&order, "erp");
+    receiver.wait_for(1).await;
+    service.api.with_token("read-token-0123456789").attempted(&id, 1).await;
+    service.clock.advance(Duration::from_secs(30));
+    let requests = receiver.wait_for(2).await;
+    service.api.with_token("read-token-0123456789").settled(&id).await;
+    assert_eq!(accept_target(&requests[0]), accept_target(&requests[1]));
+    let service = service.restart().await;
+    service.api.call("POST", &accept_target(&requests[0]), &[], b"").await.expect(200);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_history_does_not_show_the_key() {
+    let receiver = Receiver::start().await;
+    let keys = r"
+    method: POST
+    url: RECEIVER/hook?back={{ accept_url }}
+    headers: {X-Back: '{{ accept_url }}'}
+    body: '{{ [accept_url] | tojson }}'";
+    let yaml = TOKENS.replace("channels: [{name: erp, preset: orderful, url: RECEIVER/transactions}]", "");
+    let yaml = format!("{yaml}\nchannels:\n  - name: erp\n    preset: orderful{keys}\n");
+    let service = Service::start(&receiver.fill(&yaml)).await;
+    // A receiver may say again what it was told.
+    receiver.answer([Reply::status(202)]);
+    let (delivery, request) = dispatched(&receiver, &service, "T-1").await;
+    let key = accept_target(&request).split_once("key=").expect("a key").1.to_owned();
+    assert!(request.target.contains(&key) && request.text().contains(&key), "{request}");
+    let shown = service.api.with_token("read-token-0123456789").delivery(&delivery).await.to_string();
+    assert!(!shown.contains(&key), "{shown}");
+    assert!(shown.contains("accept?key=***"), "{shown}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_400_is_rejected_at_once() {
+    let (delivery, _, requests) = delivered([Reply::status(400)]).await;
+    assert_eq!((delivery["status"].as_str(), requests.len()), (Some("rejected"), 1));
+}
+
+#[tokio::test]
+async fn other_statuses_of_the_400_series_fail_at_once() {
+    for status in [401, 403, 404, 408, 409, 410, 422, 451, 499] {
+        let (delivery, _, requests) = delivered([Reply::status(status)]).await;
+        assert_eq!((delivery["status"].as_str(), requests.len()), (Some("failed"), 1), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn any_other_status_fails_at_once() {
+    for status in [201, 204, 301, 302, 304] {
+        let (delivery, _, requests) = delivered([Reply::status(status)]).await;
+        assert_eq!((delivery["status"].as_str(), requests.len()), (Some("failed"), 1), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_429_or_500_is_retried_three_times_30_seconds_apart_and_then_failed() {
+    for status in [429u16, 500, 503, 599] {
+        let (delivery, passed, requests) = delivered([Reply::status(status)]).await;
+        assert_eq!((delivery["status"].as_str(), requests.len()), (Some("failed"), 4), "{status}");
+        assert_eq!(codes(&delivery), [i64::from(status); 4]);
+        assert_eq!(passed, Duration::from_secs(90), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_that_succeeds_ends_them() {
+    let (delivery, passed, requests) =
+        delivered([Reply::status(500), Reply::Close, Reply::status(429), Reply::status(200)]).await;
+    assert_eq!((delivery["status"].as_str(), requests.len()), (Some("accepted"), 4));
+    assert_eq!(codes(&delivery), [500, -6, 429, 200]);
+    assert_eq!(passed, Duration::from_secs(90));
+}
+
+#[tokio::test]
+async fn no_answer_in_time_is_retried() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::HangBeforeHead]);
+    let shorter = CHANNEL.replace("preset: orderful,", "preset: orderful, timeout: {total: 200ms},");
+    let service = Service::start(&receiver.fill(&shorter)).await;
+    let order = service.api.order(&transaction("T-1")).await;
+    let delivery = service.play_out(&delivery_to(&order, "erp")).await;
+    assert_eq!(delivery["status"], "failed");
+    assert_eq!(codes(&delivery), [-5, -5, -5, -5]);
+    assert_eq!(service.clock_passed(), Duration::from_secs(90));
+    service.stop().await;
+    let service = Service::start(&receiver.fill(CHANNEL)).await;
+    let channel = service.api.get("/v1/channels/erp").await.expect(200);
+    assert_eq!(channel["config"]["timeout"], json!({"total": "30s"}), "{channel:#}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn failed_transactions_are_listed_and_sent_again_in_bulk() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::status(404), Reply::status(404), Reply::status(200)]);
+    let service = Service::start(&receiver.fill(CHANNEL)).await;
+    for id in ["T-1", "T-2", "T-3"] {
+        let order = service.api.order(&transaction(id)).await;
+        service.api.settled(&delivery_to(&order, "erp")).await;
+    }
+    let failed = service.api.list("/v1/deliveries?status=failed").await;
+    assert_eq!(failed.iter().map(|delivery| text(delivery, "order_id")).collect::<Vec<_>>(), ["T-2", "T-1"]);
+    let filter = json!({"status": "failed", "channel": "erp"});
+    assert_eq!(service.api.post("/v1/deliveries/retry", &filter).await.expect(200)["count"], 2);
+    service.api.all_settled().await;
+    assert!(service.api.list("/v1/deliveries?status=failed").await.is_empty());
+    assert_eq!(receiver.count(), 5);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn transactions_are_posted_and_by_no_other_method() {
+    let yaml = "channels: [{name: erp, preset: orderful, url: 'https://example.com', method: GET}]";
+    let home = crate::harness::Home::new();
+    let error = orderhook::config::load(&home.configure(yaml), &orderhook::config::Environment::default());
+    let error = error.expect_err("a configuration error").to_string();
+    assert!(error.contains(r#"channels[0].method: found "GET", allowed: POST (methods)"#), "{error}");
+}
