@@ -18,8 +18,10 @@ pub struct SettleKeys(Hmac<Sha256>);
 impl SettleKeys {
     /// The keys under a store's secret.
     pub fn new(secret: &[u8; 32]) -> Self {
-        // A key of any length is one for HMAC, so the other case never comes; a block of zeroes would be no key.
-        Self(Hmac::new_from_slice(secret).unwrap_or_else(|_| Hmac::new(&Default::default())))
+        // HMAC fills a key up with zeroes to the hash's block of 64 bytes.
+        let mut block = [0; 64];
+        block.split_at_mut(secret.len()).0.copy_from_slice(secret);
+        Self(Hmac::new(&block.into()))
     }
 
     /// The key of a delivery: 64 hexadecimal digits.
