@@ -1,6 +1,7 @@
 //! The embedded store: SQLite, one file, one process.
 //!
-//! One thread writes ([`writer`]): it commits everything that waits at once. Reads run beside it on connections of
+//! One thread writes ([`writer`]): it commits everything that waits at once. Another makes it durable and answers
+//! ([`syncer`]) while the next group is written. Reads run beside it on connections of
 //! their own ([`readers`]), as the write-ahead log allows. Leases survive in the file only to be freed at the next
 //! start: a lock file ([`lock`]) keeps a second process away.
 //!
@@ -24,6 +25,7 @@ mod readers;
 mod record;
 mod remove;
 mod rows;
+mod syncer;
 pub mod writer;
 
 use std::collections::BTreeSet;
@@ -85,7 +87,8 @@ pub fn open(
     let tally = Arc::new(Tally::read(&conn)?);
     let checkpoints = checkpoint::Checkpoints::start(path, options)?;
     let handover = Connected::default();
-    let writer = Writer::start(conn, Arc::clone(&tally), Arc::clone(&handover), clock, checkpoints, metrics)?;
+    let disk = Box::new(syncer::Log::open(path, options)?);
+    let writer = Writer::start(conn, Arc::clone(&tally), Arc::clone(&handover), clock, checkpoints, disk, metrics)?;
     let readers = Arc::new(Readers::new(path.clone(), options.clone()));
     let store = Arc::new(Sqlite { writer, readers, tally, handover, lock: Mutex::new(Some(lock)) });
     Ok(Store { ledger: store.clone(), queue: store.clone(), history: store })

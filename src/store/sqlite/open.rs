@@ -125,6 +125,8 @@ fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
 
 fn prepare(conn: &Connection, options: &Options) -> Result<(), StoreError> {
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // The migration was synced with the log's header and folder; from here on the syncer does it, behind the commits.
+    conn.pragma_update(None, "synchronous", "NORMAL")?;
     conn.query_row(&format!("PRAGMA journal_size_limit = {LOG_LIMIT}"), [], |_| Ok(()))?;
     if let Some(bytes) = options.max_size {
         let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0))?;

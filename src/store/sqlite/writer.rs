@@ -1,18 +1,18 @@
 //! The one thread that writes. It takes every write that waits, puts all into one transaction, and commits once for
-//! all of them: the more load, the larger the group.
+//! all of them: the more load, the larger the group. The [`Syncer`] makes the group durable and answers its callers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::born::Born;
 use super::checkpoint::Checkpoints;
 use super::db::{Db, Tally, Terms};
 use super::job::{Job, Task, Write};
+use super::syncer::{Committed, Disk, Syncer};
 use crate::domain::Clock;
 use crate::store::{Handover, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -28,6 +28,8 @@ const PATIENCE: u32 = 4;
 
 enum Message {
     Job(Box<dyn Job>),
+    /// There is something of the store's own to be written.
+    Own,
     Close,
 }
 
@@ -38,6 +40,7 @@ pub(super) type Connected = Arc<RwLock<Option<Arc<dyn Handover>>>>;
 pub(super) struct Writer {
     sender: Option<mpsc::Sender<Message>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    syncer: Option<ThreadId>,
 }
 
 impl Writer {
@@ -48,9 +51,15 @@ impl Writer {
         handover: Connected,
         clock: Arc<dyn Clock>,
         checkpoints: Checkpoints,
+        disk: Box<dyn Disk>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let (sender, inbox) = mpsc::channel(INBOX);
+        let waker = sender.downgrade();
+        // With a full inbox the writer is awake.
+        let wake = move || drop(waker.upgrade().map(|sender| sender.try_send(Message::Own)));
+        let syncer = Syncer::start(disk, Arc::clone(&handover), metrics, Box::new(wake))?;
+        let syncs = syncer.thread();
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
@@ -61,8 +70,7 @@ impl Writer {
                         Err(error) => return drop(ready.send(Err(error))),
                     };
                     let _ = ready.send(Ok(()));
-                    Loop { db, inbox, own: VecDeque::new(), handover, clock, checkpoints, metrics, last_group: 0 }
-                        .run();
+                    Loop { db, inbox, own: VecDeque::new(), handover, clock, checkpoints, syncer, last_group: 0 }.run();
                 }
                 if let Err((_, error)) = conn.close() {
                     tracing::warn!(%error, "the store's file could not be closed");
@@ -70,7 +78,7 @@ impl Writer {
             })
             .map_err(|error| StoreError::Unavailable(format!("no thread for the store: {error}")))?;
         started.recv().unwrap_or(Err(StoreError::Closed))?;
-        Ok(Self { sender: Some(sender), thread: Mutex::new(Some(thread)) })
+        Ok(Self { sender: Some(sender), thread: Mutex::new(Some(thread)), syncer: syncs })
     }
 
     /// Has something written. Once this has been polled to its first wait, the write happens even if the caller goes.
@@ -103,8 +111,10 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.sender = None;
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // The last handle may be dropped by the writer itself, with a caller's deliveries.
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+        // The last handle may be dropped by one of the store's own threads, with a caller's deliveries.
+        let current = std::thread::current().id();
+        let own = |thread: &JoinHandle<()>| thread.thread().id() == current || self.syncer == Some(current);
+        if let Some(thread) = thread.filter(|thread| !own(thread)) {
             let _ = thread.join();
         }
     }
@@ -118,7 +128,7 @@ struct Loop<'c> {
     handover: Connected,
     clock: Arc<dyn Clock>,
     checkpoints: Checkpoints,
-    metrics: Arc<Metrics>,
+    syncer: Syncer,
     /// Writes in the last group.
     last_group: usize,
 }
@@ -127,19 +137,28 @@ impl Loop<'_> {
     fn run(&mut self) {
         let mut group = Vec::new();
         while let Some(bytes) = self.gather(&mut group) {
-            let begun = Instant::now();
-            let size = group.len();
-            let outcome = self.commit_all(&mut group);
-            self.metrics.commit(size, begun.elapsed());
-            self.last_group = size;
-            let full = outcome.failed.iter().any(|(_, error)| matches!(error, StoreError::Full(_)));
-            self.tell(outcome);
-            if full {
-                self.checkpoints.make_room(self.db.conn);
-            }
-            self.checkpoints.after_commit(self.db.conn, bytes);
+            self.write(&mut group, bytes);
+        }
+        // What the last groups left to do is done before the store is closed.
+        self.syncer.stop();
+        group.extend(self.syncer.own());
+        if !group.is_empty() {
+            self.write(&mut group, 0);
         }
         *self.handover.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn write(&mut self, group: &mut Vec<Box<dyn Job>>, bytes: usize) {
+        let begun = Instant::now();
+        self.last_group = group.len();
+        let committed = self.commit_all(group, begun);
+        let full = committed.failed.iter().any(|(_, error)| matches!(error, StoreError::Full(_)));
+        let alone = self.last_group == 1 && self.inbox.is_empty();
+        self.syncer.take(committed, alone);
+        if full {
+            self.checkpoints.make_room(self.db.conn);
+        }
+        self.checkpoints.after_commit(self.db.conn, bytes);
     }
 
     /// Waits for a write, then takes those that are there; about how many bytes they bring. `None`: there will be no
@@ -147,6 +166,7 @@ impl Loop<'_> {
     fn gather(&mut self, group: &mut Vec<Box<dyn Job>>) -> Option<usize> {
         let mut bytes = 0;
         let mut patience = PATIENCE;
+        self.own.extend(self.syncer.own());
         while group.len() < GROUP_WRITES && bytes < GROUP_BYTES {
             let message = match self.own.pop_front() {
                 Some(job) => Some(Message::Job(job)),
@@ -158,6 +178,7 @@ impl Loop<'_> {
                     bytes += job.weight();
                     group.push(job);
                 }
+                Some(Message::Own) => self.own.extend(self.syncer.own()),
                 Some(Message::Close) => self.inbox.close(),
                 None => break,
             }
@@ -166,7 +187,7 @@ impl Loop<'_> {
     }
 
     /// Under load a group follows upon another, and most of the callers of the last one are just about to come again:
-    /// lets them, rather than spend an fsync on the first few. Does not wait where they are not.
+    /// lets them, rather than spend a commit on the first few. Does not wait where they are not.
     fn wait_for_more(&mut self, gathered: usize, patience: &mut u32) -> Option<Message> {
         while *patience > 0 && gathered < self.last_group / 2 {
             *patience -= 1;
@@ -184,24 +205,31 @@ impl Loop<'_> {
     }
 
     /// Commits all at once; where that fails, each by itself, so that only the culprit fails.
-    fn commit_all(&mut self, group: &mut Vec<Box<dyn Job>>) -> Outcome {
+    fn commit_all(&mut self, group: &mut Vec<Box<dyn Job>>, begun: Instant) -> Committed {
         let terms = self.terms();
-        let mut outcome = Outcome { terms, done: Vec::new(), failed: Vec::new() };
-        match self.commit(terms, group) {
-            Ok(()) => outcome.done.append(group),
+        let mut committed = Committed { terms, done: Vec::new(), failed: Vec::new(), begun };
+        let result = match self.syncer.broken() {
+            None => self.commit(terms, group),
+            Some(error) => {
+                committed.failed.extend(group.drain(..).map(|job| (job, error.clone())));
+                Ok(())
+            }
+        };
+        match result {
+            Ok(()) => committed.done.append(group),
             Err(error) if error.spares_nobody() || group.len() == 1 => {
-                outcome.failed.extend(group.drain(..).map(|job| (job, error.clone())));
+                committed.failed.extend(group.drain(..).map(|job| (job, error.clone())));
             }
             Err(_) => {
                 for mut job in group.drain(..) {
                     match self.commit(terms, std::slice::from_mut(&mut job)) {
-                        Ok(()) => outcome.done.push(job),
-                        Err(error) => outcome.failed.push((job, error)),
+                        Ok(()) => committed.done.push(job),
+                        Err(error) => committed.failed.push((job, error)),
                     }
                 }
             }
         }
-        outcome
+        committed
     }
 
     fn commit(&mut self, terms: Terms, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
@@ -214,37 +242,4 @@ impl Loop<'_> {
         }
         result
     }
-
-    /// Hands over what was born, then answers: whoever has an answer can rely on both.
-    fn tell(&mut self, mut outcome: Outcome) {
-        let mut born = Born::default();
-        for job in &mut outcome.done {
-            job.born(outcome.terms, &mut born);
-        }
-        let handover = self.handover.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(handover) = handover {
-            if !born.leased.is_empty() {
-                handover.hand_over(born.leased);
-            }
-            for (channel, due_at) in born.waiting {
-                handover.waiting(&channel, due_at);
-            }
-        }
-        for job in outcome.done {
-            self.own.extend(job.answer(Ok(())));
-        }
-        if let Some((_, error)) = outcome.failed.first() {
-            tracing::error!(%error, writes = outcome.failed.len(), "the store did not take what was to be written");
-        }
-        for (job, error) in outcome.failed {
-            job.answer(Err(error));
-        }
-    }
-}
-
-/// What became of a group.
-struct Outcome {
-    terms: Terms,
-    done: Vec<Box<dyn Job>>,
-    failed: Vec<(Box<dyn Job>, StoreError)>,
 }

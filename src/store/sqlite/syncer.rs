@@ -1,0 +1,334 @@
+//! Makes what the writer committed durable, and tells of it, while the writer fills the next group.
+//!
+//! The writer's connection leaves the log unsynced (`synchronous = NORMAL`). Each committed group comes here, on a
+//! thread of its own: the log is synced once for all groups that wait, and only then are deliveries handed over and
+//! callers answered. A group that came by itself, with nobody behind it, is synced by the writer: that spares a lone
+//! order the way to another thread.
+//!
+//! A sync that fails leaves open what is on the disk, and another one that succeeds says nothing about it. So the whole log is
+//! copied into the database, which writes and syncs every page of it anew; where that fails too, the store takes
+//! nothing more until it is opened again, when what counts is what the disk has.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{JoinHandle, ThreadId};
+use std::time::Instant;
+
+use super::born::Born;
+use super::db::Terms;
+use super::job::Job;
+use super::open;
+use super::writer::Connected;
+use crate::store::StoreError;
+use crate::telemetry::metrics::Metrics;
+
+/// Groups that wait for a sync at most, beside the one under way; the writer waits with a further one and gathers.
+const WAITING: usize = 1;
+
+/// A group that has been committed, or was refused.
+pub(super) struct Committed {
+    pub(super) terms: Terms,
+    pub(super) done: Vec<Box<dyn Job>>,
+    pub(super) failed: Vec<(Box<dyn Job>, StoreError)>,
+    pub(super) begun: Instant,
+}
+
+/// Syncs the log; where that fails, does what can be done about it.
+pub(super) trait Disk: Send + Sync {
+    /// Makes durable what has been committed.
+    fn sync(&self) -> io::Result<()>;
+    /// After a sync that failed: makes durable what has been committed, by another way.
+    fn rescue(&self) -> Result<(), StoreError>;
+}
+
+/// The log of a database file.
+pub(super) struct Log {
+    log: File,
+    path: PathBuf,
+    options: super::Options,
+}
+
+impl Log {
+    /// The log of the database at `path`, which is open and has been written to.
+    pub(super) fn open(path: &Path, options: &super::Options) -> Result<Self, StoreError> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let log = File::open(&log)
+            .map_err(|error| StoreError::Unavailable(format!("{}: {error}", Path::new(&log).display())))?;
+        Ok(Self { log, path: path.to_owned(), options: options.clone() })
+    }
+}
+
+impl Disk for Log {
+    fn sync(&self) -> io::Result<()> {
+        self.log.sync_data()
+    }
+
+    fn rescue(&self) -> Result<(), StoreError> {
+        let conn = open::connect(&self.path, &self.options)?;
+        let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy == 0 { Ok(()) } else { Err(StoreError::Locked("the log is being read".to_owned())) }
+    }
+}
+
+/// What both threads know.
+struct Shared {
+    disk: Box<dyn Disk>,
+    handover: Connected,
+    metrics: Arc<Metrics>,
+    /// What follows from writes whose callers are gone.
+    own: Mutex<Vec<Box<dyn Job>>>,
+    /// Groups on their way.
+    under_way: AtomicUsize,
+    broken: OnceLock<StoreError>,
+    /// Lets the writer know that there is something of its own.
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// The writer's side.
+pub(super) struct Syncer {
+    shared: Arc<Shared>,
+    groups: Option<SyncSender<Committed>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Syncer {
+    /// Starts the thread. `wake` is called when [`Syncer::own`] has something.
+    pub(super) fn start(
+        disk: Box<dyn Disk>,
+        handover: Connected,
+        metrics: Arc<Metrics>,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> Result<Self, StoreError> {
+        let (groups, inbox) = sync_channel(WAITING);
+        let (own, under_way) = (Mutex::default(), AtomicUsize::new(0));
+        let shared = Arc::new(Shared { disk, handover, metrics, own, under_way, broken: OnceLock::new(), wake });
+        let known = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("store-syncer".into())
+            .spawn(move || run(&known, &inbox))
+            .map_err(|error| StoreError::Unavailable(format!("no thread for the store: {error}")))?;
+        Ok(Self { shared, groups: Some(groups), thread: Some(thread) })
+    }
+
+    /// Its thread.
+    pub(super) fn thread(&self) -> Option<ThreadId> {
+        self.thread.as_ref().map(|thread| thread.thread().id())
+    }
+
+    /// Why nothing can be taken any more.
+    pub(super) fn broken(&self) -> Option<StoreError> {
+        self.shared.broken.get().cloned()
+    }
+
+    /// Takes a group. With `alone`, and nothing under way, it is dealt with before this returns.
+    pub(super) fn take(&self, group: Committed, alone: bool) {
+        if alone && self.shared.under_way.load(Ordering::Acquire) == 0 {
+            return self.shared.finish(&mut vec![group]);
+        }
+        self.shared.under_way.fetch_add(1, Ordering::AcqRel);
+        if let Some(groups) = &self.groups {
+            let _ = groups.send(group);
+        }
+    }
+
+    /// Writes of the store's own that follow from those told of.
+    pub(super) fn own(&self) -> Vec<Box<dyn Job>> {
+        std::mem::take(&mut *self.shared.own.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until all groups taken have been told of.
+    pub(super) fn stop(&mut self) {
+        self.groups = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn run(shared: &Shared, inbox: &Receiver<Committed>) {
+    let mut groups = Vec::with_capacity(WAITING + 1);
+    while let Ok(first) = inbox.recv() {
+        groups.push(first);
+        groups.extend(inbox.try_iter());
+        let count = groups.len();
+        shared.finish(&mut groups);
+        shared.under_way.fetch_sub(count, Ordering::AcqRel);
+    }
+}
+
+impl Shared {
+    fn finish(&self, groups: &mut Vec<Committed>) {
+        let written = groups.iter().any(|group| !group.done.is_empty());
+        let synced = if written { self.sync() } else { Ok(()) };
+        for mut group in groups.drain(..) {
+            self.metrics.commit(group.done.len() + group.failed.len(), group.begun.elapsed());
+            if let Err(error) = &synced {
+                let lost = group.done.drain(..).map(|job| (job, error.clone()));
+                group.failed.extend(lost);
+            }
+            self.tell(group);
+        }
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        if let Some(error) = self.broken.get() {
+            return Err(error.clone());
+        }
+        let Err(error) = self.disk.sync() else { return Ok(()) };
+        tracing::error!(%error, "the store's log could not be synced to the disk; copying it whole");
+        self.disk.rescue().map_err(|rescue| {
+            tracing::error!(%error, %rescue, "the disk fails: the store takes nothing more until a restart");
+            let broken = StoreError::Unavailable(format!("its log could not be synced to the disk: {error}"));
+            self.broken.get_or_init(|| broken).clone()
+        })
+    }
+
+    /// Hands over what was born, then answers: whoever has an answer can rely on both.
+    fn tell(&self, mut group: Committed) {
+        let mut born = Born::default();
+        for job in &mut group.done {
+            job.born(group.terms, &mut born);
+        }
+        let handover = self.handover.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(handover) = handover {
+            if !born.leased.is_empty() {
+                handover.hand_over(born.leased);
+            }
+            for (channel, due_at) in born.waiting {
+                handover.waiting(&channel, due_at);
+            }
+        }
+        let own: Vec<_> = group.done.into_iter().filter_map(|job| job.answer(Ok(()))).collect();
+        if let Some((_, error)) = group.failed.first() {
+            tracing::error!(%error, writes = group.failed.len(), "the store did not take what was to be written");
+        }
+        for (job, error) in group.failed {
+            job.answer(Err(error));
+        }
+        if !own.is_empty() {
+            self.own.lock().unwrap_or_else(PoisonError::into_inner).extend(own);
+            (self.wake)();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::super::db::Db;
+    use super::*;
+
+    #[derive(Default, Clone)]
+    struct Diary(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Diary {
+        fn note(&self, what: &'static str) {
+            self.0.lock().unwrap().push(what);
+        }
+        fn read(&self) -> Vec<&'static str> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    struct Faulty {
+        diary: Diary,
+        sync: bool,
+        rescue: bool,
+    }
+
+    impl Disk for Faulty {
+        fn sync(&self) -> io::Result<()> {
+            self.diary.note("sync");
+            if self.sync { Ok(()) } else { Err(io::Error::other("the disk is on fire")) }
+        }
+        fn rescue(&self) -> Result<(), StoreError> {
+            self.diary.note("rescue");
+            if self.rescue { Ok(()) } else { Err(StoreError::Unavailable("still on fire".into())) }
+        }
+    }
+
+    struct Noted(Diary, Option<Diary>);
+
+    impl Job for Noted {
+        fn weight(&self) -> usize {
+            1
+        }
+        fn apply(&mut self, _: &mut Db<'_>) -> Result<(), StoreError> {
+            Ok(())
+        }
+        fn born(&mut self, _: Terms, _: &mut Born) {
+            self.0.note("born");
+        }
+        fn answer(self: Box<Self>, result: Result<(), StoreError>) -> Option<Box<dyn Job>> {
+            self.0.note(if result.is_ok() { "told" } else { "refused" });
+            self.1.map(|diary| Box::new(Self(diary, None)) as Box<dyn Job>)
+        }
+    }
+
+    fn group(jobs: impl IntoIterator<Item = Noted>) -> Committed {
+        let done = jobs.into_iter().map(|job| Box::new(job) as Box<dyn Job>).collect();
+        let terms = Terms { now: crate::domain::Timestamp::default(), connected: true };
+        Committed { terms, done, failed: Vec::new(), begun: Instant::now() }
+    }
+
+    fn syncer(sync: bool, rescue: bool) -> (Syncer, Diary, Arc<AtomicBool>) {
+        let diary = Diary::default();
+        let disk = Faulty { diary: diary.clone(), sync, rescue };
+        let woken = Arc::new(AtomicBool::new(false));
+        let wake = {
+            let woken = Arc::clone(&woken);
+            move || woken.store(true, Ordering::Release)
+        };
+        let syncer = Syncer::start(Box::new(disk), Connected::default(), Arc::default(), Box::new(wake)).unwrap();
+        (syncer, diary, woken)
+    }
+
+    #[test]
+    fn nobody_is_told_before_the_log_is_synced() {
+        for alone in [false, true] {
+            let (mut syncer, diary, _) = syncer(true, true);
+            syncer.take(group([Noted(diary.clone(), None), Noted(diary.clone(), None)]), alone);
+            syncer.stop();
+            assert_eq!(diary.read(), ["sync", "born", "born", "told", "told"], "alone: {alone}");
+        }
+    }
+
+    #[test]
+    fn a_sync_that_fails_is_made_good_or_nothing_more_is_taken() {
+        let (mut saved, diary, _) = syncer(false, true);
+        saved.take(group([Noted(diary.clone(), None)]), true);
+        saved.stop();
+        assert_eq!(diary.read(), ["sync", "rescue", "born", "told"]);
+        assert!(saved.broken().is_none());
+
+        let (mut lost, diary, _) = syncer(false, false);
+        lost.take(group([Noted(diary.clone(), None)]), true);
+        assert!(matches!(lost.broken(), Some(StoreError::Unavailable(why)) if why.contains("on fire")));
+        // A later sync could succeed and yet say nothing about what was lost.
+        lost.take(group([Noted(diary.clone(), None)]), false);
+        lost.stop();
+        assert_eq!(diary.read(), ["sync", "rescue", "refused", "refused"]);
+    }
+
+    #[test]
+    fn what_follows_from_a_write_goes_back_to_the_writer() {
+        let (mut syncer, diary, woken) = syncer(true, true);
+        syncer.take(group([Noted(diary.clone(), Some(diary.clone()))]), false);
+        syncer.stop();
+        assert!(woken.load(Ordering::Acquire));
+        assert_eq!(syncer.own().len(), 1);
+        assert!(syncer.own().is_empty());
+    }
+}
