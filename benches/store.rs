@@ -124,13 +124,15 @@ impl Bench {
                 exchange: Exchange {
                     method: "POST".into(),
                     url: "http://127.0.0.1:40000/hooks".into(),
-                    request_headers: vec![
+                    request_headers: [
                         header("content-type", "application/json"),
                         header("user-agent", "orderhook/0.1.0"),
                         header("idempotency-key", &leased.id.to_string()),
                         header("webhook-id", &leased.id.to_string()),
                         header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-                    ],
+                    ]
+                    .into_iter()
+                    .collect(),
                     request_body: Body {
                         head: Bytes::from(format!(
                             "{{\"type\":\"order.completed\",\"timestamp\":\"{}\",\"data\":{{\"order\":",
@@ -140,7 +142,9 @@ impl Bench {
                             b",\"context\":{},\"metadata\":{\"id\":\"ord_018bcfe5-6800-7000-8000-000000000000\",\"order_id\":\"SO-1\"}}}",
                         )),
                     },
-                    response_headers: vec![header("content-length", "2"), header("date", "Thu, 20 Nov 2025 09:41:07 GMT")],
+                    response_headers: [header("content-length", "2"), header("date", "Thu, 20 Nov 2025 09:41:07 GMT")]
+                        .into_iter()
+                        .collect(),
                     response_body: Bytes::from_static(b"ok"),
                     truncated: false,
                 },

@@ -13,7 +13,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::config::settings::Scope;
 use crate::domain::{
-    Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, EventId, Exchange, OrderId, Outcome, Timestamp,
+    Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, EventId, Exchange, HeaderLines, OrderId, Outcome, Timestamp,
 };
 use crate::store::{Change, Changed, DeliveryDetail, DeliverySummary};
 
@@ -322,17 +322,17 @@ impl<'a> Text<'a> {
 }
 
 /// Headers as an object; the values of a repeated one are joined by commas, as HTTP allows.
-struct Headers<'a>(&'a [(String, String)]);
+struct Headers<'a>(&'a HeaderLines);
 
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (at, (name, _)) in self.0.iter().enumerate() {
-            let same = |(other, _): &&(String, String)| other.eq_ignore_ascii_case(name);
-            if self.0.iter().take(at).any(|header| same(&header)) {
+            let same = |other: &str| other.eq_ignore_ascii_case(name);
+            if self.0.iter().take(at).any(|(other, _)| same(other)) {
                 continue;
             }
-            let values: Vec<&str> = self.0.iter().filter(same).map(|(_, value)| value.as_str()).collect();
+            let values: Vec<&str> = self.0.iter().filter(|(other, _)| same(other)).map(|(_, value)| value).collect();
             map.serialize_entry(name, &values.join(", "))?;
         }
         map.end()

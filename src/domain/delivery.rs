@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::code::Code;
+use super::headers::HeaderLines;
 use super::ids::AttemptId;
 use super::order::names;
 
@@ -136,12 +137,12 @@ pub struct Exchange {
     /// The URL, filled.
     pub url: String,
     /// The request's headers, masked.
-    pub request_headers: Vec<(String, String)>,
+    pub request_headers: HeaderLines,
     /// The request's body.
     #[serde(skip)]
     pub request_body: Body,
     /// The response's headers, masked; empty where there was no response.
-    pub response_headers: Vec<(String, String)>,
+    pub response_headers: HeaderLines,
     /// The response's body, up to the channel's `max_response`.
     #[serde(skip)]
     pub response_body: Bytes,

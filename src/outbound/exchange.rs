@@ -2,23 +2,35 @@
 
 use bytes::Bytes;
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use reqwest::header::{HeaderMap, HeaderName, USER_AGENT};
 
 use super::client::{AGENT, Reply, Request};
-use crate::domain::Exchange;
+use crate::domain::{Exchange, HeaderLines};
 
 /// Stands for what is not shown.
 pub const MASK: &str = "***";
+
+/// Headers of nearly every exchange that hold no secret: known without a look at their names.
+const PLAIN: &[&str] = &[
+    "content-type",
+    "content-length",
+    "date",
+    "server",
+    "webhook-id",
+    "webhook-timestamp",
+    "idempotency-key",
+    "traceparent",
+];
 
 /// What was sent and what came back. Masked: credentials, values marked as sensitive, and the values of headers and
 /// query fields whose name says that they are secret.
 pub fn exchange(request: &Request, reply: &Reply) -> Exchange {
     let mut request_headers = shown(&request.headers, reply.credentials.as_ref());
     if !request.headers.contains_key(USER_AGENT) {
-        request_headers.push((USER_AGENT.as_str().to_owned(), AGENT.to_owned()));
+        request_headers.push(USER_AGENT.as_str(), AGENT);
     }
     if let Some(name) = &reply.credentials {
-        request_headers.push((name.as_str().to_owned(), MASK.to_owned()));
+        request_headers.push(name.as_str(), MASK);
     }
     Exchange {
         method: request.method.as_str().to_owned(),
@@ -75,17 +87,17 @@ fn masked(url: &Url) -> String {
     masked.into()
 }
 
-fn shown(headers: &HeaderMap, but: Option<&HeaderName>) -> Vec<(String, String)> {
-    let mut shown = Vec::with_capacity(headers.len() + 2);
-    shown.extend(headers.iter().filter(|(name, _)| Some(*name) != but).map(|(name, value)| {
-        let value = if is_secret(name.as_str()) { MASK.to_owned() } else { text(value) };
-        (name.as_str().to_owned(), value)
-    }));
+fn shown(headers: &HeaderMap, but: Option<&HeaderName>) -> HeaderLines {
+    let mut shown = HeaderLines::with_capacity(48 * (headers.len() + 2));
+    for (name, value) in headers.iter().filter(|(name, _)| Some(*name) != but) {
+        let open = PLAIN.contains(&name.as_str()) || !is_secret(name.as_str());
+        if open && !value.is_sensitive() {
+            shown.push(name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
+        } else {
+            shown.push(name.as_str(), MASK);
+        }
+    }
     shown
-}
-
-fn text(value: &HeaderValue) -> String {
-    if value.is_sensitive() { MASK.to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() }
 }
 
 /// Whether the value under such a name is a secret.

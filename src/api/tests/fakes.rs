@@ -423,15 +423,9 @@ pub(super) fn delivery(ids: &IdSource, status: DeliveryStatus) -> DeliveryDetail
             exchange: Exchange {
                 method: "POST".to_owned(),
                 url: "http://127.0.0.1:9/hook".to_owned(),
-                request_headers: vec![
-                    ("x-shop".to_owned(), "a".to_owned()),
-                    ("authorization".to_owned(), "***".to_owned()),
-                ],
+                request_headers: [("x-shop", "a"), ("authorization", "***")].into_iter().collect(),
                 request_body: crate::domain::Body::whole(&br#"{"a":1}"#[..]),
-                response_headers: vec![
-                    ("set-cookie".to_owned(), "***".to_owned()),
-                    ("Set-Cookie".to_owned(), "b".to_owned()),
-                ],
+                response_headers: [("set-cookie", "***"), ("Set-Cookie", "b")].into_iter().collect(),
                 response_body: Bytes::from_static(b"\xff\x00"),
                 truncated: true,
             },

@@ -20,7 +20,7 @@ async fn an_exchange_is_on_record_without_its_secrets() {
     let reply = client(&ClientOptions { auth, ..options() }).send(&request).await;
     let record = exchange(&request, &reply);
     assert_eq!((record.method.as_str(), &record.url), ("POST", &format!("{url}hook?api_key=***&id=7")));
-    let pairs = |headers: &[(String, String)]| -> Vec<String> {
+    let pairs = |headers: &crate::domain::HeaderLines| -> Vec<String> {
         headers.iter().map(|(name, value)| format!("{name}: {value}")).collect()
     };
     let agent = concat!("user-agent: orderhook/", env!("CARGO_PKG_VERSION"));

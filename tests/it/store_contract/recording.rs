@@ -18,7 +18,7 @@ pub(super) async fn an_attempt_is_kept_with_its_request_and_response<B: Backend>
     first.attempt.exchange.response_body = Bytes::new();
     let mut second = world.finished(id, 2, Next::End(DeliveryStatus::Accepted));
     second.attempt.exchange.truncated = true;
-    second.attempt.exchange.response_headers = vec![("x".into(), "ä\"".into()), ("x".into(), String::new())];
+    second.attempt.exchange.response_headers = [("x", "ä\""), ("x", "")].into_iter().collect();
     second.attempt.exchange.request_body = Body::whole(vec![0, 255, 1]);
     let expected = vec![first.attempt.clone(), second.attempt.clone()];
     assert_eq!(world.record(first).await, Recorded::Done);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use orderhook::domain::ids::Id;
 use orderhook::domain::{
-    Attempt, Body, Clock, Code, DeliveryId, DeliveryStatus, Event, Exchange, IdSource, ManualClock, OrderStatus,
-    Origin, Outcome, StepRecord, StepStatus, Subject, Timestamp,
+    Attempt, Body, Clock, Code, DeliveryId, DeliveryStatus, Event, Exchange, HeaderLines, IdSource, ManualClock,
+    OrderStatus, Origin, Outcome, StepRecord, StepStatus, Subject, Timestamp,
 };
 use orderhook::store::{
     Acceptance, Answer, Claim, DeliverySummary, Finished, Handover, Idempotency, JournalEntry, Leased, NewDelivery,
@@ -248,9 +248,9 @@ impl<B: Backend> World<B> {
             exchange: Exchange {
                 method: "POST".into(),
                 url: "https://erp.example.com/".into(),
-                request_headers: vec![("content-type".into(), "application/json".into())],
+                request_headers: [("content-type", "application/json")].into_iter().collect(),
                 request_body: Body::whole(&b"{}"[..]),
-                response_headers: vec![],
+                response_headers: HeaderLines::default(),
                 response_body: Bytes::from_static(b"ok"),
                 truncated: false,
             },
