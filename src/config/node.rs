@@ -50,9 +50,15 @@ impl Node {
         Self { from: from.into(), written: None, data: Data::Map(Vec::new()) }
     }
 
-    /// A value as text that stands for whatever its key asks for: a default of the schema.
+    /// A value as text that stands for whatever its key asks for, or `[a, b]` for a list: a default of the schema.
     pub(crate) fn built_in(text: &str) -> Self {
-        Self { from: BUILT_IN.into(), written: Some(text.into()), data: Data::Text(text.to_owned()) }
+        let from = BUILT_IN.into();
+        match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+            Some(list) => {
+                Self { from, written: None, data: Data::List(list.split(", ").map(Self::built_in).collect()) }
+            }
+            None => Self { from, written: Some(text.into()), data: Data::Text(text.to_owned()) },
+        }
     }
 
     /// From a merged layer, filling in `${NAME}` from `environment`.

@@ -150,6 +150,16 @@ fn delivery(block: &Reader<'_>) -> Option<Delivery> {
 fn orders(block: &Reader<'_>) -> Option<Orders> {
     let id = block.get("id").and_then(words::pointer);
     let kind = block.get("type").and_then(words::pointer);
+    let items = block.get("items").and_then(words::pointer);
+    let quantity = block.get("quantity").and_then(words::pointer);
+    let product = block.get("product").and_then(|field| field.some(words::pointer));
     let customer_email = block.get("customer_email").and_then(words::pointer);
-    Some(Orders { id: id?, kind: kind?, customer_email: customer_email? })
+    Some(Orders {
+        id: id?,
+        kind: kind?,
+        items: items?,
+        quantity: quantity?,
+        product: product?,
+        customer_email: customer_email?,
+    })
 }

@@ -102,6 +102,12 @@ pub struct Orders {
     pub id: String,
     /// The order's type.
     pub kind: String,
+    /// The list of its items.
+    pub items: String,
+    /// How many units of an item, within the item.
+    pub quantity: String,
+    /// An item's product, within the item or else within the order; the first of these that is there.
+    pub product: Vec<String>,
     /// The customer's e-mail address.
     pub customer_email: String,
 }

@@ -29,7 +29,8 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended
     let channel = &lane.channel;
     let filled: OnceCell<Scope> = OnceCell::new();
     let scope = || {
-        let scope = || shared.router.scope(&delivery.event, started_at).with_delivery(delivery.id);
+        let scope =
+            || shared.router.scope(&delivery.event, started_at).with_delivery(delivery.id, delivery.parcel.as_ref());
         filled.get_or_init(|| scope().with_settle_keys(&shared.settle_keys)).clone()
     };
     let fault = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone());

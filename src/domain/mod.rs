@@ -13,6 +13,7 @@ pub mod headers;
 pub mod ids;
 pub mod order;
 pub mod outcomes;
+pub mod pointer;
 pub mod retry;
 pub mod schedule;
 pub mod settle;

@@ -12,7 +12,7 @@ use crate::config::settings::{Channel, Settings};
 use crate::domain::order::SkipReason;
 use crate::domain::{Event, IdSource, Skip, Timestamp};
 use crate::store::NewDelivery;
-use crate::template::Scope;
+use crate::template::{Places, Scope};
 
 pub use memory::LaneMemory;
 
@@ -28,8 +28,7 @@ pub struct Plan {
 /// Knows the channels.
 pub struct Router {
     channels: Vec<Arc<Channel>>,
-    public_url: String,
-    customer_email: String,
+    places: Arc<Places>,
     ids: IdSource,
     memory: Arc<LaneMemory>,
 }
@@ -39,8 +38,12 @@ impl Router {
     pub fn new(settings: &Settings, ids: IdSource, memory: Arc<LaneMemory>) -> Self {
         Self {
             channels: settings.channels.clone(),
-            public_url: settings.server.public_url.clone(),
-            customer_email: settings.orders.customer_email.clone(),
+            places: Arc::new(Places {
+                public_url: settings.server.public_url.clone(),
+                customer_email: settings.orders.customer_email.clone(),
+                items: settings.orders.items.clone(),
+                product: settings.orders.product.clone(),
+            }),
             ids,
             memory,
         }
@@ -48,7 +51,7 @@ impl Router {
 
     /// The names that templates about an event can use.
     pub fn scope(&self, event: &Event, now: Timestamp) -> Scope {
-        Scope::new(event, &self.public_url, &self.customer_email, now)
+        Scope::new(event, &self.places, now)
     }
 
     /// Whether any channel would look at events of that type: spares making one that nobody takes.

@@ -17,7 +17,7 @@ mod words;
 use std::fmt;
 
 pub use path_filter::PathFilter;
-pub use scope::Scope;
+pub use scope::{Places, Scope};
 
 /// The language a template is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use minijinja::Value;
-use minijinja::value::{Enumerator, Object};
+use minijinja::value::{Enumerator, Object, ValueKind};
 
 use super::{json, words};
-use crate::domain::{DeliveryId, Event, SettleKeys, Timestamp};
+use crate::domain::{DeliveryId, Event, Parcel, SettleKeys, Timestamp};
 
 /// What is known when a template is filled in:
 ///
@@ -17,6 +17,9 @@ use crate::domain::{DeliveryId, Event, SettleKeys, Timestamp};
 /// | `context` | what the chain's steps gave |
 /// | `event.id`, `event.type` | the event |
 /// | `delivery.id` | the delivery, where there is one |
+/// | `items`, `item` | the items that the delivery is about, and the first of them |
+/// | `quantity`, `unit` | how many units it is about; which one, where each has a delivery of its own |
+/// | `product_id` | the first item's product, else the order's, by the pointers of `orders.product` |
 /// | `customer_email` | by the pointer of `orders.customer_email` |
 /// | `accept_url` | where the receiver says later that it took the delivery, with a key of its own; where there is a delivery |
 /// | `order_url` | where the API shows the order; missing for an event without one |
@@ -29,13 +32,13 @@ pub struct Scope {
     context: Arc<OnceLock<Value>>,
     delivery: Option<DeliveryId>,
     settle: Option<Arc<Settle>>,
+    parcel: Option<Arc<Parcel>>,
     now: Timestamp,
 }
 
 struct Known {
     event: Event,
-    public_url: Box<str>,
-    customer_email: Box<str>,
+    places: Arc<Places>,
     order: OnceLock<Value>,
 }
 
@@ -45,22 +48,30 @@ struct Settle {
     used: OnceLock<String>,
 }
 
+/// Where names are found: the same for all events of a configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// `server.public_url`.
+    pub public_url: String,
+    /// The pointer of `orders.customer_email`.
+    pub customer_email: String,
+    /// The pointer of `orders.items`.
+    pub items: String,
+    /// The pointers of `orders.product`.
+    pub product: Vec<String>,
+}
+
 impl Scope {
-    /// The names of an event. `public_url` is `server.public_url`, `customer_email` the pointer of `orders`.
-    pub fn new(event: &Event, public_url: &str, customer_email: &str, now: Timestamp) -> Self {
-        let known = Known {
-            event: event.clone(),
-            public_url: public_url.into(),
-            customer_email: customer_email.into(),
-            order: OnceLock::new(),
-        };
-        Self { event: Arc::new(known), context: Arc::default(), delivery: None, settle: None, now }
+    /// The names of an event.
+    pub fn new(event: &Event, places: &Arc<Places>, now: Timestamp) -> Self {
+        let known = Known { event: event.clone(), places: Arc::clone(places), order: OnceLock::new() };
+        Self { event: Arc::new(known), context: Arc::default(), delivery: None, settle: None, parcel: None, now }
     }
 
-    /// The same, with `delivery.id`.
+    /// The same, with `delivery.id` and what the delivery carries.
     #[must_use]
-    pub fn with_delivery(&self, delivery: DeliveryId) -> Self {
-        Self { delivery: Some(delivery), ..self.clone() }
+    pub fn with_delivery(&self, delivery: DeliveryId, parcel: Option<&Arc<Parcel>>) -> Self {
+        Self { delivery: Some(delivery), parcel: parcel.cloned(), ..self.clone() }
     }
 
     /// The same, with `accept_url` where there is a delivery.
@@ -108,6 +119,7 @@ impl Scope {
 
     fn find(&self, name: &str) -> Option<Value> {
         let event = &self.event.event;
+        let places = &self.event.places;
         Some(match name {
             "order" => self.order().clone(),
             "context" => {
@@ -119,37 +131,69 @@ impl Scope {
                 ("type", Value::from(Arc::clone(&event.kind))),
             ]),
             "delivery" => Value::from_pairs([("id", Value::from(self.delivery?.to_string()))]),
-            "customer_email" => {
-                let pointer = self.event.customer_email.strip_prefix('/')?;
-                let mut value = self.order().clone();
-                for part in pointer.split('/') {
-                    let part = part.replace("~1", "/").replace("~0", "~");
-                    value = match part.parse::<usize>() {
-                        Ok(at) if value.as_object().is_some_and(|object| object.repr() != MAP) => {
-                            value.get_item_by_index(at).ok()?
-                        }
-                        _ => value.get_attr(&part).ok()?,
-                    };
-                }
-                value.as_str()?;
-                value
+            "items" => self.items()?.into(),
+            "item" => self.item()?,
+            "quantity" => self.parcel.as_ref()?.quantity?.into(),
+            "unit" => self.parcel.as_ref()?.unit?.into(),
+            "product_id" => {
+                let product = |within: &Value| {
+                    let mut found = places.product.iter().filter_map(|pointer| at(within, pointer));
+                    found.find(|value| value.as_str().is_some_and(|text| !text.is_empty()) || is_number(value))
+                };
+                self.item().as_ref().and_then(product).or_else(|| product(self.order()))?
             }
+            "customer_email" => at(self.order(), &places.customer_email).filter(|value| value.as_str().is_some())?,
             "accept_url" => {
                 let (id, settle) = (self.delivery?, self.settle.as_ref()?);
                 let key = settle.used.get_or_init(|| settle.keys.key(id));
-                Value::from(format!(
-                    "{}/v1/deliveries/{id}/accept?key={key}",
-                    self.event.public_url.trim_end_matches('/')
-                ))
+                Value::from(format!("{}/v1/deliveries/{id}/accept?key={key}", places.public_url.trim_end_matches('/')))
             }
             "order_url" => {
                 let id = event.subject.order()?;
-                Value::from(format!("{}/v1/orders/{id}", self.event.public_url.trim_end_matches('/')))
+                Value::from(format!("{}/v1/orders/{id}", places.public_url.trim_end_matches('/')))
             }
             "now" => Value::from(self.now.to_string()),
             _ => return None,
         })
     }
+
+    /// The items of the delivery; the order itself where it has no list of them.
+    fn items(&self) -> Option<Vec<Value>> {
+        let positions = self.parcel.as_ref()?.items.as_ref()?;
+        if positions.is_empty() {
+            return Some(vec![self.order().clone()]);
+        }
+        let list = at(self.order(), &self.event.places.items)?;
+        Some(positions.iter().filter_map(|position| list.get_item_by_index(*position as usize).ok()).collect())
+    }
+
+    fn item(&self) -> Option<Value> {
+        let positions = self.parcel.as_ref()?.items.as_ref()?;
+        match positions.first() {
+            None => Some(self.order().clone()),
+            Some(first) => at(self.order(), &self.event.places.items)?.get_item_by_index(*first as usize).ok(),
+        }
+    }
+}
+
+/// What stands at a JSON pointer.
+fn at(value: &Value, pointer: &str) -> Option<Value> {
+    let mut found = value.clone();
+    for part in pointer.split('/').skip(1) {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        found = match part.parse::<usize>() {
+            Ok(at) if found.as_object().is_some_and(|object| object.repr() != MAP) => {
+                found.get_item_by_index(at).ok()?
+            }
+            _ => found.get_attr(&part).ok()?,
+        };
+    }
+    (!found.is_undefined() && !found.is_none()).then_some(found)
+}
+
+/// Whether it is a number, one that no machine type holds too.
+fn is_number(value: &Value) -> bool {
+    value.kind() == ValueKind::Number || value.downcast_object_ref::<json::LongNumber>().is_some()
 }
 
 const MAP: minijinja::value::ObjectRepr = minijinja::value::ObjectRepr::Map;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::domain::{DeliveryId, Event, EventId, OrderId, Origin, Subject, Timestamp};
+use crate::domain::{DeliveryId, Event, EventId, OrderId, Origin, Parcel, Subject, Timestamp};
 
 fn scope(order: &str) -> Scope {
     let subject = Subject {
@@ -26,7 +26,13 @@ fn scope(order: &str) -> Scope {
         context: r#"{"userId": "u-1", "quote": "say \"hi\"\n"}"#.into(),
         step: None,
     };
-    Scope::new(&event, "https://shop.example/", "/customer/email", Timestamp::from_millis(0))
+    let places = Places {
+        public_url: "https://shop.example/".to_owned(),
+        customer_email: "/customer/email".to_owned(),
+        items: "/items".to_owned(),
+        product: vec!["/sku".to_owned(), "/plan".to_owned()],
+    };
+    Scope::new(&event, &Arc::new(places), Timestamp::from_millis(0))
 }
 
 const ORDER: &str = r#"{"id": 4711, "type": "new", "total": 120.5, "OrderData": {"Name": "Ann"}, "empty": null,
@@ -113,7 +119,7 @@ fn of_two_fields_with_one_name_the_last_counts() {
 
 #[test]
 fn all_names_are_there() {
-    let scope = scope(ORDER).with_delivery(DeliveryId::from_u128(9));
+    let scope = scope(ORDER).with_delivery(DeliveryId::from_u128(9), None);
     let source = "{{ event.id }} {{ event.type }} {{ delivery.id }} {{ customer_email }} {{ order_url }} {{ now }} {{ context.userId }}";
     let text = Template::compile(Syntax::Jinja, source, Target::Text).expect("a template").render(&scope);
     let zeros = "00000000-0000-0000-0000-00000000000";
@@ -122,6 +128,24 @@ fn all_names_are_there() {
          1970-01-01T00:00:00.000Z u-1"
     );
     assert_eq!(text, Ok(expected));
+}
+
+#[test]
+fn a_delivery_of_some_items_has_names_for_them() {
+    let source =
+        "{{ items | map(attribute='sku') | join('+') }} {{ item.sku }} {{ product_id }} {{ quantity }} {{ unit }}";
+    let fill = |order: &str, parcel: Option<Parcel>| {
+        let scope = scope(order).with_delivery(DeliveryId::from_u128(9), parcel.map(Arc::new).as_ref());
+        Template::compile(Syntax::Jinja, source, Target::Text).expect("a template").render(&scope)
+    };
+    let parcel = |items: &[u32]| Some(Parcel { items: Some(items.to_vec()), quantity: Some(4), ..Parcel::default() });
+    assert_eq!(fill(ORDER, parcel(&[1, 0])).as_deref(), Ok("B+A B B 4 "));
+    assert_eq!(fill(ORDER, None).as_deref(), Ok("    "));
+    let long = "1234567890123456789012345678901234567890";
+    let single = &format!("{{\"sku\": {long}}}");
+    let unit = Parcel { items: Some(Vec::new()), quantity: Some(1), unit: Some(2), ..Parcel::default() };
+    assert_eq!(fill(single, Some(unit)).as_deref(), Ok(&*format!("{long} {long} {long} 1 2")));
+    assert_eq!(fill(r#"{"plan": "P", "items": [{"sku": {}}]}"#, parcel(&[0])).as_deref(), Ok("{} {} P 4 "));
 }
 
 #[test]
@@ -243,8 +267,8 @@ fn a_template_may_use_names_of_its_own() {
     let source = "{% for item in order['items'] %}{{ loop.index }}{{ item.sku }}{% if not loop.last %},{% endif %}{% endfor %}\
                   {% set n = order.id %}/{{ n }}";
     assert_eq!(fill(Target::Text, source).as_deref(), Ok("1A,2B/4711"));
-    let error = Template::compile(Syntax::Jinja, "{{ item.sku }}", Target::Text).expect_err("no loop");
-    assert!(error.message.starts_with("unknown name `item`; there is order, context,"), "{error}");
+    let error = Template::compile(Syntax::Jinja, "{{ line.sku }}", Target::Text).expect_err("no loop");
+    assert!(error.message.starts_with("unknown name `line`; there is order, context,"), "{error}");
     assert!(Template::compile(Syntax::Jinja, "{% include 'x' %}", Target::Text).is_err());
 }
 

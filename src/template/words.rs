@@ -13,8 +13,21 @@ use super::fill::{self, Capped};
 use super::json::{self, LongNumber};
 
 /// The names at the root of every path.
-pub(super) const ROOTS: &[&str] =
-    &["order", "context", "event", "delivery", "customer_email", "accept_url", "order_url", "now"];
+pub(super) const ROOTS: &[&str] = &[
+    "order",
+    "context",
+    "event",
+    "delivery",
+    "item",
+    "items",
+    "quantity",
+    "unit",
+    "product_id",
+    "customer_email",
+    "accept_url",
+    "order_url",
+    "now",
+];
 
 /// The names below those roots that have a fixed set.
 pub(super) const FIXED: &[(&str, &[&str])] = &[("event", &["id", "type"]), ("delivery", &["id"])];

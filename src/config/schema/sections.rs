@@ -175,6 +175,15 @@ orders:
     keys: &[
         Key::new("id", POINTER, "The order's own id. Where it is missing, the server's own id serves.").or("/id"),
         Key::new("type", POINTER, "The order's type. Where it is missing: `order`.").or("/type"),
+        Key::new("items", POINTER, "The list of the order's items. An order without one is its own single item.")
+            .or("/items"),
+        Key::new("quantity", POINTER, "Within an item: how many units of it. Where it is missing: 1.").or("/quantity"),
+        Key::new(
+            "product",
+            Kind::List(&POINTER),
+            "Within an item, else within the order: the product or plan, text or a number. The first that is there counts.",
+        )
+        .or("[/product_id, /plan_id]"),
         Key::new("customer_email", POINTER, "The customer's address, `customer_email` in templates.")
             .or("/customer/email"),
     ],
