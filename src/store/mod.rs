@@ -12,6 +12,7 @@
 //! `tests/it/store_contract.rs` on it.
 
 mod error;
+mod listed;
 pub mod sqlite;
 mod types;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use error::StoreError;
+pub use listed::*;
 pub use types::*;
 
 use crate::config::settings;

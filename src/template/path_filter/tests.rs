@@ -23,7 +23,7 @@ fn scope(body: &[u8]) -> Scope {
     };
     let (kind, context) = (Arc::from("a"), Arc::from("{}"));
     let event = Event { id, kind, at: Timestamp::default(), subject: Arc::new(subject), context, step: None };
-    Scope::new(&event, "", "", Timestamp::default())
+    Scope::new(&event, &Arc::default(), Timestamp::default())
 }
 
 #[track_caller]

@@ -1,0 +1,152 @@
+//! What is asked of a store's history, and what it answers: filters, pages, orders and deliveries as they are shown.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::domain::{
+    Attempt, Code, DeliveryId, DeliveryStatus, EventId, OrderId, OrderStatus, Parcel, Skip, StepRecord, Timestamp,
+};
+
+/// A part of a list: what comes behind a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Entries at most.
+    pub limit: usize,
+    /// The [`crate::domain::ids::Id::sequence`] of the last entry seen; the page holds older ones.
+    pub before: Option<i64>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct Paged<T> {
+    /// The entries.
+    pub data: Vec<T>,
+    /// The cursor of the next page, where there is one. A page may be short of `limit` and still have one: a
+    /// filter that takes few of many looks at a bounded number of rows at a time.
+    pub next: Option<i64>,
+}
+
+/// Which orders. Nothing set: all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderFilter {
+    /// Of one of these statuses; empty: of any.
+    pub status: Vec<OrderStatus>,
+    /// Of that type.
+    pub kind: Option<String>,
+    /// With that id: the order's own, or `ord_…`.
+    pub order_id: Option<String>,
+    /// Received at that time or later.
+    pub since: Option<Timestamp>,
+    /// Received before that time.
+    pub until: Option<Timestamp>,
+}
+
+/// Which deliveries. Nothing set: all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Of one of these statuses; empty: of any.
+    pub status: Vec<DeliveryStatus>,
+    /// Of that channel.
+    pub channel: Option<String>,
+    /// Of the orders with that id: the order's own, or `ord_…`.
+    pub order_id: Option<String>,
+    /// Created at that time or later.
+    pub since: Option<Timestamp>,
+    /// Created before that time.
+    pub until: Option<Timestamp>,
+}
+
+/// How an order is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderKey {
+    /// By `ord_…`.
+    Id(OrderId),
+    /// By its own id; of several the newest.
+    Own(String),
+}
+
+/// An order in a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderSummary {
+    /// Its id.
+    pub id: OrderId,
+    /// Its own id, or the server's.
+    pub order_id: String,
+    /// Its type.
+    pub kind: String,
+    /// Where it is on its way.
+    pub status: OrderStatus,
+    /// Its chain.
+    pub chain: Option<String>,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// An order with all that is known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderDetail {
+    /// As in a list.
+    pub summary: OrderSummary,
+    /// The bytes received.
+    pub body: Bytes,
+    /// Its context, a JSON object as text.
+    pub context: Arc<str>,
+    /// Its journaled steps, in order.
+    pub steps: Vec<StepRecord>,
+    /// Its deliveries, oldest first.
+    pub deliveries: Vec<DeliverySummary>,
+    /// The channels that got nothing of its end.
+    pub skipped: Vec<Skip>,
+}
+
+/// A delivery in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliverySummary {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Its channel.
+    pub channel: Arc<str>,
+    /// Where it is on its way.
+    pub status: DeliveryStatus,
+    /// The event's id and type.
+    pub event: (EventId, Arc<str>),
+    /// The order, where there is one.
+    pub order: Option<OrderId>,
+    /// The order's own id.
+    pub order_id: Option<String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it ended, or was last tried.
+    pub updated_at: Timestamp,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the next attempt is due, while it is pending.
+    pub next_attempt_at: Option<Timestamp>,
+    /// The code of the last attempt.
+    pub last_code: Option<Code>,
+    /// What it carries of the event, where that is not all of it.
+    pub parcel: Option<Arc<Parcel>>,
+}
+
+/// A delivery with all its attempts, their request bodies whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryDetail {
+    /// As in a list.
+    pub summary: DeliverySummary,
+    /// Its attempts, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// A channel's pending deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// How many.
+    pub pending: u64,
+    /// The earliest time at which one of them is, or was, due.
+    pub oldest_due: Option<Timestamp>,
+}
