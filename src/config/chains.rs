@@ -7,9 +7,10 @@ use super::field::Field;
 use super::read::Reader;
 use super::requests;
 use super::schema::CALLOUT;
-use super::settings::{CalloutOptions, Chain, Payload, PluginOptions, Step};
+use super::settings::{CalloutOptions, Chain, Format, Payload, PluginOptions, Step};
 use super::unique::Unique;
 use super::words;
+use crate::template::Language;
 
 /// The chains, in the order of the configuration.
 pub(crate) fn chains(root: &Reader<'_>) -> Option<Vec<Arc<Chain>>> {
@@ -54,11 +55,12 @@ fn step_id(text: &str) -> Option<String> {
 }
 
 fn callout(block: &Reader<'_>) -> Option<CalloutOptions> {
-    let endpoint = block.get("endpoint").and_then(requests::url);
+    let language = Language::default();
+    let endpoint = block.get("endpoint").and_then(|field| requests::url(field, &language));
     let method = block.get("method").and_then(requests::method);
-    let body = block.optional("body", requests::json_body);
+    let body = block.optional("body", |field| requests::body(field, &language, Format::Json));
     let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
-    let headers = requests::headers(block);
+    let headers = requests::headers(block, &language);
     let auth = requests::auth(block);
     let timeout = block.get("timeoutValue").and_then(Field::integer::<u64>).map(Duration::from_millis);
     let reject_on = block.optional("shouldRejectOn", |field| {

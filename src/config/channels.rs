@@ -8,11 +8,11 @@ use super::read::Reader;
 use super::requests;
 use super::schema::{CHANNEL, one_of};
 use super::sections::Limits;
-use super::settings::{Channel, Method, Parameter, Payload, Timeout};
+use super::settings::{Channel, Format, Method, Parameter, Payload, Timeout};
 use super::unique::Unique;
 use super::{presets, shown, words};
 use crate::domain::{Backoff, Outcome, Outcomes, RetryPolicy, Rule};
-use crate::template::Target;
+use crate::template::{Language, Syntax, Target};
 
 /// The channels, in the order of the configuration.
 pub(crate) fn channels(root: &Reader<'_>, limits: Option<&Limits>) -> Option<Vec<Arc<Channel>>> {
@@ -42,24 +42,40 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
     let enabled = block.get("enabled").and_then(Field::boolean);
     let events = block.get("events").and_then(|field| field.some(words::event));
     let when = block.optional("when", Field::expression);
-    let url = block.get("url").and_then(requests::url);
+    let syntax = block
+        .get("syntax")
+        .and_then(|field| field.choice(|word| Syntax::ALL.iter().copied().find(|syntax| syntax.as_str() == word)));
+    let language = Language::from(syntax.unwrap_or_default());
+    let url = block.get("url").and_then(|field| requests::url(field, &language));
     let method = method(&block);
-    // There is one format and one syntax yet, so only the word is checked.
-    let format = block.get("format").and_then(|field| field.choice(|_| Some(())));
-    let syntax = block.get("syntax").and_then(|field| field.choice(|_| Some(())));
-    let parameters: Vec<_> =
-        block.entries("parameters").into_iter().map(|(name, field)| Some((name, parameter(&field)?))).collect();
+    let format = block
+        .get("format")
+        .and_then(|field| field.choice(|word| Format::ALL.iter().copied().find(|format| format.as_str() == word)));
+    let parameters: Vec<_> = block
+        .entries("parameters")
+        .into_iter()
+        .map(|(name, field)| Some((name, parameter(&field, &language)?)))
+        .collect();
     let parameters: Option<Vec<_>> = parameters.into_iter().collect();
-    let body = block.optional("body", requests::json_body);
+    let body = block.optional("body", |field| requests::body(field, &language, format.unwrap_or_default()));
     let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
-    let headers = requests::headers(&block);
+    let headers = requests::headers(&block, &language);
     let auth = requests::auth(&block);
     let timeout = block.get("timeout").and_then(|field| timeout(&field.block()?));
+    let url = url.filter(|url| {
+        let needed = syntax == Some(Syntax::Placeholder) && method == Some(Method::Get) && !url.has_order_id();
+        if needed && let Some(field) = block.get("url") {
+            field.fault(format!(
+                "found {}, which has no ${{orderId}}; a GET with placeholders needs it in the URL",
+                field.found()
+            ));
+        }
+        !needed
+    });
     let max_response = block.get("max_response").and_then(Field::size);
     let outcomes = block.get("outcomes").and_then(|field| field.some(|field| rule(&field.block()?)));
     let retry = block.get("retry").and_then(|field| retry(&field.block()?, limits?));
     let concurrency = block.get("concurrency").and_then(Field::integer);
-    format.and(syntax)?;
     Some(Channel {
         name: name?.into(),
         preset: preset?,
@@ -68,6 +84,8 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
         when: when?,
         url: url?,
         method: method?,
+        format: format?,
+        syntax: syntax?,
         parameters: parameters?,
         body: body?,
         payload: payload?,
@@ -96,9 +114,9 @@ fn method(block: &Reader<'_>) -> Option<Method> {
     Some(method)
 }
 
-fn parameter(field: &Field<'_>) -> Option<Parameter> {
+fn parameter(field: &Field<'_>, language: &Language) -> Option<Parameter> {
     match &field.node().data {
-        Data::Text(_) => field.template(Target::Text).map(Parameter::Template),
+        Data::Text(_) => field.template(language, Target::Text).map(Parameter::Template),
         Data::Number(value) if !value.is_finite() => field.wrong(),
         Data::Null | Data::Boolean(_) | Data::Integer(_) | Data::Number(_) => {
             Some(Parameter::Literal(shown::plain(field.node())))

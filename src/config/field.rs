@@ -9,7 +9,7 @@ use super::node::{Data, Node, credentials, present};
 use super::read::Reader;
 use super::scalars;
 use super::schema::{Block, Kind, one_of};
-use crate::template::{Expression, Syntax, SyntaxError, Target, Template};
+use crate::template::{Expression, Language, SyntaxError, Target, Template};
 
 /// A value, what it must be, and where it stands.
 pub(crate) struct Field<'r> {
@@ -175,8 +175,8 @@ impl<'r> Field<'r> {
     }
 
     /// A template.
-    pub(crate) fn template(&self, target: Target) -> Option<Template> {
-        Template::compile(Syntax::Jinja, self.text()?, target).map_err(|error| self.syntax(&error)).ok()
+    pub(crate) fn template(&self, language: &Language, target: Target) -> Option<Template> {
+        Template::compile(language.clone(), self.text()?, target).map_err(|error| self.syntax(&error)).ok()
     }
 
     /// An expression.

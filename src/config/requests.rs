@@ -7,80 +7,59 @@ use url::Url;
 use super::field::Field;
 use super::node::credentials;
 use super::read::Reader;
-use super::settings::{Auth, Method};
-use crate::template::{Target, Template};
+use super::settings::{Auth, Format, Method};
+use crate::template::{Language, Target, Template, check_document};
 
 /// A URL to send to: as much of it is checked as is known before it is filled in.
-pub(crate) fn url(field: &Field<'_>) -> Option<Template> {
+pub(crate) fn url(field: &Field<'_>, language: &Language) -> Option<Template> {
     let text = field.text()?;
     if credentials(text).is_some() {
         return field.wrong_with("credentials belong into auth");
     }
-    let template = field.template(Target::Url)?;
-    check_url(text).map_err(|problem| field.wrong_with::<()>(problem)).ok()?;
+    let template = field.template(language, Target::Url)?;
+    check_url(&template).map_err(|problem| field.wrong_with::<()>(problem)).ok()?;
     Some(template)
 }
 
 /// What is wrong with a URL, templates in it aside. A part that a template fills may turn out to be a name or a
 /// number, so a URL is refused only if it is wrong with both.
-fn check_url(text: &str) -> Result<(), &'static str> {
-    if text.trim_start().starts_with("{{") || text.trim_start().starts_with("{%") {
+fn check_url(template: &Template) -> Result<(), &'static str> {
+    if template.begins_filled() {
         return Ok(());
     }
-    let check = |filler: &str| {
-        let plain = without_templates(text, filler);
-        if plain.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err("a URL has no spaces or line breaks");
-        }
-        let url = Url::parse(&plain).map_err(|error| match error {
-            url::ParseError::RelativeUrlWithoutBase => "it must begin with http:// or https://",
-            url::ParseError::EmptyHost => "it has no host",
-            url::ParseError::InvalidPort => "its port is no number from 0 to 65535",
-            url::ParseError::IdnaError | url::ParseError::InvalidDomainCharacter => "its host is no valid name",
-            url::ParseError::InvalidIpv4Address | url::ParseError::InvalidIpv6Address => "its host is no valid address",
-            _ => "it is no URL",
-        })?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err("it must begin with http:// or https://");
-        }
-        // Browsers put up with a missing or third slash and take what follows for the host; that is a slip here.
-        match plain.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://")) {
-            None => Err("the scheme is followed by ://"),
-            Some(rest) if rest.is_empty() || rest.starts_with(['/', '?', '#', '\\']) => Err("it has no host"),
-            Some(_) => Ok(()),
-        }
-    };
-    check("x").or_else(|problem| check("1").map_err(|_| problem))
+    check_plain_url(&template.skeleton("x"))
+        .or_else(|problem| check_plain_url(&template.skeleton("1")).map_err(|_| problem))
 }
 
-/// The text with `filler` in place of every `{{ … }}`, and nothing in place of `{% … %}` and `{# … #}`.
-fn without_templates(text: &str, filler: &str) -> String {
-    let (mut plain, mut rest) = (String::new(), text);
-    while let Some(at) = rest.find('{') {
-        let (before, from) = rest.split_at(at);
-        plain.push_str(before);
-        let (end, with) = match from.get(..2) {
-            Some("{{") => ("}}", filler),
-            Some("{%") => ("%}", ""),
-            Some("{#") => ("#}", ""),
-            _ => {
-                plain.push('{');
-                rest = from.get(1..).unwrap_or_default();
-                continue;
-            }
-        };
-        plain.push_str(with);
-        rest = from.find(end).and_then(|at| from.get(at + 2..)).unwrap_or_default();
+/// What is wrong with a URL.
+fn check_plain_url(plain: &str) -> Result<(), &'static str> {
+    if plain.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("a URL has no spaces or line breaks");
     }
-    plain.push_str(rest);
-    plain
+    let url = Url::parse(plain).map_err(|error| match error {
+        url::ParseError::RelativeUrlWithoutBase => "it must begin with http:// or https://",
+        url::ParseError::EmptyHost => "it has no host",
+        url::ParseError::InvalidPort => "its port is no number from 0 to 65535",
+        url::ParseError::IdnaError | url::ParseError::InvalidDomainCharacter => "its host is no valid name",
+        url::ParseError::InvalidIpv4Address | url::ParseError::InvalidIpv6Address => "its host is no valid address",
+        _ => "it is no URL",
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("it must begin with http:// or https://");
+    }
+    // Browsers put up with a missing or third slash and take what follows for the host; that is a slip here.
+    match plain.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://")) {
+        None => Err("the scheme is followed by ://"),
+        Some(rest) if rest.is_empty() || rest.starts_with(['/', '?', '#', '\\']) => Err("it has no host"),
+        Some(_) => Ok(()),
+    }
 }
 
 /// A URL of one's own, never filled in: http or https, nothing secret in it, no slash at its end.
 pub(crate) fn base_url(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let trimmed = text.trim_end_matches('/');
-    let fine = credentials(text).is_none() && !text.contains(['?', '#', '{']) && check_url(trimmed).is_ok();
+    let fine = credentials(text).is_none() && !text.contains(['?', '#', '{']) && check_plain_url(trimmed).is_ok();
     if fine { Some(trimmed.to_owned()) } else { field.wrong() }
 }
 
@@ -89,11 +68,11 @@ pub(crate) fn method(field: &Field<'_>) -> Option<Method> {
     field.choice(|word| Method::ALL.iter().copied().find(|method| method.as_str() == word))
 }
 
-/// A body: a JSON document once it is filled in, and at once where nothing is to be filled in.
-pub(crate) fn json_body(field: &Field<'_>) -> Option<Template> {
-    let template = field.template(Target::Json)?;
-    if let Some(Err(error)) = template.as_static().map(serde_json::from_str::<serde::de::IgnoredAny>) {
-        field.fault(format!("the body is no JSON: {error}"));
+/// A body: a document of that format once it is filled in, and at once where nothing is to be filled in.
+pub(crate) fn body(field: &Field<'_>, language: &Language, format: Format) -> Option<Template> {
+    let template = field.template(language, format.target())?;
+    if let Some(Err(problem)) = template.as_static().map(|text| check_document(template.target(), text)) {
+        field.fault(format!("the body is {problem}"));
         return None;
     }
     Some(template)
@@ -104,7 +83,7 @@ const CONNECTION: &[&str] =
     &["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect"];
 
 /// Further headers.
-pub(crate) fn headers(block: &Reader<'_>) -> Option<Vec<(String, Template)>> {
+pub(crate) fn headers(block: &Reader<'_>, language: &Language) -> Option<Vec<(String, Template)>> {
     let mut seen: Vec<HeaderName> = Vec::new();
     let mut read = Vec::new();
     for (name, field) in block.entries("headers") {
@@ -117,7 +96,7 @@ pub(crate) fn headers(block: &Reader<'_>) -> Option<Vec<(String, Template)>> {
             Err(problem) => field.fault(problem),
         }
         // A value is not shown: headers carry keys.
-        let template = field.template(Target::Text).filter(|template| match template.as_static() {
+        let template = field.template(language, Target::Text).filter(|template| match template.as_static() {
             Some(text) if HeaderValue::from_str(text).is_err() => {
                 field.fault("the value of a header is text without line breaks and control characters");
                 false
@@ -197,6 +176,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::template::Syntax;
+
+    fn check(text: &str) -> Result<(), &'static str> {
+        let template = Template::compile(Syntax::Jinja, text, Target::Url);
+        template.map_or(Err("a syntax error"), |template| check_url(&template))
+    }
 
     #[test]
     fn urls_are_checked_as_far_as_they_are_known() {
@@ -204,13 +189,13 @@ mod tests {
             "https://example.com",
             "http://127.0.0.1:8080/a?b={{ order.id }}#c",
             "https://[::1]:9/",
-            "https://{{ order.tenant }}.example.com/a b{{ x }}".replace("a b", "ab").as_str(),
+            "https://{{ order.tenant }}.example.com/a b{{ now }}".replace("a b", "ab").as_str(),
             "https://example.{{ order.tld }}",
             "https://example.com:{{ order.port }}/x",
             "{{ context.url }}",
             "HTTPS://EXAMPLE.com/{# a note #}x",
         ] {
-            assert_eq!(check_url(fine), Ok(()), "{fine}");
+            assert_eq!(check(fine), Ok(()), "{fine}");
         }
         for wrong in [
             "example.com/hook",
@@ -226,7 +211,7 @@ mod tests {
             "mailto:a@example.com",
             "https://example.com/\n",
         ] {
-            assert!(check_url(wrong).is_err(), "{wrong}");
+            assert!(check(wrong).is_err(), "{wrong}");
         }
     }
 
@@ -243,7 +228,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_a_url_or_is_refused(text in "(https?://|[{]{2}|[}]{2}|[{]%|[ -~]|é){0,20}") {
-            let _ = check_url(&text);
+            let _ = check(&text);
         }
     }
 }

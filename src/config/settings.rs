@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::domain::{EventPattern, Outcomes, RetryPolicy};
-use crate::template::{Expression, Template};
+use crate::template::{Expression, Syntax, Target, Template};
 
 /// Everything that a configuration says.
 #[derive(Debug, Clone)]
@@ -227,6 +227,50 @@ impl Method {
     }
 }
 
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// A JSON document.
+    #[default]
+    Json,
+    /// Form fields.
+    Form,
+    /// An XML document.
+    Xml,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Json, Self::Form, Self::Xml];
+
+    /// Its name in a configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Form => "form",
+            Self::Xml => "xml",
+        }
+    }
+
+    /// The `Content-Type` of such a body.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Form => "application/x-www-form-urlencoded",
+            Self::Xml => "application/xml",
+        }
+    }
+
+    /// How values are escaped that are filled into such a body.
+    pub const fn target(self) -> Target {
+        match self {
+            Self::Json => Target::Json,
+            Self::Form => Target::Form,
+            Self::Xml => Target::Xml,
+        }
+    }
+}
+
 /// How a request proves who sent it.
 #[derive(Debug, Clone, Default)]
 pub enum Auth {
@@ -273,6 +317,10 @@ pub struct Channel {
     pub url: Template,
     /// How.
     pub method: Method,
+    /// How its body is written.
+    pub format: Format,
+    /// How its templates are written.
+    pub syntax: Syntax,
     /// The request's fields, in order.
     pub parameters: Vec<(String, Parameter)>,
     /// Replaces the whole body.

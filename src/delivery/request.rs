@@ -6,11 +6,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::config::settings::{Channel, Parameter, Payload};
+use crate::config::settings::{Channel, Format, Parameter, Payload};
 use crate::domain::{Body, Event, Timestamp, trace};
 use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header, header_value};
 use crate::store::Leased;
-use crate::template::{Scope, Template};
+use crate::template::{Scope, Template, as_form, as_xml, check_document};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -30,7 +30,7 @@ impl Blueprint {
         let url = channel.url.as_static().map(parse_url).transpose()?;
         let mut headers = HeaderMap::new();
         if channel.method.has_body() {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(channel.format.content_type()));
         }
         let mut filled = Vec::new();
         for (name, value) in &channel.headers {
@@ -79,6 +79,9 @@ impl Blueprint {
                 (None, Payload::Order) => Body::order(),
                 (None, Payload::Parameters) => Body::whole(Bytes::from_static(b"{}")),
             };
+            if channel.body.is_none() {
+                body = formatted(channel.format, body, &event.subject.body)?;
+            }
         } else if !channel.parameters.is_empty() {
             let mut query = url.query_pairs_mut();
             for (name, value) in &channel.parameters {
@@ -107,9 +110,18 @@ fn named_value(name: &str, text: &str) -> Result<HeaderValue, String> {
 
 fn custom(template: &Template, scope: &Scope) -> Result<Body, String> {
     let text = template.render(scope).map_err(|error| format!("body: {error}"))?;
-    serde_json::from_str::<serde::de::IgnoredAny>(&text)
-        .map_err(|error| format!("body: no valid JSON after filling in: {error}"))?;
+    check_document(template.target(), &text).map_err(|problem| format!("body: filled in, it is {problem}"))?;
     Ok(Body::whole(text))
+}
+
+/// A body of JSON in the channel's format. `order` is what stands between the parts of a spliced body.
+fn formatted(format: Format, body: Body, order: &Bytes) -> Result<Body, String> {
+    let write = match format {
+        Format::Json => return Ok(body),
+        Format::Form => as_form,
+        Format::Xml => as_xml,
+    };
+    write(&body.join(order)).map(Body::whole).map_err(|error| format!("body: {error}"))
 }
 
 fn parameters(parameters: &[(String, Parameter)], scope: &Scope) -> Result<Body, String> {

@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::fmt;
 
 use minijinja::value::ValueKind;
-use minijinja::{Error, ErrorKind, Output, State, Value};
+use minijinja::{Error, ErrorKind, Value};
 
-use super::{Target, json};
+use super::{Target, escape, json};
 
 /// The most that the values filled into one template may come to, in bytes: 1 MiB.
 pub(super) const MAX_FILLED: usize = 1 << 20;
@@ -32,29 +32,50 @@ impl fmt::Write for Capped<'_> {
     }
 }
 
-/// Writes `value` for `target`.
-pub(super) fn write(target: Target, out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    let mut out = Capped(out);
-    match target {
-        Target::Json => in_json(&mut out, value),
-        Target::Url => in_url(&mut out, value),
-        Target::Text => in_text(&mut out, value),
+/// Where exactly within its target a value is filled in, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Place {
+    /// Anywhere.
+    #[default]
+    Any,
+    /// At the very start of a URL, where a merge field gives the base.
+    Base,
+    /// Between the quotes of a JSON string.
+    InQuotes,
+    /// In JSON, but not between quotes.
+    OutOfQuotes,
+}
+
+/// How values are written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Filler {
+    pub(super) target: Target,
+    pub(super) empty_as_null: bool,
+}
+
+impl Filler {
+    /// Writes `value`.
+    pub(super) fn write(self, out: &mut dyn fmt::Write, value: &Value, place: Place) -> Result<(), Error> {
+        let out = &mut Capped(out);
+        let nothing = value.is_undefined() || value.is_none();
+        if self.target == Target::Url {
+            return if nothing { Err(ErrorKind::UndefinedError.into()) } else { in_url(out, value, place) };
+        }
+        if self.empty_as_null && (nothing || value.as_str() == Some("")) {
+            return Ok(fmt::Write::write_str(out, "null")?);
+        }
+        match self.target {
+            Target::Json if place == Place::InQuotes => written(&mut escape::Json(out), value),
+            Target::Json => in_json(out, value, place),
+            Target::Xml => written(&mut escape::Xml(out), value),
+            Target::Form => written(&mut escape::Percent(out), value),
+            Target::Text | Target::Url => written(out, value),
+        }
     }
 }
 
-/// Inside a string or as a value of its own: text is escaped without quotes, all else is JSON. What a filter marked
-/// as JSON already (`tojson`, `safe`) stays.
-fn in_json(out: &mut dyn fmt::Write, value: &Value) -> Result<(), Error> {
-    match value.as_str() {
-        Some(text) if value.is_safe() => out.write_str(text)?,
-        Some(text) => json::write_escaped(out, text)?,
-        None if value.is_undefined() => {}
-        None => json::write(out, value)?,
-    }
-    Ok(())
-}
-
-fn in_text(out: &mut dyn fmt::Write, value: &Value) -> Result<(), Error> {
+/// Text as it is, nothing for what is missing or `null`, all else as JSON.
+fn written(out: &mut dyn fmt::Write, value: &Value) -> Result<(), Error> {
     match value.as_str() {
         Some(text) => out.write_str(text)?,
         None if value.is_undefined() || value.is_none() => {}
@@ -63,33 +84,38 @@ fn in_text(out: &mut dyn fmt::Write, value: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-fn in_url(out: &mut dyn fmt::Write, value: &Value) -> Result<(), Error> {
-    if value.is_undefined() || value.is_none() {
-        return Err(Error::from(ErrorKind::UndefinedError));
+/// Inside a string or as a value of its own: text is escaped without quotes, all else is JSON. What a filter marked
+/// as JSON already (`tojson`, `safe`) stays. Where it is known that there are no quotes around it, text must be a
+/// number or a word of JSON itself.
+fn in_json(out: &mut dyn fmt::Write, value: &Value, place: Place) -> Result<(), Error> {
+    match value.as_str() {
+        Some(text) if value.is_safe() => out.write_str(text)?,
+        Some(text) if place == Place::OutOfQuotes && !stands_alone(text) => {
+            return Err(Error::new(ErrorKind::InvalidOperation, "is text, which needs quotes around it in JSON"));
+        }
+        Some(text) => fmt::Write::write_str(&mut escape::Json(out), text)?,
+        None if value.is_undefined() => {}
+        None => json::write(out, value)?,
     }
-    let mut out = Encoded(out);
+    Ok(())
+}
+
+/// Whether text is a JSON value without quotes, or nothing at all.
+fn stands_alone(text: &str) -> bool {
+    text.is_empty()
+        || matches!(text, "true" | "false" | "null")
+        || serde_json::from_str::<serde_json::Number>(text).is_ok_and(|_| !text.contains(char::is_whitespace))
+}
+
+fn in_url(out: &mut dyn fmt::Write, value: &Value, place: Place) -> Result<(), Error> {
+    if place == Place::Base {
+        return written(out, value);
+    }
+    let mut out = escape::Percent(out);
     match value.as_str() {
         Some(text) => fmt::Write::write_str(&mut out, text)?,
         None if value.kind() == ValueKind::Number => json::write_number(&mut out, value)?,
         None => json::write(&mut out, value)?,
     }
     Ok(())
-}
-
-/// Percent-encodes all but the unreserved characters of RFC 3986.
-struct Encoded<'a>(&'a mut dyn fmt::Write);
-
-impl fmt::Write for Encoded<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut from = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-                continue;
-            }
-            self.0.write_str(text.get(from..at).unwrap_or_default())?;
-            write!(self.0, "%{byte:02X}")?;
-            from = at + 1;
-        }
-        self.0.write_str(text.get(from..).unwrap_or_default())
-    }
 }

@@ -13,6 +13,7 @@ use minijinja::machinery::{self, CodeGenerator, CompiledTemplate, Instruction, I
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, Value};
 
+use super::fill::Filler;
 use super::words::{self, nearest_word};
 use super::{RenderError, Scope, SyntaxError, Target, fault, fill};
 
@@ -28,7 +29,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn compile(source: &str, target: Target) -> Result<Self, SyntaxError> {
+    pub(super) fn compile(source: &str, filler: Filler) -> Result<Self, SyntaxError> {
         check(source, &template(source).map_err(|error| SyntaxError::of_engine(source, &error))?)?;
         let kept = keep(source);
         let mut instructions = template(kept).map_err(|error| SyntaxError::of_engine(source, &error))?;
@@ -38,7 +39,7 @@ impl Program {
         });
         let fuel = FUEL.min(MAX_FIXED / longest.max().unwrap_or(0).max(1)).max(2 * all(&instructions).count() as u64);
         take_comparisons(&mut instructions);
-        Ok(Self { instructions, environment: words::environment(target, fuel) })
+        Ok(Self { instructions, environment: words::environment(filler, fuel) })
     }
 
     pub(super) fn render(&self, scope: &Scope) -> Result<String, RenderError> {
@@ -65,7 +66,8 @@ impl Condition {
     }
 
     pub(super) fn holds(&self, scope: &Scope) -> Result<bool, RenderError> {
-        static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| words::environment(Target::Text, FUEL));
+        static ENVIRONMENT: LazyLock<Environment<'static>> =
+            LazyLock::new(|| words::environment(Filler { target: Target::Text, empty_as_null: false }, FUEL));
         let value = run(&ENVIRONMENT, &self.instructions, scope, &mut String::new())?;
         Ok(value.is_some_and(|value| value.is_true()))
     }

@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use minijinja::Value;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
 
+use super::path;
 pub(super) use read::parse;
 pub(super) use write::{write, write_escaped, write_number};
 
@@ -85,7 +86,7 @@ impl Fields {
 
     fn find_folded(&self, name: &str) -> Option<&(Value, Value)> {
         if self.by_name.is_empty() {
-            return self.entries.iter().find(|entry| same_but_for_case(name_of(entry), name));
+            return self.entries.iter().find(|entry| path::same_but_for_case(name_of(entry), name));
         }
         let index = self.by_folded_name.get_or_init(|| {
             let mut index: Vec<_> =
@@ -101,10 +102,6 @@ impl Fields {
 
 fn name_of(entry: &(Value, Value)) -> &str {
     entry.0.as_str().unwrap_or_default()
-}
-
-fn same_but_for_case(a: &str, b: &str) -> bool {
-    a.eq_ignore_ascii_case(b) || (!(a.is_ascii() && b.is_ascii()) && a.to_lowercase() == b.to_lowercase())
 }
 
 impl fmt::Debug for Fields {

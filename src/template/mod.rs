@@ -1,30 +1,61 @@
 //! Filling in: one [`Template`] over every syntax, one [`Expression`], one [`Scope`] of names they can use.
 //!
 //! A template knows its [`Target`], so that what is filled in cannot break out of it: JSON text is escaped in JSON,
-//! a path segment is percent-encoded in a URL. To add a syntax, add a variant to [`Syntax`] and a file beside
-//! `jinja.rs` that compiles to the same type.
+//! a path segment is percent-encoded in a URL. `docs/templates.md` tells it to users.
+//!
+//! To add a syntax, add a variant to [`Syntax`] and a file that compiles its source: `jinja.rs` is an engine of its
+//! own, `merge_fields.rs` and `placeholder.rs` only find the fields, which `fields.rs` fills in. To add a target, add a
+//! variant to [`Target`], a writer to `escape.rs`, and its line in `fill.rs`.
 
+mod document;
+mod escape;
 mod fault;
+mod fields;
 mod fill;
 mod jinja;
 mod json;
+mod merge_fields;
+pub mod path;
 mod path_filter;
+mod placeholder;
 mod scope;
+mod skeleton;
 #[cfg(test)]
 mod tests;
 mod words;
 
 use std::fmt;
+use std::sync::Arc;
 
+pub use document::{check as check_document, form as as_form, xml as as_xml};
+use fill::Filler;
 pub use path_filter::PathFilter;
 pub use scope::{Places, Scope};
 
-/// The language a template is written in.
+/// The syntax a template is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Syntax {
     /// `{{ order.id }}`, as in Jinja.
     #[default]
     Jinja,
+    /// `<DataSource.Account.Id>`.
+    MergeFields,
+    /// `${orderId}`.
+    Placeholder,
+}
+
+impl Syntax {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Jinja, Self::MergeFields, Self::Placeholder];
+
+    /// Its name in a configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jinja => "jinja",
+            Self::MergeFields => "merge_fields",
+            Self::Placeholder => "placeholder",
+        }
+    }
 }
 
 /// Where the filled text goes: decides how values are escaped, and whether a missing field is an error.
@@ -34,25 +65,60 @@ pub enum Target {
     Url,
     /// A JSON document: text escaped for a JSON string, other values as JSON.
     Json,
+    /// Form fields: values percent-encoded; a missing field is empty.
+    Form,
+    /// An XML document: values escaped for elements and attributes; a missing field is empty.
+    Xml,
     /// A header's value or a parameter: as it is; a missing field is empty.
     Text,
+}
+
+/// How templates are written and how their values are filled in. From a [`Syntax`] alone: as values come.
+#[derive(Debug, Clone, Default)]
+pub struct Language {
+    /// The syntax.
+    pub syntax: Syntax,
+    /// Whether a value that is empty or missing is filled in as the text `null`. Never in a URL.
+    pub empty_as_null: bool,
+}
+
+impl From<Syntax> for Language {
+    fn from(syntax: Syntax) -> Self {
+        Self { syntax, ..Self::default() }
+    }
 }
 
 /// A compiled template. Cheap to clone.
 #[derive(Clone)]
 pub struct Template {
-    source: std::sync::Arc<str>,
+    source: Arc<str>,
     target: Target,
-    program: Option<std::sync::Arc<jinja::Program>>,
+    program: Option<Program>,
+}
+
+#[derive(Clone)]
+enum Program {
+    Jinja(Arc<jinja::Program>),
+    Fields(Arc<fields::Fields>),
 }
 
 impl Template {
     /// Compiles `source`.
-    pub fn compile(syntax: Syntax, source: &str, target: Target) -> Result<Self, SyntaxError> {
-        let Syntax::Jinja = syntax;
-        let dynamic = ["{{", "{%", "{#"].iter().any(|mark| source.contains(mark));
-        let program = if dynamic { Some(std::sync::Arc::new(jinja::Program::compile(source, target)?)) } else { None };
-        Ok(Self { source: source.into(), target, program })
+    pub fn compile(language: impl Into<Language>, source: &str, target: Target) -> Result<Self, SyntaxError> {
+        let language = language.into();
+        let filler = Filler { target, empty_as_null: language.empty_as_null };
+        let pieces = match language.syntax {
+            Syntax::Jinja => {
+                let dynamic = ["{{", "{%", "{#"].iter().any(|mark| source.contains(mark));
+                let program = if dynamic { Some(jinja::Program::compile(source, filler)?) } else { None };
+                return Ok(Self { source: source.into(), target, program: program.map(Arc::new).map(Program::Jinja) });
+            }
+            Syntax::MergeFields => merge_fields::parse(source, target)?,
+            Syntax::Placeholder => placeholder::parse(source, target)?,
+        };
+        let dynamic = pieces.iter().any(|piece| matches!(piece, fields::Piece::Field(_)));
+        let program = if dynamic { Some(fields::Fields::new(source, pieces, filler)?) } else { None };
+        Ok(Self { source: source.into(), target, program: program.map(Arc::new).map(Program::Fields) })
     }
 
     /// The text as it was written.
@@ -70,11 +136,35 @@ impl Template {
         if self.program.is_none() { Some(&self.source) } else { None }
     }
 
+    /// The text with `filler` in place of whatever is filled in.
+    pub fn skeleton(&self, filler: &str) -> String {
+        match &self.program {
+            None => self.source.to_string(),
+            Some(Program::Jinja(_)) => skeleton::of_jinja(&self.source, filler),
+            Some(Program::Fields(fields)) => fields.skeleton(filler),
+        }
+    }
+
+    /// Whether nothing fixed stands before the first value.
+    pub fn begins_filled(&self) -> bool {
+        match &self.program {
+            None => false,
+            Some(Program::Jinja(_)) => ["{{", "{%"].iter().any(|mark| self.source.trim_start().starts_with(mark)),
+            Some(Program::Fields(fields)) => fields.begins_filled(),
+        }
+    }
+
+    /// Whether it has the placeholder `${orderId}`.
+    pub fn has_order_id(&self) -> bool {
+        matches!(&self.program, Some(Program::Fields(fields)) if fields.has_order_id())
+    }
+
     /// Fills it in.
     pub fn render(&self, scope: &Scope) -> Result<String, RenderError> {
         match &self.program {
             None => Ok(self.source.to_string()),
-            Some(program) => program.render(scope),
+            Some(Program::Jinja(program)) => program.render(scope),
+            Some(Program::Fields(fields)) => fields.render(scope),
         }
     }
 }

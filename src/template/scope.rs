@@ -117,7 +117,8 @@ impl Scope {
         self.event.order.get_or_init(|| json::parse(&self.event.event.subject.body).unwrap_or_else(Value::from))
     }
 
-    fn find(&self, name: &str) -> Option<Value> {
+    /// The value of a name: of one at the root of paths, or of `order_id`, the order's own id.
+    pub(super) fn find(&self, name: &str) -> Option<Value> {
         let event = &self.event.event;
         let places = &self.event.places;
         Some(match name {
@@ -152,6 +153,7 @@ impl Scope {
                 let id = event.subject.order()?;
                 Value::from(format!("{}/v1/orders/{id}", places.public_url.trim_end_matches('/')))
             }
+            "order_id" => Value::from(event.subject.order_id.as_str()),
             "now" => Value::from(self.now.to_string()),
             _ => return None,
         })

@@ -9,7 +9,7 @@ use minijinja::value::Value;
 use minijinja::{Environment, Error, UndefinedBehavior, filters, functions, tests};
 
 use super::Target;
-use super::fill::{self, Capped};
+use super::fill::{Capped, Filler, Place};
 use super::json::{self, LongNumber};
 
 /// The names at the root of every path.
@@ -73,20 +73,20 @@ words!(FUNCTIONS "The functions." add_function add_functions {
     "dict" => functions::dict, "range" => functions::range,
 });
 
-/// Everything that a template of that target can use, `fuel` instructions at most.
-pub(super) fn environment(target: Target, fuel: u64) -> Environment<'static> {
+/// Everything that a template filled in that way can use, `fuel` instructions at most.
+pub(super) fn environment(filler: Filler, fuel: u64) -> Environment<'static> {
     let mut environment = Environment::empty();
     add_filters(&mut environment);
     add_tests(&mut environment);
     add_functions(&mut environment);
     environment.set_debug(false);
     environment.set_fuel(Some(fuel));
-    environment.set_undefined_behavior(match target {
+    environment.set_undefined_behavior(match filler.target {
         // A filter must not make an empty segment of a field that is not there.
         Target::Url => UndefinedBehavior::SemiStrict,
-        Target::Json | Target::Text => UndefinedBehavior::Chainable,
+        Target::Json | Target::Form | Target::Xml | Target::Text => UndefinedBehavior::Chainable,
     });
-    environment.set_formatter(move |out, state, value| fill::write(target, out, state, value));
+    environment.set_formatter(move |out, _, value| filler.write(out, value, Place::Any));
     environment
 }
 

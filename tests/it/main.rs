@@ -38,4 +38,5 @@ mod retries;
 mod shutdown;
 mod store_contract;
 mod store_faults;
+mod templates;
 mod tokens;

@@ -39,13 +39,22 @@ channels:
             Kind::List(&Kind::Choice(METHODS)),
             "The methods that `method` may name: a preset says so. Without it: all.",
         ),
-        Key::new("format", Kind::Choice(&["json"]), "How the body is written.").or("json"),
+        Key::new(
+            "format",
+            Kind::Choice(&["json", "form", "xml"]),
+            "How the body is written, and its `Content-Type`: `form` makes a field of each name at the top level, `xml` an element of each name.",
+        )
+        .or("json"),
         Key::new(
             "parameters",
             Kind::Map(&Kind::Parameter),
             "The request's fields, in this order: the body of POST, PUT and PATCH, the query of GET and DELETE.",
         ),
-        Key::new("body", Kind::Template, "A JSON document that replaces the whole body."),
+        Key::new(
+            "body",
+            Kind::Template,
+            "Replaces the whole body. Once filled in it must be what `format` says: JSON, form fields or XML.",
+        ),
         Key::new(
             "payload",
             Kind::Choice(&["envelope", "order", "parameters"]),
@@ -53,7 +62,12 @@ channels:
         )
         .or("envelope"),
         Key::new("headers", HEADERS, "Further headers. Their values are templates."),
-        Key::new("syntax", Kind::Choice(&["jinja"]), "The language of the templates.").or("jinja"),
+        Key::new(
+            "syntax",
+            Kind::Choice(&["jinja", "merge_fields", "placeholder"]),
+            "How the templates of `url`, `parameters`, `body` and `headers` are written: `{{ order.id }}`, `<DataSource.Account.Id>` or `${orderId}`. `docs/templates.md` tells more.",
+        )
+        .or("jinja"),
         Key::new("auth", AUTH, "How the request proves who sent it."),
         Key::new("timeout", Kind::Block(&TIMEOUT), "How long an attempt may take.").required(),
         Key::new(

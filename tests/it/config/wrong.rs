@@ -20,7 +20,7 @@ chains: {a: b}
 channels:
   - erp
   - {name: 5, url: true, enabled: 'yes', when: 1, events: order.completed, concurrency: 2.5, headers: [a], retry: 3,
-     timeout: 15s, outcomes: any, parameters: {a: [1], b: {c: d}}, body: {a: 1}, method: post, format: xml, syntax: jinga}
+     timeout: 15s, outcomes: any, parameters: {a: [1], b: {c: d}}, body: {a: 1}, method: post, format: yaml, syntax: jinga}
 "),
     ("methods", "
 channels:
