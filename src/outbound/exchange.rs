@@ -51,7 +51,9 @@ pub fn hide(exchange: &mut Exchange, secret: &str) {
         }
     };
     text(&mut exchange.url);
-    exchange.request_headers.iter_mut().chain(&mut exchange.response_headers).for_each(|(_, value)| text(value));
+    for headers in [&mut exchange.request_headers, &mut exchange.response_headers] {
+        *headers = headers.iter().map(|(name, value)| (name, value.replace(secret, MASK))).collect();
+    }
     let body = &mut exchange.request_body;
     for bytes in [&mut body.head, &mut exchange.response_body].into_iter().chain(&mut body.spliced) {
         *bytes = without(bytes, secret.as_bytes());
@@ -112,13 +114,13 @@ fn is_secret(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::Body;
+    use crate::domain::{Body, HeaderLines};
 
     use super::*;
 
     #[test]
     fn a_secret_is_hidden_wherever_it_stands() {
-        let header = |value: &str| vec![("a".to_owned(), value.to_owned())];
+        let header = |value: &str| HeaderLines::from_iter([("a", value)]);
         let mut exchange = Exchange {
             method: "POST".to_owned(),
             url: "http://a/?k=s3cret&t=s3cret".to_owned(),
