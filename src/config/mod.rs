@@ -18,6 +18,7 @@ mod node;
 mod presets;
 mod read;
 mod reference;
+mod relationships;
 mod requests;
 mod scalars;
 mod schema;

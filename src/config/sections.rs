@@ -10,7 +10,7 @@ use super::field::Field;
 use super::read::Reader;
 use super::settings::{Delivery, Orders, Scope, Server, Settings, Store, Token};
 use super::unique::Unique;
-use super::{chains, channels, requests, words};
+use super::{chains, channels, relationships, requests, words};
 
 /// Everything, or `None` where anything is wrong.
 pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
@@ -22,6 +22,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
     let limits = section("limits").and_then(|block| limits(&block));
     let chains = chains::chains(root);
     let channels = channels::channels(root, limits.as_ref());
+    let relationships = root.optional("relationships", |field| relationships::relationships(&field.block()?, root));
     Some(Settings {
         server: server?,
         store: store?,
@@ -29,6 +30,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
         orders: orders?,
         chains: chains?,
         channels: channels.filter(|_| limits.is_some())?,
+        relationships: relationships?,
     })
 }
 

@@ -24,6 +24,28 @@ pub struct Settings {
     pub chains: Vec<Arc<Chain>>,
     /// The channels, in the order of the configuration.
     pub channels: Vec<Arc<Channel>>,
+    /// Which channel an order's trading partners use; none: the subscriptions hold.
+    pub relationships: Option<Relationships>,
+}
+
+/// Which channel the orders of two trading partners go to.
+#[derive(Debug, Clone)]
+pub struct Relationships {
+    /// Pointers to the sender, the receiver and the type of an order.
+    pub pointers: [Option<String>; 3],
+    /// The channel of a relationship that no route fits.
+    pub default_channel: Option<Arc<str>>,
+    /// The routes: those that name more before those that name less, else in the order of the configuration.
+    pub routes: Vec<Route>,
+}
+
+/// A route of relationships.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The sender, the receiver and the type that it fits; `None` fits any, also none.
+    pub parties: [Option<String>; 3],
+    /// The channel.
+    pub channel: Arc<str>,
 }
 
 /// The HTTP server.

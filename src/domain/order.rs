@@ -92,6 +92,8 @@ names! {
         Event = "event",
         /// Its `when` does not hold.
         When = "when",
+        /// The order's relationship goes to another channel.
+        Relationship = "relationship",
         /// It is switched off in the configuration.
         Disabled = "disabled",
     }

@@ -1,14 +1,16 @@
 //! Which deliveries an event makes, and whether there is room for them in memory.
 //!
-//! [`Router::plan`] asks every channel in turn: switched on, subscribed, `when`. A channel that gets nothing is
+//! [`Router::plan`] asks every channel in turn: switched on, the one of the order's relationship where it has
+//! one, subscribed, `when`. A channel that gets nothing is
 //! recorded with its reason. To add a condition, add its check to `verdict` and its name to
 //! [`crate::domain::order::SkipReason`].
 
 mod memory;
+mod relationships;
 
 use std::sync::Arc;
 
-use crate::config::settings::{Channel, Settings};
+use crate::config::settings::{Channel, Relationships, Settings};
 use crate::domain::order::SkipReason;
 use crate::domain::{Event, IdSource, Skip, Timestamp};
 use crate::store::NewDelivery;
@@ -31,6 +33,7 @@ pub struct Router {
     places: Arc<Places>,
     ids: IdSource,
     memory: Arc<LaneMemory>,
+    relationships: Option<Relationships>,
 }
 
 impl Router {
@@ -46,6 +49,7 @@ impl Router {
             }),
             ids,
             memory,
+            relationships: settings.relationships.clone(),
         }
     }
 
@@ -64,9 +68,10 @@ impl Router {
     pub fn plan(&self, event: &Arc<Event>, due_at: Timestamp, now: Timestamp) -> Plan {
         let mut plan = Plan::default();
         let mut scope = None;
+        let partner = self.relationships.as_ref().and_then(|known| relationships::channel(known, event));
         for channel in &self.channels {
             let skip = |reason, detail| Skip { channel: Arc::clone(&channel.name), reason, detail };
-            match self.verdict(channel, event, now, &mut scope) {
+            match self.verdict(channel, event, partner, now, &mut scope) {
                 Ok(()) => plan.deliveries.push(NewDelivery {
                     id: self.ids.next(),
                     channel: Arc::clone(&channel.name),
@@ -85,11 +90,15 @@ impl Router {
         &self,
         channel: &Channel,
         event: &Event,
+        partner: Option<&Arc<str>>,
         now: Timestamp,
         scope: &mut Option<Scope>,
     ) -> Result<(), (SkipReason, Option<String>)> {
         if !channel.enabled {
             return Err((SkipReason::Disabled, None));
+        }
+        if let Some(partner) = partner.filter(|partner| **partner != channel.name) {
+            return Err((SkipReason::Relationship, Some(format!("goes to {partner}"))));
         }
         if !subscribed(channel, &event.kind) {
             return Err((SkipReason::Event, None));

@@ -286,3 +286,140 @@ async fn transactions_are_posted_and_by_no_other_method() {
     let error = error.expect_err("a configuration error").to_string();
     assert!(error.contains(r#"channels[0].method: found "GET", allowed: POST (methods)"#), "{error}");
 }
+
+/// Three partners' channels, a default, one for nobody in particular, and one that audits all.
+const RELATIONSHIPS: &str = r"
+relationships:
+  sender: /sender/isaId
+  receiver: /receiver/isaId
+  type: /type/name
+  default_channel: erp
+  routes:
+    - {receiver: SHOP, channel: shop}
+    - {sender: ACME, channel: acme}
+    - {sender: ACME, receiver: SHOP, type: 850_PURCHASE_ORDER, channel: acme-po}
+    - {sender: OFF, channel: off}
+    - {sender: LATE, channel: late}
+channels:
+  - {name: erp, preset: orderful, url: RECEIVER/erp}
+  - {name: acme, preset: orderful, url: RECEIVER/acme}
+  - {name: acme-po, preset: orderful, url: RECEIVER/acme-po}
+  - {name: shop, preset: orderful, url: RECEIVER/shop}
+  - {name: off, preset: orderful, url: RECEIVER/off, enabled: false}
+  - {name: late, preset: orderful, url: RECEIVER/late, events: [order.received], when: order.total > 10}
+  - {name: audit, url: RECEIVER/audit, events: ['*']}
+";
+
+/// The channels that got something of an order, and those that did not with their reason.
+fn fates(order: &Value) -> (Vec<&str>, Vec<(&str, &str)>) {
+    let channels = order["channels"].as_array().expect("channels");
+    let (got, not): (Vec<_>, Vec<_>) = channels.iter().partition(|channel| channel["status"] == "delivered");
+    (
+        got.iter().map(|channel| text(channel, "channel")).collect(),
+        not.iter().map(|channel| (text(channel, "channel"), text(channel, "reason"))).collect(),
+    )
+}
+
+#[tokio::test]
+async fn the_most_specific_route_names_the_channel_and_else_the_default() {
+    let receiver = Receiver::start().await;
+    let service = Service::start(&receiver.fill(RELATIONSHIPS)).await;
+    let parties = |sender: &str, to: &str, kind: &str| json!({"sender": {"isaId": sender}, "receiver": {"isaId": to}, "type": {"name": kind}});
+    for (id, order, channel) in [
+        ("1", parties("ACME", "SHOP", "850_PURCHASE_ORDER"), "acme-po"),
+        ("2", parties("ACME", "OTHER", "850_PURCHASE_ORDER"), "acme"),
+        // Two routes fit and name as many: the first counts.
+        ("3", parties("ACME", "SHOP", "810_INVOICE"), "shop"),
+        ("4", parties("NOBODY", "SHOP", "810_INVOICE"), "shop"),
+        ("5", parties("NOBODY", "OTHER", "810_INVOICE"), "erp"),
+        ("6", json!({"type": {"name": "810_INVOICE"}}), "erp"),
+        ("7", json!({"sender": {"isaId": "ACME"}}), "acme"),
+    ] {
+        let mut order = order;
+        order["id"] = id.into();
+        let answer = service.api.order(&order).await;
+        service.api.settled(&delivery_to(&answer, channel)).await;
+        let detail = service.api.order_detail(id).await;
+        let (got, not) = fates(&detail);
+        assert_eq!(got, [channel], "{order}");
+        assert_eq!(not.len(), 6, "{detail:#}");
+        for (other, reason) in not {
+            assert_eq!(reason, if other == "off" { "disabled" } else { "relationship" }, "{other} of {order}");
+        }
+        assert_eq!(receiver.count_on(&format!("/{channel}")), receiver.requests_on(&format!("/{channel}")).len());
+    }
+    assert_eq!(receiver.count(), 7);
+    assert_eq!(receiver.count_on("/audit"), 0, "its events go to that channel alone");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_order_without_a_relationship_goes_by_the_subscriptions() {
+    let receiver = Receiver::start().await;
+    let service = Service::start(&receiver.fill(RELATIONSHIPS)).await;
+    service.api.order(&json!({"id": "A-1", "total": 5, "sender": {"isaId": ""}, "type": "850"})).await;
+    service.api.all_settled().await;
+    let detail = service.api.order_detail("A-1").await;
+    let (got, not) = fates(&detail);
+    assert_eq!(got, ["acme", "acme-po", "audit", "erp", "shop"]);
+    assert_eq!(not, [("late", "event"), ("off", "disabled")]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_relationship_that_no_route_fits_goes_by_the_subscriptions_where_there_is_no_default() {
+    let receiver = Receiver::start().await;
+    let yaml = RELATIONSHIPS.replace("  default_channel: erp\n", "");
+    let service = Service::start(&receiver.fill(&yaml)).await;
+    service.api.order(&json!({"id": "A-1", "sender": {"isaId": "NOBODY"}})).await;
+    service.api.all_settled().await;
+    assert_eq!(fates(&service.api.order_detail("A-1").await).0, ["acme", "acme-po", "audit", "erp", "shop"]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_channel_of_a_relationship_still_chooses_its_events_and_can_be_switched_off() {
+    let receiver = Receiver::start().await;
+    let service = Service::start(&receiver.fill(RELATIONSHIPS)).await;
+    service.api.order(&json!({"id": "A-1", "sender": {"isaId": "OFF"}})).await;
+    let detail = service.api.order_detail("A-1").await;
+    let (got, not) = fates(&detail);
+    assert!(got.is_empty(), "{detail:#}");
+    assert!(not.contains(&("off", "disabled")) && not.contains(&("erp", "relationship")), "{not:?}");
+    assert_eq!(detail["deliveries"], json!([]));
+    service.api.order(&json!({"id": "A-2", "sender": {"isaId": "LATE"}, "total": 11})).await;
+    service.api.all_settled().await;
+    assert_eq!(fates(&service.api.order_detail("A-2").await).0, ["late"]);
+    assert_eq!(receiver.count(), 1, "of the reception alone");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_relationships_say_wrong_is_told_with_its_place() {
+    let yaml = "
+relationships:
+  sender: /s
+  default_channel: epr
+  routes:
+    - {sender: A, channel: erp}
+    - {sender: A, channel: crm}
+    - {receiver: B, channel: erp}
+    - {sender: C, channel: erq}
+    - {channel: erp}
+channels:
+  - {name: erp, url: 'https://erp.example.com'}
+  - {name: crm, url: 'https://crm.example.com'}
+";
+    let home = crate::harness::Home::new();
+    let error = orderhook::config::load(&home.configure(yaml), &orderhook::config::Environment::default());
+    let error = error.expect_err("a configuration error").to_string();
+    for expected in [
+        r#"relationships.default_channel: found "epr", but no channel has this name; did you mean erp?"#,
+        "relationships.routes[1]: fits the same relationships as relationships.routes[0]; name each once",
+        "relationships.routes[2]: names a receiver, but relationships.receiver does not say where an order has it",
+        r#"relationships.routes[3].channel: found "erq", but no channel has this name; did you mean erp?"#,
+        "relationships.routes[4]: needs sender, receiver or type; default_channel is for all the rest",
+    ] {
+        assert!(error.contains(expected), "{expected}\nnot in\n{error}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::relationships::RELATIONSHIPS;
 use super::{Block, CHAIN, CHANNEL, DAY, HOUR, Key, Kind, MILLISECOND};
 
 /// The top level of a file.
@@ -20,6 +21,7 @@ pub(crate) static ROOT: Block = Block {
             "What runs while an order is taken in. The first chain whose `when` holds runs; an order that none takes has no plugins.",
         ),
         Key::new("channels", Kind::List(&Kind::Block(&CHANNEL)), "Who is told about events, and how."),
+        Key::new("relationships", Kind::Block(&RELATIONSHIPS), "Which channel an order's trading partners use."),
         Key::new("limits", Kind::Block(&LIMITS), "Ceilings that no channel may pass."),
     ],
     either: &[],

@@ -47,7 +47,7 @@ chains:
   - {name: two, plugins: []}
 channels:
   - {name: a, url: 'http://a', preset: standart}
-  - {name: a, url: 'http://a', preset: zuora}
+  - {name: a, url: 'http://a', preset: zuorra}
   - {name: b, url: 'http://b', events: [order.complete, '', 'with space', delivery.x*, invoice.paid]}
   - {url: 'http://b'}
 "),
