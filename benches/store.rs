@@ -97,8 +97,15 @@ impl Bench {
             step: None,
         });
         let slot = leased.then(|| Arc::clone(&self.slots).try_acquire_owned().unwrap());
-        let delivery =
-            NewDelivery { id: self.ids.next(), channel: "erp".into(), event, parcel: None, due_at: now, slot };
+        let delivery = NewDelivery {
+            id: self.ids.next(),
+            channel: "erp".into(),
+            event,
+            parcel: None,
+            once: None,
+            due_at: now,
+            slot,
+        };
         NewOrder {
             subject,
             status: OrderStatus::Completed,

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::domain::order::{RejectedBy, Rejection};
 use crate::domain::{DeliveryId, DeliveryStatus, Event, OrderStatus, StepRecord, StepStatus, Subject, Timestamp};
-use crate::store::{Answer, JournalEntry, NewDelivery, OrderEnd, StoreError};
+use crate::store::{Answer, JournalEntry, Journaled, NewDelivery, OrderEnd, StoreError, Taken};
 use crate::template::Scope;
 
 use super::plugin::{Call, Failure, StepResult};
@@ -223,12 +223,13 @@ impl Chains {
         end: Option<(OrderStatus, Option<Rejection>)>,
         answer: Option<Answer>,
     ) -> Result<(), StoreError> {
+        let mut taken = Taken::new();
         loop {
             let now = self.clock.now();
             let mut deliveries: Vec<NewDelivery> = Vec::new();
             let mut skipped = Vec::new();
             for event in events {
-                let plan = self.router.plan(event, now, now);
+                let plan = self.router.plan_without(event, now, now, &taken);
                 deliveries.extend(plan.deliveries);
                 if &*event.kind != "order.step_failed" {
                     skipped = plan.skipped;
@@ -262,7 +263,8 @@ impl Chains {
                 answer: keyed,
             };
             match self.ledger.journal(entry).await {
-                Ok(()) => {
+                Ok(Journaled::Taken(more)) => taken.extend(more),
+                Ok(Journaled::Done) => {
                     job.deliveries = born;
                     if let Some(answer) = answer {
                         job.unanswered = None;

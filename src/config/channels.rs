@@ -8,7 +8,7 @@ use super::read::Reader;
 use super::requests;
 use super::schema::{CHANNEL, one_of};
 use super::sections::Limits;
-use super::settings::{Channel, Format, Method, Parameter, Payload, Timeout};
+use super::settings::{Channel, Format, Items, Method, Multibuy, Parameter, Payload, Timeout};
 use super::unique::Unique;
 use super::{presets, shown, words};
 use crate::domain::{Backoff, Outcome, Outcomes, RetryPolicy, Rule};
@@ -42,6 +42,8 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
     let enabled = block.get("enabled").and_then(Field::boolean);
     let events = block.get("events").and_then(|field| field.some(words::event));
     let when = block.optional("when", Field::expression);
+    let items = items(&block);
+    let once_per = block.optional("once_per", words::pointer);
     let syntax = block
         .get("syntax")
         .and_then(|field| field.choice(|word| Syntax::ALL.iter().copied().find(|syntax| syntax.as_str() == word)));
@@ -82,6 +84,8 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
         enabled: enabled?,
         events: events?,
         when: when?,
+        items: items?,
+        once_per: once_per?,
         url: url?,
         method: method?,
         format: format?,
@@ -98,6 +102,25 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
         concurrency: concurrency?,
         shown: shown::masked(&node, &CHANNEL),
     })
+}
+
+/// What a channel gets of an order's items: nothing of the kind, unless a key asks for it.
+#[expect(clippy::option_option, reason = "wrong is not the same as absent")]
+fn items(block: &Reader<'_>) -> Option<Option<Items>> {
+    let products = block.optional("products", |field| field.some(words::product));
+    let multibuy = block.optional("multibuy", |field| {
+        field.choice(|word| match word {
+            "single" => Some(Multibuy::Single),
+            "separate" => Some(Multibuy::Separate),
+            _ => None,
+        })
+    });
+    let multibuy_limit = block.get("multibuy_limit").and_then(Field::integer);
+    let (products, multibuy, multibuy_limit) = (products?, multibuy?, multibuy_limit?);
+    if products.is_none() && multibuy.is_none() {
+        return Some(None);
+    }
+    Some(Some(Items { products: products.unwrap_or_default(), multibuy, multibuy_limit }))
 }
 
 /// The method, which must be one of `methods` where that is given.

@@ -335,6 +335,10 @@ pub struct Channel {
     pub events: Vec<EventPattern>,
     /// A condition on them.
     pub when: Option<Expression>,
+    /// Which items of an order it gets, and in which deliveries; `None`: it is not about items.
+    pub items: Option<Items>,
+    /// A one-off: the pointer to the value that makes a delivery only once.
+    pub once_per: Option<String>,
     /// Where it sends to.
     pub url: Template,
     /// How.
@@ -365,6 +369,26 @@ pub struct Channel {
     pub concurrency: usize,
     /// The block as configured, secrets masked: what the API shows.
     pub shown: serde_json::Value,
+}
+
+/// Which items of an order a channel gets, and in which deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Items {
+    /// The products or plans meant; none: all.
+    pub products: Vec<String>,
+    /// How units become deliveries; `None`: quantities do not matter.
+    pub multibuy: Option<Multibuy>,
+    /// Units of an order that are sent at most.
+    pub multibuy_limit: u64,
+}
+
+/// How the units of an order become deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Multibuy {
+    /// One delivery with the quantity.
+    Single,
+    /// A delivery for each unit.
+    Separate,
 }
 
 /// A parameter's value.

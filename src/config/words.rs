@@ -22,6 +22,15 @@ pub(crate) fn pointer(field: &Field<'_>) -> Option<String> {
     if escapes { Some(text.to_owned()) } else { field.wrong_with("a ~ in a name is written ~0, a slash ~1") }
 }
 
+/// A product or plan: text, or a whole number, which is compared as text.
+pub(crate) fn product(field: &Field<'_>) -> Option<String> {
+    match &field.node().data {
+        Data::Integer(number) => Some(number.to_string()),
+        Data::Text(text) if !text.is_empty() => Some(text.clone()),
+        _ => field.wrong(),
+    }
+}
+
 /// A class of responses: a number or text.
 pub(crate) fn class(field: &Field<'_>) -> Option<Class> {
     let text = match &field.node().data {

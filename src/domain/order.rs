@@ -92,6 +92,10 @@ names! {
         Event = "event",
         /// Its `when` does not hold.
         When = "when",
+        /// No item of the order is one for it.
+        Product = "product",
+        /// It had its delivery for this value of `once_per` before.
+        OncePer = "once_per",
         /// The order's relationship goes to another channel.
         Relationship = "relationship",
         /// It is switched off in the configuration.

@@ -10,11 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::chain::{Chain, Job};
 use crate::domain::order::{RejectedBy, Rejection};
-use crate::domain::{
-    DeliveryId, DeliveryStatus, Event, EventId, OrderId, OrderStatus, Origin, Skip, Subject, Timestamp,
-};
+use crate::domain::{DeliveryId, DeliveryStatus, Event, EventId, OrderId, OrderStatus, Origin, Subject, Timestamp};
 use crate::domain::{StepRecord, StepStatus};
-use crate::store::{Acceptance, Answer, Idempotency, NewDelivery, NewEvent, NewEvents, NewOrder, OrderKey};
+use crate::store::{Acceptance, Answer, Idempotency, NewDelivery, NewEvent, NewEvents, NewOrder, OrderKey, Taken};
 
 use super::extract::check_value;
 use super::{Answered, EventDeliveries, Incoming, Intake, OrderView, PostedEvent, Refusal};
@@ -52,32 +50,43 @@ impl Intake {
     /// An order without plugins: one commit, with its deliveries.
     async fn complete(&self, subject: Arc<Subject>, incoming: &Incoming, now: Timestamp) -> Reply {
         let context: Arc<str> = Arc::from("{}");
-        let mut deliveries = self.received(&subject, &context, now);
-        let (born, skipped) = self.completed(&subject, &context, now);
-        deliveries.extend(born);
-        let listed = listed(&deliveries);
-        let answer = self.answering.order(&OrderView {
-            subject: &subject,
-            status: OrderStatus::Completed,
-            context: &context,
-            steps: &[],
-            deliveries: &listed,
-            rejection: None,
-        });
-        let idempotency = incoming.key.as_ref().map(|key| idempotency("order", incoming, key, Some(&answer)));
-        let order = NewOrder {
-            subject,
-            status: OrderStatus::Completed,
-            skipped,
-            deliveries,
-            idempotency,
-            replica: self.replica,
-        };
-        let accepted = reply(self.store.ledger.accept_order(order).await?, answer)?;
-        if !accepted.replayed {
-            self.metrics.order(OrderStatus::Completed, self.clock.now().since(now));
+        let received = self.received(&subject, &context, now);
+        let completed = self.event("order.completed", &subject, &context, now);
+        let mut taken = Taken::new();
+        loop {
+            let plan = self.router.plan_without(&completed, now, now, &taken);
+            let mut deliveries = self.deliveries_of(received.as_ref(), now, &taken);
+            deliveries.extend(plan.deliveries);
+            let listed = listed(&deliveries);
+            let answer = self.answering.order(&OrderView {
+                subject: &subject,
+                status: OrderStatus::Completed,
+                context: &context,
+                steps: &[],
+                deliveries: &listed,
+                rejection: None,
+            });
+            let idempotency = incoming.key.as_ref().map(|key| idempotency("order", incoming, key, Some(&answer)));
+            let order = NewOrder {
+                subject: Arc::clone(&subject),
+                status: OrderStatus::Completed,
+                skipped: plan.skipped,
+                deliveries,
+                idempotency,
+                replica: self.replica,
+            };
+            let accepted = match self.store.ledger.accept_order(order).await? {
+                Acceptance::Taken(more) => {
+                    taken.extend(more);
+                    continue;
+                }
+                accepted => reply(accepted, answer)?,
+            };
+            if !accepted.replayed {
+                self.metrics.order(OrderStatus::Completed, self.clock.now().since(now));
+            }
+            return Ok(accepted);
         }
-        Ok(accepted)
     }
 
     /// An order with plugins: durable first, then its chain, in a task of its own that outlives the caller.
@@ -123,42 +132,47 @@ impl Intake {
         caller: oneshot::Sender<Answer>,
     ) {
         let context: Arc<str> = Arc::from("{}");
-        let deliveries = self.received(&subject, &context, now);
-        let listed = listed(&deliveries);
-        // Nothing critical: the answer is known before the first step.
-        let at_once = (!chain.holds_caller()).then(|| {
-            let steps: Vec<_> = chain.first_running(now).into_iter().collect();
-            self.answering.order(&OrderView {
-                subject: &subject,
+        let received = self.received(&subject, &context, now);
+        let mut taken = Taken::new();
+        let (listed, at_once, key) = loop {
+            let deliveries = self.deliveries_of(received.as_ref(), now, &taken);
+            let listed = listed(&deliveries);
+            // Nothing critical: the answer is known before the first step.
+            let at_once = (!chain.holds_caller()).then(|| {
+                let steps: Vec<_> = chain.first_running(now).into_iter().collect();
+                self.answering.order(&OrderView {
+                    subject: &subject,
+                    status: OrderStatus::Processing,
+                    context: &context,
+                    steps: &steps,
+                    deliveries: &listed,
+                    rejection: None,
+                })
+            });
+            let idempotency = incoming.key.as_ref().map(|key| idempotency("order", &incoming, key, at_once.as_ref()));
+            let key = idempotency.as_ref().map(|key| key.key.clone());
+            let order = NewOrder {
+                subject: Arc::clone(&subject),
                 status: OrderStatus::Processing,
-                context: &context,
-                steps: &steps,
-                deliveries: &listed,
-                rejection: None,
-            })
-        });
-        let idempotency = incoming.key.as_ref().map(|key| idempotency("order", &incoming, key, at_once.as_ref()));
-        let key = idempotency.as_ref().map(|key| key.key.clone());
-        let order = NewOrder {
-            subject: Arc::clone(&subject),
-            status: OrderStatus::Processing,
-            skipped: Vec::new(),
-            deliveries,
-            idempotency,
-            replica: self.replica,
+                skipped: Vec::new(),
+                deliveries,
+                idempotency,
+                replica: self.replica,
+            };
+            match self.store.ledger.accept_order(order).await {
+                Ok(Acceptance::New) => break (listed, at_once, key),
+                Ok(Acceptance::Taken(more)) => taken.extend(more),
+                Ok(earlier) => {
+                    let nothing = Answer { status: 0, location: None, body: Bytes::new() };
+                    let _ = accepted.send(Some(reply(earlier, nothing)));
+                    return;
+                }
+                Err(error) => {
+                    let _ = accepted.send(Some(Err(error.into())));
+                    return;
+                }
+            }
         };
-        match self.store.ledger.accept_order(order).await {
-            Ok(Acceptance::New) => {}
-            Ok(earlier) => {
-                let nothing = Answer { status: 0, location: None, body: Bytes::new() };
-                let _ = accepted.send(Some(reply(earlier, nothing)));
-                return;
-            }
-            Err(error) => {
-                let _ = accepted.send(Some(Err(error.into())));
-                return;
-            }
-        }
         let unanswered = if at_once.is_some() { None } else { key };
         let answered = at_once.map(|answer| Ok(Answered { answer, replayed: false }));
         let waits = answered.is_none();
@@ -204,16 +218,14 @@ impl Intake {
         Ok(Answered { answer, replayed: false })
     }
 
-    fn received(&self, subject: &Arc<Subject>, context: &Arc<str>, now: Timestamp) -> Vec<NewDelivery> {
-        if !self.router.wants("order.received") {
-            return Vec::new();
-        }
-        self.router.plan(&self.event("order.received", subject, context, now), now, now).deliveries
+    /// The event of the order's arrival, where any channel wants it.
+    fn received(&self, subject: &Arc<Subject>, context: &Arc<str>, now: Timestamp) -> Option<Arc<Event>> {
+        const KIND: &str = "order.received";
+        self.router.wants(KIND).then(|| self.event(KIND, subject, context, now))
     }
 
-    fn completed(&self, subject: &Arc<Subject>, context: &Arc<str>, now: Timestamp) -> (Vec<NewDelivery>, Vec<Skip>) {
-        let plan = self.router.plan(&self.event("order.completed", subject, context, now), now, now);
-        (plan.deliveries, plan.skipped)
+    fn deliveries_of(&self, event: Option<&Arc<Event>>, now: Timestamp, taken: &Taken) -> Vec<NewDelivery> {
+        event.map_or_else(Vec::new, |event| self.router.plan_without(event, now, now, taken).deliveries)
     }
 
     fn event(&self, kind: &str, subject: &Arc<Subject>, context: &Arc<str>, at: Timestamp) -> Arc<Event> {
@@ -239,21 +251,32 @@ impl Intake {
             (None, [PostedEvent { id: Some(id), .. }]) if !batch => Some(idempotency("event-id", &incoming, id, None)),
             _ => None,
         };
-        let mut accepted = Vec::with_capacity(events.len());
-        let mut listed: Vec<EventDeliveries> = Vec::with_capacity(events.len());
+        let mut posted = Vec::with_capacity(events.len());
         for event in events {
             check_value(&event.data, self.max_depth)?;
-            let new = self.posted(event, now);
-            listed.push((new.event.id, new.deliveries.iter().map(|d| (d.id, Arc::clone(&d.channel))).collect()));
-            accepted.push(new);
+            let due_at = event.deliver_at.unwrap_or(now);
+            posted.push((self.posted(event, now), due_at));
         }
-        let answer = self.answering.events(&listed, batch);
-        let idempotency = key.map(|key| Idempotency { answer: Some(answer.clone()), ..key });
-        let events = NewEvents { events: accepted, idempotency, replica: self.replica };
-        reply(self.store.ledger.accept_events(events).await?, answer)
+        let mut taken = Taken::new();
+        loop {
+            let mut accepted = Vec::with_capacity(posted.len());
+            let mut listed: Vec<EventDeliveries> = Vec::with_capacity(posted.len());
+            for (event, due_at) in &posted {
+                let deliveries = self.router.plan_without(event, *due_at, now, &taken).deliveries;
+                listed.push((event.id, deliveries.iter().map(|d| (d.id, Arc::clone(&d.channel))).collect()));
+                accepted.push(NewEvent { event: Arc::clone(event), deliveries });
+            }
+            let answer = self.answering.events(&listed, batch);
+            let idempotency = key.clone().map(|key| Idempotency { answer: Some(answer.clone()), ..key });
+            let events = NewEvents { events: accepted, idempotency, replica: self.replica };
+            match self.store.ledger.accept_events(events).await? {
+                Acceptance::Taken(more) => taken.extend(more),
+                accepted => return reply(accepted, answer),
+            }
+        }
     }
 
-    fn posted(&self, posted: PostedEvent, now: Timestamp) -> NewEvent {
+    fn posted(&self, posted: PostedEvent, now: Timestamp) -> Arc<Event> {
         let id: EventId = self.ids.next();
         let own = self.pointers.of_value(&posted.data).into_iter().next().flatten();
         let subject = Arc::new(Subject {
@@ -264,16 +287,14 @@ impl Intake {
             chain: None,
             body: posted.data,
         });
-        let event = Arc::new(Event {
+        Arc::new(Event {
             id,
             kind: posted.kind.into(),
             at: posted.at.unwrap_or(now),
             subject,
             context: Arc::from("{}"),
             step: None,
-        });
-        let deliveries = self.router.plan(&event, posted.deliver_at.unwrap_or(now), now).deliveries;
-        NewEvent { event, deliveries }
+        })
     }
 }
 
@@ -311,5 +332,7 @@ fn reply(acceptance: Acceptance, answer: Answer) -> Reply {
         Acceptance::Replay(answer) => Ok(Answered { answer, replayed: true }),
         Acceptance::UnderWay => Err(Refusal::KeyUnderWay),
         Acceptance::Mismatch => Err(Refusal::KeyMismatch),
+        // Whoever asks does so until this is no longer the answer.
+        Acceptance::Taken(_) => Err(Refusal::Busy),
     }
 }

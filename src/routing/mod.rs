@@ -1,22 +1,24 @@
 //! Which deliveries an event makes, and whether there is room for them in memory.
 //!
 //! [`Router::plan`] asks every channel in turn: switched on, the one of the order's relationship where it has
-//! one, subscribed, `when`. A channel that gets nothing is
+//! one, subscribed, `when`; then which part of the event it gets (`products.rs`). A channel that gets nothing is
 //! recorded with its reason. To add a condition, add its check to `verdict` and its name to
 //! [`crate::domain::order::SkipReason`].
 
 mod memory;
+mod products;
 mod relationships;
 
 use std::sync::Arc;
 
-use crate::config::settings::{Channel, Relationships, Settings};
+use crate::config::settings::{Channel, Orders, Relationships, Settings};
 use crate::domain::order::SkipReason;
-use crate::domain::{Event, IdSource, Skip, Timestamp};
-use crate::store::NewDelivery;
+use crate::domain::{Event, IdSource, Parcel, Skip, Timestamp, pointer};
+use crate::store::{NewDelivery, Once, Taken};
 use crate::template::{Places, Scope};
 
 pub use memory::LaneMemory;
+use products::Lines;
 
 /// What an event makes.
 #[derive(Debug, Default)]
@@ -31,6 +33,7 @@ pub struct Plan {
 pub struct Router {
     channels: Vec<Arc<Channel>>,
     places: Arc<Places>,
+    orders: Orders,
     ids: IdSource,
     memory: Arc<LaneMemory>,
     relationships: Option<Relationships>,
@@ -47,6 +50,7 @@ impl Router {
                 items: settings.orders.items.clone(),
                 product: settings.orders.product.clone(),
             }),
+            orders: settings.orders.clone(),
             ids,
             memory,
             relationships: settings.relationships.clone(),
@@ -66,24 +70,71 @@ impl Router {
     /// The deliveries of an event, each due at `due_at`. Those due by `now` are born with room in their lane while
     /// it has some; the rest waits in the store.
     pub fn plan(&self, event: &Arc<Event>, due_at: Timestamp, now: Timestamp) -> Plan {
+        self.plan_without(event, due_at, now, &Vec::new())
+    }
+
+    /// The same once the store has said which channels had their one-off before.
+    pub fn plan_without(&self, event: &Arc<Event>, due_at: Timestamp, now: Timestamp, taken: &Taken) -> Plan {
         let mut plan = Plan::default();
-        let mut scope = None;
+        let (mut scope, mut lines) = (None, None);
         let partner = self.relationships.as_ref().and_then(|known| relationships::channel(known, event));
         for channel in &self.channels {
-            let skip = |reason, detail| Skip { channel: Arc::clone(&channel.name), reason, detail };
-            match self.verdict(channel, event, partner, now, &mut scope) {
-                Ok(()) => plan.deliveries.push(NewDelivery {
+            let share = self.verdict(channel, event, partner, now, &mut scope);
+            let mut deliver = |parcel: Option<Parcel>, once: Option<&Arc<Once>>| {
+                plan.deliveries.push(NewDelivery {
                     id: self.ids.next(),
                     channel: Arc::clone(&channel.name),
                     event: Arc::clone(event),
-                    parcel: None,
+                    parcel: parcel.map(Arc::new),
+                    once: once.cloned(),
                     due_at,
                     slot: if due_at <= now { self.memory.reserve(&channel.name, event) } else { None },
-                }),
-                Err((reason, detail)) => plan.skipped.push(skip(reason, detail)),
+                });
+            };
+            match share.and_then(|()| self.share(channel, event, &mut lines, taken)) {
+                Ok(Share { parcels: None, once }) => deliver(None, once.as_ref()),
+                Ok(Share { parcels: Some(parcels), once }) => {
+                    for parcel in parcels {
+                        deliver(Some(parcel), once.as_ref());
+                    }
+                }
+                Err((reason, detail)) => {
+                    plan.skipped.push(Skip { channel: Arc::clone(&channel.name), reason, detail });
+                }
             }
         }
         plan
+    }
+
+    /// What of an event a channel gets that takes it.
+    fn share(
+        &self,
+        channel: &Channel,
+        event: &Event,
+        lines: &mut Option<Lines>,
+        taken: &Taken,
+    ) -> Result<Share, (SkipReason, Option<String>)> {
+        let mut share = Share::default();
+        if channel.items.is_none() && channel.once_per.is_none() {
+            return Ok(share);
+        }
+        let order = std::str::from_utf8(&event.subject.body).unwrap_or_default();
+        if let Some(items) = &channel.items {
+            let lines = lines.get_or_insert_with(|| Lines::read(order, &self.orders));
+            share.parcels = Some(lines.parcels(items).map_err(|detail| (SkipReason::Product, detail))?);
+        }
+        if let Some(place) = &channel.once_per
+            && let Some(value) = once_value(order, place)
+        {
+            if taken.iter().any(|(name, id)| *name == channel.name && *id == event.id) {
+                let short: String = value.chars().take(80).collect();
+                return Err((SkipReason::OncePer, Some(format!("{place} {short:?} had its delivery before"))));
+            }
+            // What only fails leaves the one-off to an event that can be sent.
+            let sent = |parcels: &Vec<Parcel>| parcels.iter().any(|parcel| parcel.fault.is_none());
+            share.once = Some(Arc::new(Once { value, takes: share.parcels.as_ref().is_none_or(sent) }));
+        }
+        Ok(share)
     }
 
     fn verdict(
@@ -113,6 +164,21 @@ impl Router {
         }
         Ok(())
     }
+}
+
+/// What of an event a channel gets.
+#[derive(Default)]
+struct Share {
+    /// A delivery for each of these; `None`: one delivery of the whole.
+    parcels: Option<Vec<Parcel>>,
+    /// What makes them a one-off.
+    once: Option<Arc<Once>>,
+}
+
+/// The value by which a channel's delivery is a one-off: text as it is, anything else as its JSON.
+fn once_value(order: &str, place: &str) -> Option<String> {
+    let found = pointer::find(order, place).filter(|found| *found != "\"\"")?;
+    Some(pointer::plain(found).map_or_else(|| found.to_owned(), std::borrow::Cow::into_owned))
 }
 
 fn subscribed(channel: &Channel, kind: &str) -> bool {

@@ -90,7 +90,7 @@ pub trait Ledger: Send + Sync {
 
     /// Records a step of an order's chain, and whatever comes with it, in one commit. Refused as
     /// [`StoreError::Fenced`] where the order no longer belongs to the replica.
-    async fn journal(&self, entry: JournalEntry) -> Result<(), StoreError>;
+    async fn journal(&self, entry: JournalEntry) -> Result<Journaled, StoreError>;
 
     /// Sets the first answer to an idempotency key, where none is recorded yet.
     async fn answer(&self, key: String, answer: Answer) -> Result<(), StoreError>;
@@ -131,7 +131,7 @@ pub trait Queue: Send + Sync {
     async fn put_back(&self, replica: Replica, deliveries: Vec<DeliveryId>) -> Result<(), StoreError>;
 
     /// Makes deliveries durable that belong to no new order: the product's own events. They wait in the store, and
-    /// slots are given back.
+    /// slots are given back. A one-off that its channel had before is left out, here and in [`Queue::record`].
     async fn insert(&self, deliveries: Vec<NewDelivery>) -> Result<(), StoreError>;
 
     /// Ends, settles or restarts one delivery. `Ok(None)`: there is none of that id.

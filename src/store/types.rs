@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::{
-    Attempt, DeliveryId, DeliveryStatus, Event, OrderId, OrderStatus, Parcel, Skip, StepRecord, Subject, Timestamp,
+    Attempt, DeliveryId, DeliveryStatus, Event, EventId, OrderId, OrderStatus, Parcel, Skip, StepRecord, Subject,
+    Timestamp,
 };
 
 /// A process that works on a store. Chosen at random at each start, so that it never meets its own past.
@@ -86,6 +87,9 @@ pub enum Acceptance {
     UnderWay,
     /// The key was used before with another body.
     Mismatch,
+    /// Nothing was made durable: these channels had their one-off before, or get it of an earlier event of the same
+    /// call. To be asked again without them.
+    Taken(Taken),
 }
 
 /// A delivery to be made durable.
@@ -99,11 +103,25 @@ pub struct NewDelivery {
     pub event: Arc<Event>,
     /// What it carries of the event, where that is not all of it.
     pub parcel: Option<Arc<Parcel>>,
+    /// What makes it a one-off, together with the others of its channel and event.
+    pub once: Option<Arc<Once>>,
     /// When its first attempt is due.
     pub due_at: Timestamp,
     /// Room in its lane. With it the delivery is born leased to the replica and handed over once durable.
     pub slot: Option<Slot>,
 }
+
+/// What makes the deliveries of an event to a channel a one-off: a channel gets one event for each value, for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// The value.
+    pub value: String,
+    /// Whether these deliveries use it up, or only must not come behind those that did.
+    pub takes: bool,
+}
+
+/// Channels that had their one-off before, each with the event that came too late.
+pub type Taken = Vec<(Arc<str>, EventId)>;
 
 /// A delivery that belongs to this replica.
 #[derive(Debug)]
@@ -169,6 +187,15 @@ pub struct JournalEntry {
     pub end: Option<OrderEnd>,
     /// The first answer to the order's idempotency key, where it has one and the answer is known now.
     pub answer: Option<(String, Answer)>,
+}
+
+/// What became of a journal entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Journaled {
+    /// It is durable.
+    Done,
+    /// Nothing was written, as in [`Acceptance::Taken`].
+    Taken(Taken),
 }
 
 /// How an order ended.

@@ -8,6 +8,7 @@ mod chains;
 mod changing;
 mod claiming;
 mod listing;
+mod once;
 mod recording;
 mod removing;
 mod reopening;
@@ -60,6 +61,15 @@ macro_rules! contract {
                 only_who_holds_a_delivery_can_put_it_back
                 what_a_silent_replica_held_moves_on
                 the_backlog_counts_what_is_pending
+            }
+            once {
+                a_one_off_is_had_once_by_each_channel
+                of_orders_at_the_same_moment_one_has_the_one_off
+                a_one_off_outlives_restarts_and_retention
+                of_events_in_one_call_the_first_has_the_one_off
+                what_only_fails_leaves_the_one_off_to_others
+                an_order_at_its_end_may_come_too_late
+                own_events_leave_out_what_was_had
             }
             recording {
                 an_attempt_is_kept_with_its_request_and_response

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::chains::{METHODS, URL};
-use super::sections::NAME;
+use super::sections::{NAME, POINTER};
 use super::{AUTH, Block, DAY, HEADERS, HOUR, Key, Kind, MILLISECOND};
 
 /// A channel.
@@ -32,6 +32,27 @@ channels:
         )
         .required(),
         Key::new("when", Kind::Expression, "Which of these events it gets. Without it: all."),
+        Key::new(
+            "products",
+            Kind::List(&Kind::Text("a product or plan, as text or a whole number")),
+            "Only orders with one of these products or plans, found by `orders.product`; the delivery is about those items.",
+        ),
+        Key::new(
+            "multibuy",
+            Kind::Choice(&["single", "separate"]),
+            "One delivery with the `quantity` of all items that the channel gets, or one delivery for each unit. Without it, quantities do not matter. A quantity that is no whole number from 0 makes a delivery that fails at once (-2000).",
+        ),
+        Key::new(
+            "multibuy_limit",
+            Kind::Integer(1, 1_000_000, "units"),
+            "With `multibuy`: the units of one order that are sent. What is above makes one delivery that fails at once (-2000).",
+        )
+        .or("1000"),
+        Key::new(
+            "once_per",
+            POINTER,
+            "A one-off: the first event with some value there makes its deliveries, later ones with the same value are skipped, for ever and whatever became of the first. An event without a value there is delivered.",
+        ),
         Key::new("url", URL, "Where events are sent to.").required(),
         Key::new("method", Kind::Choice(METHODS), "The HTTP method.").required(),
         Key::new(

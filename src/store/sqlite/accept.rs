@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::born::{self, Birth, Born};
 use super::db::{Db, Terms};
 use super::job::Write;
+use super::once;
 use super::rows::{self, EMPTY, progress};
 use crate::domain::{OrderStatus, Origin};
 use crate::store::{Acceptance, Answer, Idempotency, NewEvents, NewOrder, StoreError};
@@ -27,6 +28,11 @@ impl Write for AcceptOrder {
         };
         if let Some(seen) = remember(db, order.idempotency.as_ref())? {
             return Ok(seen);
+        }
+        let taken = once::taken(db, order.deliveries.iter())?;
+        if !taken.is_empty() {
+            forget(db, order.idempotency.as_ref())?;
+            return Ok(Acceptance::Taken(taken));
         }
         let own_id = rows::own_id(subject);
         let slot = own_id.map(|_| db.slot());
@@ -75,6 +81,11 @@ impl Write for AcceptEvents {
     fn apply(&self, db: &mut Db<'_>) -> Result<Acceptance, StoreError> {
         if let Some(seen) = remember(db, self.0.idempotency.as_ref())? {
             return Ok(seen);
+        }
+        let taken = once::taken(db, self.0.events.iter().flat_map(|new| &new.deliveries))?;
+        if !taken.is_empty() {
+            forget(db, self.0.idempotency.as_ref())?;
+            return Ok(Acceptance::Taken(taken));
         }
         let key = self.0.idempotency.as_ref().map(|idempotency| &*idempotency.key);
         let last = self.0.events.len().saturating_sub(1);
@@ -131,6 +142,14 @@ pub(super) fn skips(skipped: &[crate::domain::Skip]) -> Result<Option<String>, S
         return Ok(None);
     }
     serde_json::to_string(skipped).map(Some).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// Lets go of a key that was new, as nothing came of it.
+fn forget(db: &Db<'_>, idempotency: Option<&Idempotency>) -> Result<(), StoreError> {
+    if let Some(Idempotency { key, .. }) = idempotency {
+        db.conn.prepare_cached("DELETE FROM idempotency WHERE key = ?1")?.execute([key])?;
+    }
+    Ok(())
 }
 
 /// Keeps a key that is new, and says what became of one that is not.

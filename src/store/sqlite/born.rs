@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::params;
 
 use super::db::{Db, Terms};
+use super::once;
 use super::rows::{self, EMPTY, state};
 use crate::domain::ids::Id;
 use crate::domain::{Origin, Subject, Timestamp};
@@ -83,12 +84,22 @@ pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Bi
         delivery.parcel.as_deref().map(rows::parcel_text).transpose()?,
     ])?;
     db.count(channel, 1);
-    Ok(())
+    once::take(db, delivery)
 }
 
 /// Inserts deliveries whose origins may be events that have no row yet.
 pub(super) fn insert_all(db: &mut Db<'_>, deliveries: &[NewDelivery], birth: Birth<'_>) -> Result<(), StoreError> {
     for delivery in deliveries {
+        insert_event(db, &delivery.event.subject, None, None)?;
+        insert_delivery(db, delivery, birth)?;
+    }
+    Ok(())
+}
+
+/// Inserts what may be left out: one-offs that their channels had before are.
+pub(super) fn insert_free(db: &mut Db<'_>, deliveries: &[NewDelivery], birth: Birth<'_>) -> Result<(), StoreError> {
+    let taken = once::taken(db, deliveries.iter())?;
+    for delivery in deliveries.iter().filter(|delivery| !once::is_late(delivery, &taken)) {
         insert_event(db, &delivery.event.subject, None, None)?;
         insert_delivery(db, delivery, birth)?;
     }

@@ -111,7 +111,7 @@ impl Write for Insert {
     }
 
     fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
-        born::insert_all(db, &self.0, Birth { replica: None, inherited: None, listed: None })
+        born::insert_free(db, &self.0, Birth { replica: None, inherited: None, listed: None })
     }
 
     fn born(&mut self, (): &(), _: Terms, born: &mut Born) {

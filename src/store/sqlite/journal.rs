@@ -9,22 +9,23 @@ use super::born::{self, Birth, Born};
 use super::db::{Db, Terms};
 use super::fault::corrupt;
 use super::job::{Job, Task, Write};
+use super::once;
 use super::rows::{self, EMPTY, progress};
 use crate::domain::{OrderId, OrderStatus, Origin, StepRecord};
-use crate::store::{Interrupted, JournalEntry, OrderEnd, Replica, StoreError};
+use crate::store::{Interrupted, JournalEntry, Journaled, OrderEnd, Replica, StoreError};
 
 /// [`crate::store::Ledger::journal`].
 pub(super) struct Journal(pub(super) JournalEntry);
 
 impl Write for Journal {
-    /// Whether the order still belongs to the replica.
-    type Output = bool;
+    /// `None` where the order no longer belongs to the replica.
+    type Output = Option<Journaled>;
 
     fn weight(&self) -> usize {
         512 + self.0.context.as_ref().map_or(0, |context| context.len()) + 512 * self.0.deliveries.len()
     }
 
-    fn apply(&self, db: &mut Db<'_>) -> Result<bool, StoreError> {
+    fn apply(&self, db: &mut Db<'_>) -> Result<Option<Journaled>, StoreError> {
         let entry = &self.0;
         let seq = entry.order.sequence();
         let found: Option<(Option<String>, bool)> = db
@@ -35,7 +36,11 @@ impl Write for Journal {
             )?
             .query_row(params![seq, entry.order.to_bytes(), entry.replica.0], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let Some((kept, unlisted)) = found else { return Ok(false) };
+        let Some((kept, unlisted)) = found else { return Ok(None) };
+        let taken = once::taken(db, entry.deliveries.iter())?;
+        if !taken.is_empty() {
+            return Ok(Some(Journaled::Taken(taken)));
+        }
         // The end writes the order's row anyway: it can list what comes with it, if nothing is listed yet.
         let origin = Origin::Order(entry.order);
         let listed = entry.end.as_ref().filter(|_| unlisted).map(|_| origin);
@@ -63,11 +68,11 @@ impl Write for Journal {
         if let Some((key, answer)) = &entry.answer {
             set_answer(db, key, answer)?;
         }
-        Ok(true)
+        Ok(Some(Journaled::Done))
     }
 
-    fn born(&mut self, output: &bool, terms: Terms, born: &mut Born) {
-        if *output {
+    fn born(&mut self, output: &Option<Journaled>, terms: Terms, born: &mut Born) {
+        if *output == Some(Journaled::Done) {
             born.take(&mut self.0.deliveries, terms);
         } else {
             self.0.deliveries.clear();

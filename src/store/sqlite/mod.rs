@@ -20,6 +20,7 @@ mod job;
 mod journal;
 mod lists;
 mod lock;
+mod once;
 mod open;
 mod readers;
 mod record;
@@ -42,9 +43,9 @@ use self::remove::Records;
 use self::writer::{Connected, Writer};
 use super::{
     Acceptance, Answer, Backlog, BulkChanged, Change, Changed, ChannelState, Claim, DeliveryDetail, DeliveryFilter,
-    DeliverySummary, Finished, Handover, History, Interrupted, JournalEntry, Leased, Ledger, NewDelivery, NewEvents,
-    NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, Queue, Recorded, Replica, Store,
-    StoreError,
+    DeliverySummary, Finished, Handover, History, Interrupted, JournalEntry, Journaled, Leased, Ledger, NewDelivery,
+    NewEvents, NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, Queue, Recorded,
+    Replica, Store, StoreError,
 };
 use crate::domain::{Clock, DeliveryId, DeliveryStatus, IdSource, OrderId, Timestamp};
 use crate::telemetry::metrics::Metrics;
@@ -116,9 +117,8 @@ impl Ledger for Sqlite {
         self.writer.write(accept::AcceptEvents(events)).await
     }
 
-    async fn journal(&self, entry: JournalEntry) -> Result<(), StoreError> {
-        let ours = self.writer.write(journal::Journal(entry)).await?;
-        if ours { Ok(()) } else { Err(StoreError::Fenced) }
+    async fn journal(&self, entry: JournalEntry) -> Result<Journaled, StoreError> {
+        self.writer.write(journal::Journal(entry)).await?.ok_or(StoreError::Fenced)
     }
 
     async fn answer(&self, key: String, answer: Answer) -> Result<(), StoreError> {

@@ -83,7 +83,7 @@ impl Record {
         if !state::is_pending(next) {
             db.count(channel, -1);
         }
-        born::insert_all(db, &one.deliveries, Birth { replica: None, inherited: None, listed: None })?;
+        born::insert_free(db, &one.deliveries, Birth { replica: None, inherited: None, listed: None })?;
         Ok(Recorded::Done)
     }
 }

@@ -163,6 +163,7 @@ impl<B: Backend> World<B> {
             channel: channel.into(),
             event: Arc::clone(event),
             parcel: None,
+            once: None,
             due_at: self.now(),
             slot: None,
         }

@@ -111,6 +111,14 @@ CREATE TABLE attempts (
 -- One row: the secret that the keys of accept URLs are derived from, made with the file.
 CREATE TABLE secrets (id INTEGER PRIMARY KEY CHECK (id = 1), bytes BLOB NOT NULL) STRICT;
 
+-- One-offs that a channel had: kept for ever, whatever retention removes.
+CREATE TABLE onces (
+    channel INTEGER NOT NULL,
+    value   TEXT NOT NULL,
+    origin  INTEGER NOT NULL,       -- as in `deliveries`: what made the delivery
+    PRIMARY KEY (channel, value)
+) STRICT, WITHOUT ROWID;
+
 -- One row, written to see whether the store can be written to.
 CREATE TABLE pings (id INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 INSERT INTO pings VALUES (1, 0);
