@@ -60,7 +60,8 @@ impl Callout {
             let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers.{name}: no header name"))?;
             headers.insert(key, header_value(&value).map_err(|error| format!("headers.{name}: {error}"))?);
         }
-        Ok(Request { method: self.options.method, url, headers, body: Body::whole(body), order: Bytes::new() })
+        let (body, order) = (Body::whole(body), Bytes::new());
+        Ok(Request { method: self.options.method, url, headers, again: HeaderMap::new(), body, order })
     }
 
     fn body(&self, call: &Call<'_>) -> Result<Bytes, String> {

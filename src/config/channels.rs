@@ -11,7 +11,7 @@ use super::sections::Limits;
 use super::settings::{Channel, Format, Items, Method, Multibuy, Parameter, Payload, Timeout};
 use super::unique::Unique;
 use super::{presets, shown, words};
-use crate::domain::{Backoff, Outcome, Outcomes, RetryPolicy, Rule};
+use crate::domain::{Backoff, HeaderSet, Outcome, Outcomes, RetryPolicy, Rule};
 use crate::template::{Language, Syntax, Target};
 
 /// The channels, in the order of the configuration.
@@ -76,7 +76,11 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
     });
     let max_response = block.get("max_response").and_then(Field::size);
     let outcomes = block.get("outcomes").and_then(|field| field.some(|field| rule(&field.block()?)));
-    let retry = block.get("retry").and_then(|field| retry(&field.block()?, limits?));
+    let limits = limits.and_then(|limits| limits.within(&block));
+    let retry = block.get("retry").and_then(|field| retry(&field.block()?, &limits?));
+    let confirm_body = block.get("confirm_body").and_then(Field::boolean);
+    let header_set: Vec<_> = block.items("header_set").iter().map(|field| field.choice(HeaderSet::from_name)).collect();
+    let header_set: Option<Vec<_>> = header_set.into_iter().collect();
     let concurrency = block.get("concurrency").and_then(Field::integer);
     Some(Channel {
         name: name?.into(),
@@ -98,6 +102,8 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
         timeout: timeout?,
         max_response: max_response? as usize,
         outcomes: Outcomes::new(outcomes?),
+        confirm_body: confirm_body?,
+        header_set: header_set?,
         retry: retry?,
         concurrency: concurrency?,
         shown: shown::masked(&node, &CHANNEL),
@@ -173,17 +179,19 @@ fn rule(block: &Reader<'_>) -> Option<Rule> {
 fn retry(block: &Reader<'_>, limits: &Limits) -> Option<RetryPolicy> {
     let attempts = block.get("attempts").and_then(|field| {
         let attempts: u32 = field.integer()?;
-        if attempts > limits.attempts {
-            field.fault(format!("found {attempts}, allowed: {} at most (limits.max_attempts)", limits.attempts));
+        let limit = limits.attempts;
+        if attempts > limit.max {
+            field.fault(format!("found {attempts}, allowed: {} at most ({})", limit.max, limit.by));
             return None;
         }
         Some(attempts)
     });
     let wait = |field: &Field<'_>| {
         let wait = field.duration()?;
-        if wait > limits.interval {
-            let longest = super::schema::duration(limits.interval);
-            field.fault(format!("found {}, allowed: {longest} at most (limits.max_interval)", field.found()));
+        let limit = limits.interval;
+        if wait > limit.max {
+            let longest = super::schema::duration(limit.max);
+            field.fault(format!("found {}, allowed: {longest} at most ({})", field.found(), limit.by));
             return None;
         }
         Some(wait)
@@ -198,7 +206,7 @@ fn retry(block: &Reader<'_>, limits: &Limits) -> Option<RetryPolicy> {
         (None, None) => return block.refuse("needs interval or schedule"),
         (Some(_), Some(_)) => return block.refuse("has interval and schedule; name one of the two"),
     };
-    RetryPolicy::new(attempts?, backoff, jitter?, respect?, limits.interval)
+    RetryPolicy::new(attempts?, backoff, jitter?, respect?, limits.interval.max)
         .map_err(|error| block.refuse::<()>(error.to_string()))
         .ok()
 }

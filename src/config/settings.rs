@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::domain::{EventPattern, Outcomes, RetryPolicy};
+use crate::domain::{EventPattern, HeaderSet, Outcomes, RetryPolicy};
 use crate::template::{Expression, Syntax, Target, Template};
 
 /// Everything that a configuration says.
@@ -363,6 +363,10 @@ pub struct Channel {
     pub max_response: usize,
     /// What responses mean.
     pub outcomes: Outcomes,
+    /// Whether a 200 whose JSON says that it was no success is tried again.
+    pub confirm_body: bool,
+    /// Headers that tell a vendor's receivers of the request.
+    pub header_set: Vec<HeaderSet>,
     /// When to try again.
     pub retry: RetryPolicy,
     /// Attempts in flight at most.

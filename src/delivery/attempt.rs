@@ -9,11 +9,15 @@ use crate::outbound::{MASK, exchange, hide};
 use crate::store::{Finished, Leased, NewDelivery, Next};
 use crate::template::Scope;
 
+use super::confirm;
 use super::lane::Lane;
 use super::lanes::Shared;
 
 /// A retry due within this time stays in memory; a later one waits in the store.
 const SOON: Duration = Duration::from_secs(10);
+
+/// What is said of a 200 that `confirm_body` does not take for one.
+const DENIED: &str = "the response says \"success\": false";
 
 /// An attempt's end: the record, and the delivery itself where it stays.
 pub(super) struct Ended {
@@ -36,10 +40,11 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended
     let fault = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone());
     let request = match (&lane.blueprint, fault) {
         (_, Some(fault)) => Err(fault),
-        (Ok(blueprint), None) => blueprint.build(channel, &delivery, scope, id.as_u128() as u64, started_at),
+        (Ok(blueprint), None) => blueprint.build(channel, &delivery, scope, id, started_at),
         (Err(error), None) => Err(error.clone()),
     };
     let key = filled.into_inner().and_then(|scope| scope.used_key().map(str::to_owned));
+    let mut denied = false;
     let (code, auth, retry_after, mut error, mut exchange) = match request {
         Err(error) => {
             let method = channel.method.as_str().to_owned();
@@ -49,7 +54,9 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended
         Ok(request) => {
             let reply = lane.client.send(&request).await;
             let exchange = exchange(&request, &reply);
-            (reply.code, reply.auth, reply.retry_after(shared.clock.now()), reply.error, exchange)
+            denied = channel.confirm_body && confirm::is_denied(&reply);
+            let error = reply.error.clone().or_else(|| denied.then(|| DENIED.to_owned()));
+            (reply.code, reply.auth, reply.retry_after(shared.clock.now()), error, exchange)
         }
     };
     if let Some(key) = key {
@@ -59,7 +66,7 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended
     let took = started.elapsed();
     let now = shared.clock.now();
     let number = delivery.attempts + 1;
-    let mut outcome = channel.outcomes.decide(code, auth);
+    let mut outcome = if denied { Outcome::Retry } else { channel.outcomes.decide(code, auth) };
     let next = match outcome.ends_as() {
         Some(status) => Next::End(status),
         None => match channel.retry.wait(number - delivery.round_start, retry_after, shared.chance()) {

@@ -12,6 +12,7 @@
 //! that the others cannot take: a receiver that hangs holds up its own channel alone.
 
 mod attempt;
+mod confirm;
 mod lane;
 mod lanes;
 mod queue;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::settings::{Channel, Format, Parameter, Payload};
-use crate::domain::{Body, Event, Timestamp, trace};
+use crate::domain::{AttemptId, Body, Event, Timestamp, trace};
 use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header, header_value};
 use crate::store::Leased;
 use crate::template::{Scope, Template, as_form, as_xml, check_document};
@@ -49,7 +49,7 @@ impl Blueprint {
         channel: &Channel,
         delivery: &Leased,
         scope: impl FnOnce() -> Scope,
-        span: u64,
+        attempt: AttemptId,
         now: Timestamp,
     ) -> Result<Request, String> {
         let event = &delivery.event;
@@ -69,7 +69,16 @@ impl Blueprint {
         headers.insert(IDEMPOTENCY_KEY, id);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(now.as_secs()));
         let trace = event.subject.origin.trace_id();
-        headers.insert(TRACEPARENT, header_value(&trace::traceparent(trace, span))?);
+        headers.insert(TRACEPARENT, header_value(&trace::traceparent(trace, attempt.as_u128() as u64))?);
+        let mut again = HeaderMap::new();
+        for set in &channel.header_set {
+            // No other attempt has an id that begins as this one's does.
+            for (headers, request) in [(&mut headers, attempt.as_u128()), (&mut again, attempt.as_u128() ^ 1)] {
+                for (name, value) in set.headers(delivery.id, request) {
+                    headers.insert(HeaderName::from_static(name), header_value(&value)?);
+                }
+            }
+        }
         let mut body = Body::default();
         if channel.method.has_body() {
             body = match (&channel.body, channel.payload) {
@@ -89,7 +98,7 @@ impl Blueprint {
             }
         }
         let order = if body.spliced.is_some() { event.subject.body.clone() } else { Bytes::new() };
-        Ok(Request { method: channel.method, url, headers, body, order })
+        Ok(Request { method: channel.method, url, headers, again, body, order })
     }
 }
 

@@ -82,6 +82,8 @@ pub struct Request {
     /// Its headers, but for those that a client adds: `Host`, `Content-Length`, `User-Agent`, `Accept` and its
     /// credentials. A value marked as sensitive is masked in the history.
     pub headers: HeaderMap,
+    /// Headers that are new when it is sent a second time, in answer to a challenge.
+    pub again: HeaderMap,
     /// Its body.
     pub body: Body,
     /// The order's bytes, where the body leaves them out.
@@ -103,6 +105,8 @@ pub struct Reply {
     pub truncated: bool,
     /// What went wrong, in a sentence; `None` for any whole response.
     pub error: Option<String>,
+    /// Whether the request was sent a second time, with [`Request::again`].
+    pub(super) again: bool,
     /// The header in which credentials went out last.
     pub(super) credentials: Option<HeaderName>,
 }
@@ -216,18 +220,19 @@ impl Client {
         let body = request.body.join(&request.order);
         let mut received = Received::default();
         let phase = Phase::new(Instant::now());
-        let mut credentials = self.credentials.at_first();
+        let (mut credentials, mut again) = (self.credentials.at_first(), false);
         let result = {
             // Pinned where it stands: a future of this size is not to be handed around.
             let exchanges = pin!(async {
-                let result = self.exchange(request, &body, credentials, &mut received).await;
+                let result = self.exchange(request, &body, (credentials, false), &mut received).await;
                 if result.is_ok()
                     && received.status == Some(StatusCode::UNAUTHORIZED)
                     && let Some(answer) = self.credentials.in_answer_to(&received.headers)
                 {
                     received = Received::default();
                     credentials = Some(answer);
-                    return self.exchange(request, &body, credentials, &mut received).await;
+                    again = true;
+                    return self.exchange(request, &body, (credentials, true), &mut received).await;
                 }
                 result
             });
@@ -244,6 +249,7 @@ impl Client {
             truncated: received.truncated,
             headers: std::mem::take(&mut received.headers),
             body: received.body(),
+            again,
             error: result.err().map(|fault| fault.to_string()),
             credentials: credentials.map(|(name, _)| name.clone()),
         }
@@ -253,7 +259,7 @@ impl Client {
         &self,
         request: &Request,
         body: &Bytes,
-        credentials: Option<(&HeaderName, &HeaderValue)>,
+        (credentials, again): (Option<(&HeaderName, &HeaderValue)>, bool),
         received: &mut Received,
     ) -> Result<(), Fault> {
         let fault = |error: &reqwest::Error| Fault::of(error, &host(&request.url));
@@ -262,6 +268,9 @@ impl Client {
         }
         let mut message = reqwest::Request::new(method(request.method), request.url.clone());
         let mut headers = request.headers.clone();
+        if again {
+            headers.extend(request.again.clone());
+        }
         if let Some((name, value)) = credentials {
             headers.insert(name, value.clone());
         }

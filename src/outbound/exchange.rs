@@ -25,7 +25,13 @@ const PLAIN: &[&str] = &[
 /// What was sent and what came back. Masked: credentials, values marked as sensitive, and the values of headers and
 /// query fields whose name says that they are secret.
 pub fn exchange(request: &Request, reply: &Reply) -> Exchange {
-    let mut request_headers = shown(&request.headers, reply.credentials.as_ref());
+    let mut request_headers = if reply.again && !request.again.is_empty() {
+        let mut headers = request.headers.clone();
+        headers.extend(request.again.clone());
+        shown(&headers, reply.credentials.as_ref())
+    } else {
+        shown(&request.headers, reply.credentials.as_ref())
+    };
     if !request.headers.contains_key(USER_AGENT) {
         request_headers.push(USER_AGENT.as_str(), AGENT);
     }

@@ -114,7 +114,7 @@ mod tests {
             let as_refs: Vec<[&str; 3]> = routes.iter().map(|route| route.each_ref().map(String::as_str)).collect();
             let [s, r, t] = &parties;
             let body = serde_json::json!({"s": s, "r": r, "t": t}).to_string();
-            let got = channel(&known(&as_refs, default), &order(&body)).map(|name| name.to_string());
+            let got = channel(&known(&as_refs, default), &order(&body)).map(ToString::to_string);
             let mut best: Option<(usize, String)> = None;
             for route in &as_refs {
                 let fits = route.iter().zip(&parties).all(|(wanted, party)| wanted.is_empty() || wanted == party);

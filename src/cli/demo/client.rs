@@ -37,7 +37,7 @@ impl Client {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let body = Body::whole(body.unwrap_or_default());
-        let request = Request { method, url, headers, body, order: Bytes::new() };
+        let request = Request { method, url, headers, again: HeaderMap::new(), body, order: Bytes::new() };
         let reply = self.inner.send(&request).await;
         match reply.code.http_status() {
             Some(status) => Ok((status, serde_json::from_slice(&reply.body).unwrap_or(Value::Null))),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::domain::HeaderSet;
+
 use super::chains::{METHODS, URL};
 use super::sections::{NAME, POINTER};
 use super::{AUTH, Block, DAY, HEADERS, HOUR, Key, Kind, MILLISECOND};
@@ -89,6 +91,11 @@ channels:
             "How the templates of `url`, `parameters`, `body` and `headers` are written: `{{ order.id }}`, `<DataSource.Account.Id>` or `${orderId}`. `docs/templates.md` tells more.",
         )
         .or("jinja"),
+        Key::new(
+            "header_set",
+            Kind::List(&Kind::Choice(HeaderSet::NAMES)),
+            "Sets of headers by which a vendor's receivers trace requests. `zuora`: `Zuora-Request-Id` (32 hexadecimal digits, new for every request), `X-Amzn-Trace-Id` (the same id as a trace) and `Zuora-Notification-Id` (the delivery's id).",
+        ),
         Key::new("auth", AUTH, "How the request proves who sent it."),
         Key::new("timeout", Kind::Block(&TIMEOUT), "How long an attempt may take.").required(),
         Key::new(
@@ -103,7 +110,18 @@ channels:
             "What responses mean. The first rule that matches decides; where none does, the delivery failed.",
         )
         .required(),
+        Key::new(
+            "confirm_body",
+            Kind::Boolean,
+            "`true`: a 200 with `Content-Type: application/json` whose body says `\"success\": false` is tried again.",
+        )
+        .or("false"),
         Key::new("retry", Kind::Block(&RETRY), "How often and when an attempt is made again.").required(),
+        Key::new(
+            "limits",
+            Kind::Block(&OWN_LIMITS),
+            "Ceilings of its own for `retry`, as a preset sets them. Those of the top level hold too.",
+        ),
         Key::new("concurrency", Kind::Integer(1, 100_000, "attempts"), "Attempts in flight at most for this channel.")
             .required(),
     ],
@@ -160,6 +178,27 @@ channels:
             "What the delivery becomes: `dispatched` waits for the receiver to say more, `retry` is tried again, `disable` failed and disables the channel.",
         )
         .required(),
+    ],
+    either: &[],
+};
+
+static OWN_LIMITS: Block = Block {
+    title: "channels[].limits",
+    doc: "Ceilings for the channel's `retry`. They can only be stricter than those of the top level.",
+    example: "\
+channels:
+  - name: crm
+    url: https://crm.example.com/orders
+    limits: {max_attempts: 5, max_interval: 24h}
+    retry: {attempts: 5, interval: 1h}
+",
+    keys: &[
+        Key::new("max_attempts", Kind::Integer(1, 1000, "attempts"), "The most attempts."),
+        Key::new(
+            "max_interval",
+            Kind::Duration(MILLISECOND, DAY.saturating_mul(365)),
+            "The longest wait between two attempts; also the longest that a `Retry-After` is heeded.",
+        ),
     ],
     either: &[],
 };

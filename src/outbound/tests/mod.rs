@@ -36,6 +36,7 @@ fn post(url: &str) -> Request {
         method: Method::Post,
         url: Url::parse(url).expect("a URL"),
         headers: HeaderMap::new(),
+        again: HeaderMap::new(),
         body: Body::whole("{}"),
         order: bytes::Bytes::new(),
     }
