@@ -40,3 +40,4 @@ mod store_contract;
 mod store_faults;
 mod templates;
 mod tokens;
+mod walkthroughs;
