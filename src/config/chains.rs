@@ -9,7 +9,7 @@ use super::requests;
 use super::schema::CALLOUT;
 use super::settings::{CalloutOptions, Chain, Format, Payload, PluginOptions, Step};
 use super::unique::Unique;
-use super::words;
+use super::{urls, words};
 use crate::template::Language;
 
 /// The chains, in the order of the configuration.
@@ -56,7 +56,7 @@ fn step_id(text: &str) -> Option<String> {
 
 fn callout(block: &Reader<'_>) -> Option<CalloutOptions> {
     let language = Language::default();
-    let endpoint = block.get("endpoint").and_then(|field| requests::url(field, &language));
+    let endpoint = block.get("endpoint").and_then(|field| urls::url(field, &language));
     let method = block.get("method").and_then(requests::method);
     let body = block.optional("body", |field| requests::body(field, &language, Format::Json));
     let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));

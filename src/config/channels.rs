@@ -10,18 +10,22 @@ use super::schema::{CHANNEL, one_of};
 use super::sections::Limits;
 use super::settings::{Channel, Format, Items, Method, Multibuy, Parameter, Payload, Timeout};
 use super::unique::Unique;
-use super::{presets, shown, words};
+use super::{presets, shown, urls, words};
 use crate::domain::{Backoff, HeaderSet, Outcome, Outcomes, RetryPolicy, Rule};
-use crate::template::{Language, Syntax, Target};
+use crate::template::{Language, Locale, Syntax, Target};
 
-/// The channels, in the order of the configuration.
-pub(crate) fn channels(root: &Reader<'_>, limits: Option<&Limits>) -> Option<Vec<Arc<Channel>>> {
+/// The channels, in the order of the configuration. `locale` is that of the top level.
+pub(crate) fn channels(
+    root: &Reader<'_>,
+    limits: Option<&Limits>,
+    locale: Option<&Locale>,
+) -> Option<Vec<Arc<Channel>>> {
     let mut names = Unique::new("a channel");
-    let read: Vec<_> = root.items("channels").iter().map(|field| channel(field, &mut names, limits)).collect();
+    let read: Vec<_> = root.items("channels").iter().map(|field| channel(field, &mut names, limits, locale)).collect();
     read.into_iter().map(|channel| channel.map(Arc::new)).collect()
 }
 
-fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Option<Channel> {
+fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, locale: Option<&Locale>) -> Option<Channel> {
     if !matches!(field.node().data, Data::Map(_)) {
         return field.wrong();
     }
@@ -47,8 +51,13 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
     let syntax = block
         .get("syntax")
         .and_then(|field| field.choice(|word| Syntax::ALL.iter().copied().find(|syntax| syntax.as_str() == word)));
-    let language = Language::from(syntax.unwrap_or_default());
-    let url = block.get("url").and_then(|field| requests::url(field, &language));
+    let own = block.optional("locale", words::locale);
+    let locale = own.clone().flatten().or_else(|| locale.cloned());
+    let empty_as_null = block.get("empty_as_null").and_then(Field::boolean);
+    let language = Language { syntax: syntax.unwrap_or_default(), empty_as_null: false, locale };
+    let filled = Language { empty_as_null: empty_as_null.unwrap_or_default(), ..language.clone() };
+    let url_rules = block.optional("url_rules", |field| urls::rules(&field.block()?)).map(Option::unwrap_or_default);
+    let url = block.get("url").and_then(|field| urls::ruled(field, &language, url_rules.unwrap_or_default()));
     let method = method(&block);
     let format = block
         .get("format")
@@ -56,10 +65,10 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
     let parameters: Vec<_> = block
         .entries("parameters")
         .into_iter()
-        .map(|(name, field)| Some((name, parameter(&field, &language)?)))
+        .map(|(name, field)| Some((name, parameter(&field, &filled)?)))
         .collect();
     let parameters: Option<Vec<_>> = parameters.into_iter().collect();
-    let body = block.optional("body", |field| requests::body(field, &language, format.unwrap_or_default()));
+    let body = block.optional("body", |field| requests::body(field, &filled, format.unwrap_or_default()));
     let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
     let headers = requests::headers(&block, &language);
     let auth = requests::auth(&block);
@@ -82,6 +91,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
     let header_set: Vec<_> = block.items("header_set").iter().map(|field| field.choice(HeaderSet::from_name)).collect();
     let header_set: Option<Vec<_>> = header_set.into_iter().collect();
     let concurrency = block.get("concurrency").and_then(Field::integer);
+    own?;
     Some(Channel {
         name: name?.into(),
         preset: preset?,
@@ -97,6 +107,8 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>) -> Op
         parameters: parameters?,
         body: body?,
         payload: payload?,
+        empty_as_null: empty_as_null?,
+        url_rules: url_rules?,
         headers: headers?,
         auth: auth?,
         timeout: timeout?,

@@ -82,7 +82,9 @@ fn checked(keys: Map<String, Value>, report: &Report) -> Map<String, Value> {
         let path = Path::default().key(&name);
         match (ROOT.keys.iter().find(|key| key.name == name).map(|key| &key.kind), &value.kind) {
             (Some(_), ValueKind::Nil) => {}
-            (Some(Kind::List(_)), ValueKind::Array(_)) | (Some(Kind::Block(_)), ValueKind::Table(_)) => {
+            (Some(Kind::List(_)), ValueKind::Array(_))
+            | (Some(Kind::Block(_)), ValueKind::Table(_))
+            | (Some(Kind::Text(_)), ValueKind::String(_)) => {
                 known.insert(name, value);
             }
             (Some(kind), found) => {
@@ -179,7 +181,12 @@ mod tests {
         let root = merge(&[], &BTreeMap::new(), &report);
         let root = report.finish(Some(root)).unwrap();
         for section in ROOT.keys {
-            if matches!(section.kind, Kind::Block(block) if block.keys.iter().all(|key| key.default.is_none())) {
+            let bare = match section.kind {
+                Kind::Text(_) => true,
+                Kind::Block(block) => block.keys.iter().all(|key| key.default.is_none()),
+                _ => false,
+            };
+            if bare {
                 assert_eq!(root.get(section.name), None, "{}: what has no default is not there", section.name);
                 continue;
             }

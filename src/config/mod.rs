@@ -27,6 +27,7 @@ pub mod settings;
 mod shown;
 mod summary;
 mod unique;
+mod urls;
 mod words;
 mod yaml;
 

@@ -10,7 +10,7 @@ use super::field::Field;
 use super::read::Reader;
 use super::settings::{Delivery, Orders, Scope, Server, Settings, Store, Token};
 use super::unique::Unique;
-use super::{chains, channels, relationships, requests, words};
+use super::{chains, channels, relationships, urls, words};
 
 /// Everything, or `None` where anything is wrong.
 pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
@@ -21,7 +21,8 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
     let orders = section("orders").and_then(|block| orders(&block));
     let limits = section("limits").and_then(|block| limits(&block));
     let chains = chains::chains(root);
-    let channels = channels::channels(root, limits.as_ref());
+    let locale = root.optional("locale", words::locale);
+    let channels = channels::channels(root, limits.as_ref(), locale.clone().flatten().as_ref());
     let relationships = root.optional("relationships", |field| relationships::relationships(&field.block()?, root));
     Some(Settings {
         server: server?,
@@ -29,7 +30,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
         delivery: delivery?,
         orders: orders?,
         chains: chains?,
-        channels: channels.filter(|_| limits.is_some())?,
+        channels: channels.filter(|_| limits.is_some() && locale.is_some())?,
         relationships: relationships?,
     })
 }
@@ -99,7 +100,7 @@ fn server(block: &Reader<'_>) -> Option<Server> {
         }
         Some(listen)
     });
-    let public_url = block.get("public_url").and_then(requests::base_url);
+    let public_url = block.get("public_url").and_then(urls::base_url);
     let max_body = block.get("max_body").and_then(Field::size);
     let max_depth = block.get("max_depth").and_then(Field::integer);
     let request_timeout = block.get("request_timeout").and_then(Field::duration);

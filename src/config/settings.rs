@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::domain::{EventPattern, HeaderSet, Outcomes, RetryPolicy};
+use crate::domain::{EventPattern, HeaderSet, Outcomes, RetryPolicy, UrlRules};
 use crate::template::{Expression, Syntax, Target, Template};
 
 /// Everything that a configuration says.
@@ -353,6 +353,10 @@ pub struct Channel {
     pub body: Option<Template>,
     /// What is sent without `body` and `parameters`.
     pub payload: Payload,
+    /// Whether what is filled into parameters and body and is empty goes out as `null`.
+    pub empty_as_null: bool,
+    /// What its filled URLs must satisfy.
+    pub url_rules: UrlRules,
     /// Further headers.
     pub headers: Vec<(String, Template)>,
     /// How it proves who it is.

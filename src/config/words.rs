@@ -5,11 +5,17 @@ use super::field::Field;
 use super::node::Data;
 use crate::domain::event::OWN_EVENTS;
 use crate::domain::{Class, EventPattern};
+use crate::template::Locale;
 
 /// A name of a-z, 0-9 and `-`.
 pub(crate) fn name(field: &Field<'_>) -> Option<String> {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     field.text_as(|text| (!text.is_empty() && text.chars().all(fine)).then(|| text.to_owned()))
+}
+
+/// A locale.
+pub(crate) fn locale(field: &Field<'_>) -> Option<Locale> {
+    field.text_as(Locale::new)
 }
 
 /// A JSON pointer (RFC 6901): empty for the whole document, else it begins with a slash, and `~` only in `~0`, `~1`.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::settings::{Channel, Format, Parameter, Payload};
-use crate::domain::{AttemptId, Body, Event, Timestamp, trace};
+use crate::domain::{AttemptId, Body, Event, Timestamp, UrlRules, trace};
 use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header, header_value};
 use crate::store::Leased;
 use crate::template::{Scope, Template, as_form, as_xml, check_document};
@@ -27,7 +27,7 @@ pub(super) struct Blueprint {
 impl Blueprint {
     /// Prepares a channel. `Err` says what cannot be sent, whatever the event.
     pub(super) fn new(channel: &Channel) -> Result<Self, String> {
-        let url = channel.url.as_static().map(parse_url).transpose()?;
+        let url = channel.url.as_static().map(|text| parse_url(text, channel.url_rules)).transpose()?;
         let mut headers = HeaderMap::new();
         if channel.method.has_body() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(channel.format.content_type()));
@@ -55,9 +55,11 @@ impl Blueprint {
         let event = &delivery.event;
         // Names are gathered only for a channel that fills something in.
         let scope = LazyCell::new(scope);
-        let mut url = match &self.url {
-            Some(url) => url.clone(),
-            None => parse_url(&channel.url.render(&scope).map_err(|error| format!("url: {error}"))?)?,
+        let mut url = if let Some(url) = &self.url {
+            url.clone()
+        } else {
+            let text = channel.url.render(&scope).map_err(|error| format!("url: {error}"))?;
+            parse_url(&text, channel.url_rules)?
         };
         let mut headers = self.headers.clone();
         for (name, value) in &self.filled {
@@ -83,7 +85,7 @@ impl Blueprint {
         if channel.method.has_body() {
             body = match (&channel.body, channel.payload) {
                 (Some(template), _) => custom(template, &scope)?,
-                (None, _) if !channel.parameters.is_empty() => parameters(&channel.parameters, &scope)?,
+                (None, _) if !channel.parameters.is_empty() => parameters(channel, &scope)?,
                 (None, Payload::Envelope) => envelope(event)?,
                 (None, Payload::Order) => Body::order(),
                 (None, Payload::Parameters) => Body::whole(Bytes::from_static(b"{}")),
@@ -94,15 +96,21 @@ impl Blueprint {
         } else if !channel.parameters.is_empty() {
             let mut query = url.query_pairs_mut();
             for (name, value) in &channel.parameters {
-                query.append_pair(name, &parameter_text(name, value, &scope)?);
+                query.append_pair(name, &parameter_text(channel, name, value, &scope)?);
             }
+            drop(query);
+            check_length(&url, channel.url_rules)?;
         }
         let order = if body.spliced.is_some() { event.subject.body.clone() } else { Bytes::new() };
         Ok(Request { method: channel.method, url, headers, again, body, order })
     }
 }
 
-fn parse_url(text: &str) -> Result<Url, String> {
+/// A URL that satisfies the channel's rules.
+fn parse_url(text: &str, rules: UrlRules) -> Result<Url, String> {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("url: filled in, it has spaces or line breaks".to_owned());
+    }
     let url = Url::parse(text).map_err(|error| format!("url {text:?}: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(format!("url {text:?}: needs http:// or https:// and a host"));
@@ -110,7 +118,13 @@ fn parse_url(text: &str) -> Result<Url, String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("url: a user name or password belongs under `auth`".to_owned());
     }
+    rules.check_start(text).map_err(|problem| format!("url: filled in, {problem}"))?;
+    check_length(&url, rules)?;
     Ok(url)
+}
+
+fn check_length(url: &Url, rules: UrlRules) -> Result<(), String> {
+    rules.check_length(url.as_str().len()).map_err(|problem| format!("url: filled in, {problem}"))
 }
 
 fn named_value(name: &str, text: &str) -> Result<HeaderValue, String> {
@@ -133,25 +147,28 @@ fn formatted(format: Format, body: Body, order: &Bytes) -> Result<Body, String> 
     write(&body.join(order)).map(Body::whole).map_err(|error| format!("body: {error}"))
 }
 
-fn parameters(parameters: &[(String, Parameter)], scope: &Scope) -> Result<Body, String> {
+fn parameters(channel: &Channel, scope: &Scope) -> Result<Body, String> {
     let mut object = Map::new();
-    for (name, value) in parameters {
+    for (name, value) in &channel.parameters {
         let value = match value {
             Parameter::Literal(value) => value.clone(),
-            Parameter::Template(_) => Value::String(parameter_text(name, value, scope)?),
+            Parameter::Template(_) => Value::String(parameter_text(channel, name, value, scope)?),
         };
         object.insert(name.clone(), value);
     }
     serde_json::to_vec(&object).map(Body::whole).map_err(|error| format!("parameters: {error}"))
 }
 
-fn parameter_text(name: &str, value: &Parameter, scope: &Scope) -> Result<String, String> {
-    match value {
-        Parameter::Template(template) => template.render(scope).map_err(|error| format!("parameters.{name}: {error}")),
-        Parameter::Literal(Value::Null) => Ok(String::new()),
-        Parameter::Literal(Value::String(text)) => Ok(text.clone()),
-        Parameter::Literal(value) => Ok(value.to_string()),
-    }
+fn parameter_text(channel: &Channel, name: &str, value: &Parameter, scope: &Scope) -> Result<String, String> {
+    let text = match value {
+        Parameter::Template(template) => {
+            template.render(scope).map_err(|error| format!("parameters.{name}: {error}"))?
+        }
+        Parameter::Literal(Value::Null) => String::new(),
+        Parameter::Literal(Value::String(text)) => text.clone(),
+        Parameter::Literal(value) => value.to_string(),
+    };
+    Ok(if text.is_empty() && channel.empty_as_null { "null".to_owned() } else { text })
 }
 
 #[derive(Serialize)]

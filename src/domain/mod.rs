@@ -19,6 +19,7 @@ pub mod retry;
 pub mod schedule;
 pub mod settle;
 pub mod trace;
+pub mod url_rules;
 
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use code::Code;
@@ -33,3 +34,4 @@ pub use outcomes::{Class, Outcomes, Rule};
 pub use retry::{Backoff, RetryPolicy};
 pub use schedule::{RunClock, Runs, Schedule};
 pub use settle::SettleKeys;
+pub use url_rules::UrlRules;

@@ -27,5 +27,6 @@ pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// A header's value. `Err` says what is wrong with it, as nobody may add headers of their own by a line break.
 pub fn header_value(text: &str) -> Result<HeaderValue, &'static str> {
-    HeaderValue::from_str(text).map_err(|_| "a header's value cannot hold line breaks or control characters")
+    HeaderValue::from_bytes(text.as_bytes())
+        .map_err(|_| "a header's value cannot hold line breaks or control characters")
 }

@@ -71,9 +71,22 @@ fn path_start(source: &str, at: usize) -> usize {
     if continues { before.trim_end_matches(is_part).len() } else { at }
 }
 
+/// The part of the source that an error is about. The engine points at a filter; what is missing stands before it.
+fn part_of(source: &str, range: Range<usize>) -> Range<usize> {
+    let before = source.get(..range.start).unwrap_or_default().trim_end();
+    match before.strip_suffix('|') {
+        Some(before) if source.get(range.clone()) == Some("required") => {
+            let before = before.trim_end();
+            let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']' | '\'' | '"');
+            before.trim_end_matches(is_part).len()..before.len()
+        }
+        _ => path_start(source, range.start)..range.end,
+    }
+}
+
 /// Why `source` could not be filled in. Says which part of it, never a value.
 pub(super) fn render_error(source: &str, error: &Error) -> RenderError {
-    let part = error.range().and_then(|range| source.get(path_start(source, range.start)..range.end)).map(|text| {
+    let part = error.range().and_then(|range| source.get(part_of(source, range))).map(|text| {
         let text = text.trim_start_matches(['{', '%', '-', '+']).trim_end_matches(['}', '%', '-', '+']).trim();
         let mut part: String = text.chars().map(visible).take(EXCERPT).collect();
         if part.len() < text.len() {

@@ -6,12 +6,13 @@
 use minijinja::{ErrorKind, Value};
 
 use super::fill::{self, Filler, MAX_FILLED, Place};
-use super::{RenderError, Scope, SyntaxError, Target, path};
+use super::{Locale, RenderError, Scope, SyntaxError, Target, path};
 
 /// Text and fields, one after another.
 pub(super) struct Fields {
     pieces: Vec<Piece>,
     filler: Filler,
+    locale: Option<Locale>,
 }
 
 pub(super) enum Piece {
@@ -37,7 +38,12 @@ pub(super) struct Field {
 
 impl Fields {
     /// Puts the pieces of `source` together.
-    pub(super) fn new(source: &str, mut pieces: Vec<Piece>, filler: Filler) -> Result<Self, SyntaxError> {
+    pub(super) fn new(
+        source: &str,
+        mut pieces: Vec<Piece>,
+        filler: Filler,
+        locale: Option<Locale>,
+    ) -> Result<Self, SyntaxError> {
         if filler.target == Target::Json {
             let mut quotes = Quotes::default();
             for piece in &mut pieces {
@@ -52,7 +58,7 @@ impl Fields {
                 }
             }
         }
-        Ok(Self { pieces, filler })
+        Ok(Self { pieces, filler, locale })
     }
 
     /// Fills it in.
@@ -64,7 +70,12 @@ impl Fields {
                 Piece::Text(fixed) => text.push_str(fixed),
                 Piece::Field(field) => {
                     let failed = |error: minijinja::Error| RenderError(explain(&field.name, &error));
-                    let value = field.find(scope).map_err(failed)?;
+                    let mut value = field.find(scope).map_err(failed)?;
+                    if let Some(locale) = &self.locale
+                        && let Some(date) = value.as_str().and_then(|text| locale.write(text))
+                    {
+                        value = date.into();
+                    }
                     self.filler.write(&mut text, &value, field.place).map_err(failed)?;
                 }
             }

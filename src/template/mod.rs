@@ -14,6 +14,7 @@ mod fields;
 mod fill;
 mod jinja;
 mod json;
+mod locale;
 mod merge_fields;
 pub mod path;
 mod path_filter;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 pub use document::{check as check_document, form as as_form, xml as as_xml};
 use fill::Filler;
+pub use locale::Locale;
 pub use path_filter::PathFilter;
 pub use scope::{Places, Scope};
 
@@ -80,6 +82,8 @@ pub struct Language {
     pub syntax: Syntax,
     /// Whether a value that is empty or missing is filled in as the text `null`. Never in a URL.
     pub empty_as_null: bool,
+    /// How dates and date-times fill merge fields; without it as they come.
+    pub locale: Option<Locale>,
 }
 
 impl From<Syntax> for Language {
@@ -117,7 +121,7 @@ impl Template {
             Syntax::Placeholder => placeholder::parse(source, target)?,
         };
         let dynamic = pieces.iter().any(|piece| matches!(piece, fields::Piece::Field(_)));
-        let program = if dynamic { Some(fields::Fields::new(source, pieces, filler)?) } else { None };
+        let program = if dynamic { Some(fields::Fields::new(source, pieces, filler, language.locale)?) } else { None };
         Ok(Self { source: source.into(), target, program: program.map(Arc::new).map(Program::Fields) })
     }
 
@@ -143,6 +147,12 @@ impl Template {
             Some(Program::Jinja(_)) => skeleton::of_jinja(&self.source, filler),
             Some(Program::Fields(fields)) => fields.skeleton(filler),
         }
+    }
+
+    /// The fewest characters that it comes to, as far as that is known.
+    pub fn shortest(&self) -> usize {
+        let branches = matches!(self.program, Some(Program::Jinja(_))) && self.source.contains("{%");
+        if branches { 0 } else { self.skeleton("").chars().count() }
     }
 
     /// Whether nothing fixed stands before the first value.

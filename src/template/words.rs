@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 
 use minijinja::value::Value;
-use minijinja::{Environment, Error, UndefinedBehavior, filters, functions, tests};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, filters, functions, tests};
 
 use super::Target;
 use super::fill::{Capped, Filler, Place};
@@ -50,7 +50,7 @@ words!(FILTERS "The filters." add_filter add_filters {
     "indent" => filters::indent, "int" => filters::int, "items" => filters::items, "join" => filters::join,
     "last" => filters::last, "length" => filters::length, "lines" => filters::lines, "list" => filters::list,
     "lower" => filters::lower, "map" => filters::map, "max" => filters::max, "min" => filters::min,
-    "reject" => filters::reject, "rejectattr" => filters::rejectattr, "replace" => filters::replace,
+    "reject" => filters::reject, "rejectattr" => filters::rejectattr, "required" => required, "replace" => filters::replace,
     "reverse" => filters::reverse, "round" => filters::round, "safe" => filters::safe,
     "select" => filters::select, "selectattr" => filters::selectattr, "slice" => filters::slice,
     "sort" => filters::sort, "split" => filters::split, "string" => filters::string, "sum" => filters::sum,
@@ -95,6 +95,11 @@ fn tojson(value: &Value) -> Result<Value, Error> {
     let mut text = String::new();
     json::write(&mut Capped(&mut text), value)?;
     Ok(Value::from_safe_string(text))
+}
+
+/// The value, which must be there: a template that uses it is strict about that field.
+fn required(value: &Value) -> Result<Value, Error> {
+    if value.is_undefined() || value.is_none() { Err(ErrorKind::UndefinedError.into()) } else { Ok(value.clone()) }
 }
 
 fn is_number(value: &Value) -> bool {

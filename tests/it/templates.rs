@@ -225,3 +225,107 @@ async fn a_line_break_in_a_filled_header_stops_the_delivery() {
         assert!(error.starts_with("headers.") && error.contains("line breaks"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn url_rules_hold_for_what_is_filled_in() {
+    for (keys, said) in [
+        (
+            "url: RECEIVER/\nurl_rules: {max_length: 60}\nmethod: GET\nparameters: {note: '{{ order.note }}'}",
+            "max_length",
+        ),
+        ("url: RECEIVER/{{ order.note }}\nurl_rules: {max_length: 60}", "max_length"),
+        ("url: <order.base>/x\nsyntax: merge_fields\nurl_rules: {https: true}", "https://"),
+        ("url: <order.base>/x\nsyntax: merge_fields\nurl_rules: {port: false}", "port"),
+    ] {
+        let note = "x".repeat(60);
+        let (request, delivery) =
+            deliver("", keys, &json!({"id": "1", "note": note, "order": {"base": "http://127.0.0.1:1"}})).await;
+        assert!(request.is_none());
+        assert_eq!(delivery["attempts"][0]["code"], -2000, "{delivery:#}");
+        let error = text(&delivery["attempts"][0], "error");
+        assert!(error.starts_with("url: ") && error.contains(said), "{error}");
+    }
+    let keys = "url: RECEIVER/{{ order.note }}\nurl_rules: {max_length: 60}";
+    assert_eq!(sent(keys, &json!({"id": "1", "note": "short"})).await.target, "/short");
+}
+
+#[test]
+fn url_rules_are_checked_at_once_where_the_url_is_known() {
+    for (keys, said) in [
+        ("url: http://a.example/x\nurl_rules: {https: true}", "it must begin with https:// (url_rules.https)"),
+        ("url: 'http://a.example/{{ order.id }}'\nurl_rules: {https: true}", "it must begin with https://"),
+        ("url: https://a.example:443/x\nurl_rules: {port: false}", "it must not name a port (url_rules.port)"),
+        ("url: 'https://a.example:{{ order.port }}/'\nurl_rules: {port: false}", "it must not name a port"),
+        (
+            "url: https://a.example/0123456789\nurl_rules: {max_length: 20}",
+            "20 are allowed at most (url_rules.max_length)",
+        ),
+        ("url: https://a.example/<A.b>/0123456789\nsyntax: merge_fields\nurl_rules: {max_length: 20}", "max_length"),
+    ] {
+        let found = refused(keys);
+        assert!(found.contains("channels[0].url: found ") && found.contains(said), "{keys}: {found}");
+    }
+    let long = format!("url: https://a.example/{}", "x".repeat(8200));
+    assert!(refused(&long).contains("8192 are allowed at most"));
+}
+
+#[tokio::test]
+async fn empty_strings_filled_in_go_out_as_null_where_that_is_asked_for() {
+    let keys = "syntax: merge_fields\nurl: RECEIVER/\nparameters: {Empty: <Account.Empty>, Missing: <Account.Nothing>, Null: <Account.Base>, Id: <Account.Id>, Static: ''}";
+    let request = sent(&format!("{keys}\nempty_as_null: true"), &order()).await;
+    assert_eq!(
+        request.json(),
+        json!({"Empty": "null", "Missing": "null", "Null": "null", "Id": "A/1 ü", "Static": "null"})
+    );
+    assert_eq!(
+        sent(keys, &order()).await.json(),
+        json!({"Empty": "", "Missing": "", "Null": "", "Id": "A/1 ü", "Static": ""})
+    );
+    let keys = "empty_as_null: true\nurl: RECEIVER/\nheaders: {X-Empty: 'a{{ order.account.empty }}'}\nbody: '{\"a\": \"{{ order.account.empty }}\", \"b\": {{ order.nothing }}}'";
+    let request = sent(keys, &order()).await;
+    assert_eq!(request.json(), json!({"a": "null", "b": null}));
+    assert_eq!(request.header("x-empty"), Some("a"), "only parameters and body");
+    let keys = "empty_as_null: true\nmethod: GET\nurl: RECEIVER/\nparameters: {a: '{{ order.account.empty }}'}";
+    assert_eq!(sent(keys, &order()).await.target, "/?a=null");
+}
+
+#[tokio::test]
+async fn dates_are_filled_in_by_the_locale() {
+    let order = json!({"id": "1", "Day": "2026-11-21", "Time": "2026-11-21T14:05:09.5Z", "Text": "on 2026-11-21"});
+    let keys = "syntax: merge_fields\nurl: RECEIVER/<DataSource.Day>\nparameters: {day: <DataSource.Day>, time: <DataSource.Time>, text: <DataSource.Text>}";
+    let request = sent(keys, &order).await;
+    assert_eq!(request.json(), json!({"day": "2026-11-21", "time": "2026-11-21T14:05:09.5Z", "text": "on 2026-11-21"}));
+    let (request, _) = deliver("locale: en-US", keys, &order).await;
+    let request = request.expect("a request");
+    assert_eq!(request.target, "/Nov%2021%2C%202026");
+    assert_eq!(
+        request.json(),
+        json!({"day": "Nov 21, 2026", "time": "Nov 21, 2026, 2:05:09 PM", "text": "on 2026-11-21"})
+    );
+    let (request, _) = deliver("locale: en-US", &format!("{keys}\nlocale: de-DE"), &order).await;
+    assert_eq!(request.expect("a request").json()["time"], "21.11.2026, 14:05:09");
+    let (request, _) = deliver("locale: en-US", "url: RECEIVER/\nparameters: {day: '{{ order.day }}'}", &order).await;
+    assert_eq!(request.expect("a request").json()["day"], "2026-11-21", "only merge fields");
+}
+
+#[test]
+fn an_unknown_locale_is_told() {
+    let found = refused("url: http://a\nlocale: klingon");
+    assert!(found.contains("channels[0].locale: found \"klingon\", allowed: a locale such as en-US"), "{found}");
+    let found = config::load_text("shop.yaml", "locale: xx-YY", &Environment::new()).expect_err("unknown").to_string();
+    assert!(found.contains("locale: found \"xx-YY\""), "{found}");
+}
+
+#[tokio::test]
+async fn a_template_that_requires_a_field_names_it_and_its_key() {
+    for (keys, error) in [
+        ("body: '{\"a\": \"{{ order.account.nothing | required }}\"}'", "body: `order.account.nothing` is missing"),
+        ("parameters: {Id: '{{ order.account.base | required }}'}", "parameters.Id: `order.account.base` is missing"),
+        ("headers: {X-Id: '{{ order.nothing | required }}'}", "headers.x-id: `order.nothing` is missing"),
+    ] {
+        assert_eq!(unsent(&format!("url: RECEIVER/\n{keys}"), &order()).await, error);
+    }
+    let keys = "url: RECEIVER/\nparameters: {Id: '{{ order.account.id | required }}'}\nheaders: {X-Name: 'ü{{ order.account.id }}'}";
+    let request = sent(keys, &order()).await;
+    assert_eq!(request.json(), json!({"Id": "A/1 ü"}));
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::HeaderSet;
 
 use super::chains::{METHODS, URL};
-use super::sections::{NAME, POINTER};
+use super::sections::{LOCALE, NAME, POINTER};
 use super::{AUTH, Block, DAY, HEADERS, HOUR, Key, Kind, MILLISECOND};
 
 /// A channel.
@@ -84,6 +84,12 @@ channels:
             "What is sent where there is neither `body` nor `parameters`: the order with context and metadata, the order as received, or an object without fields.",
         )
         .or("envelope"),
+        Key::new(
+            "empty_as_null",
+            Kind::Boolean,
+            "`true`: what is filled into `parameters` and `body` and is empty or missing goes out as the text `null`, and so does a parameter that comes to nothing.",
+        )
+        .or("false"),
         Key::new("headers", HEADERS, "Further headers. Their values are templates."),
         Key::new(
             "syntax",
@@ -96,6 +102,8 @@ channels:
             Kind::List(&Kind::Choice(HeaderSet::NAMES)),
             "Sets of headers by which a vendor's receivers trace requests. `zuora`: `Zuora-Request-Id` (32 hexadecimal digits, new for every request), `X-Amzn-Trace-Id` (the same id as a trace) and `Zuora-Notification-Id` (the delivery's id).",
         ),
+        Key::new("locale", LOCALE, "How dates and date-times fill merge fields. Without it: as the top level says."),
+        Key::new("url_rules", Kind::Block(&URL_RULES), "What a filled URL must satisfy, else the request is not sent."),
         Key::new("auth", AUTH, "How the request proves who sent it."),
         Key::new("timeout", Kind::Block(&TIMEOUT), "How long an attempt may take.").required(),
         Key::new(
@@ -131,6 +139,28 @@ channels:
 const EVENT: Kind = Kind::Text(
     "order.received, order.completed, order.rejected, order.step_failed, delivery.failed, channel.disabled, channel.recovered, or a type posted to /v1/events; * stands for any characters",
 );
+
+static URL_RULES: Block = Block {
+    title: "channels[].url_rules",
+    doc: "What a URL must satisfy. What breaks a rule whatever is filled in is an error of the configuration; what breaks it once filled in ends the delivery with code -2000, and nothing is sent.",
+    example: "\
+channels:
+  - name: billing
+    url: https://billing.example.com/orders/{{ order.id }}
+    url_rules: {https: true, port: false, max_length: 2048}
+",
+    keys: &[
+        Key::new("https", Kind::Boolean, "`true`: only https.").or("false"),
+        Key::new("port", Kind::Boolean, "`false`: no port in the URL, not even the usual one.").or("true"),
+        Key::new(
+            "max_length",
+            Kind::Integer(16, 1 << 20, "characters"),
+            "The longest URL as it is sent, its query included.",
+        )
+        .or("8192"),
+    ],
+    either: &[],
+};
 
 /// How long an attempt may take.
 static TIMEOUT: Block = Block {

@@ -20,12 +20,20 @@ pub(crate) static ROOT: Block = Block {
             Kind::List(&Kind::Block(&CHAIN)),
             "What runs while an order is taken in. The first chain whose `when` holds runs; an order that none takes has no plugins.",
         ),
+        Key::new(
+            "locale",
+            LOCALE,
+            "How dates and date-times fill merge fields (`syntax: merge_fields`). Without it: as received. A channel may have its own.",
+        ),
         Key::new("channels", Kind::List(&Kind::Block(&CHANNEL)), "Who is told about events, and how."),
         Key::new("relationships", Kind::Block(&RELATIONSHIPS), "Which channel an order's trading partners use."),
         Key::new("limits", Kind::Block(&LIMITS), "Ceilings that no channel may pass."),
     ],
     either: &[],
 };
+
+/// A locale.
+pub(super) const LOCALE: Kind = Kind::Text("a locale such as en-US, de or pt-BR");
 
 static SERVER: Block = Block {
     title: "server",
