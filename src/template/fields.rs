@@ -105,10 +105,13 @@ impl Fields {
 
 impl Field {
     fn find(&self, scope: &Scope) -> Result<Value, minijinja::Error> {
-        match scope.find(self.root) {
-            Some(value) => Ok(path::walk(&value, self.parts.iter().map(|part| &**part))?.unwrap_or_default()),
-            None => Ok(Value::UNDEFINED),
-        }
+        let root = match self.root {
+            // An order that cannot be read is an error, not one without fields.
+            "order" => Some(scope.parsed_order()?),
+            name => scope.find(name),
+        };
+        let found = root.and_then(|value| path::walk(&value, self.parts.iter().map(|part| &**part)));
+        Ok(found.unwrap_or_default())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::fields::{Field, Piece};
 use super::fill::Place;
-use super::path::{find_name, same_but_for_case};
+use super::path::find_name;
 use super::words::{FIXED, nearest_word};
 use super::{SyntaxError, Target};
 
@@ -71,23 +71,24 @@ fn field(source: &str, at: usize) -> Result<Option<Field>, SyntaxError> {
         let before: usize = parts.iter().take(empty).map(|part| part.len() + 1).sum();
         return wrong(before, "a name is missing here, as in <DataSource.Account.Id>");
     }
-    let below = parts.get(1..).unwrap_or_default();
+    let mut below = parts.get(1..).unwrap_or_default().to_vec();
     if let Some(root) = root
         && let Some((_, known)) = FIXED.iter().find(|(fixed, _)| *fixed == root)
-        && !(below.len() == 1 && below.iter().any(|name| known.iter().any(|known| same_but_for_case(known, name))))
     {
         let name = below.join(".");
-        let hint = match nearest_word(&name, known.iter().copied()) {
-            Some(word) => format!("did you mean <{head}.{word}>?"),
-            None => format!("there is <{head}.{}>", known.join(&format!(">, <{head}."))),
+        let Some(exact) = find_name(known.iter().map(|known| (*known, *known)), &name) else {
+            let hint = match nearest_word(&name, known.iter().copied()) {
+                Some(word) => format!("did you mean <{head}.{word}>?"),
+                None => format!("there is <{head}.{}>", known.join(&format!(">, <{head}."))),
+            };
+            let own = format!("a field of the order is <DataSource.{head}.{name}>");
+            return wrong(head.len() + 1, &format!("unknown field of `{head}`: `{name}`; {hint} ({own})"));
         };
-        let message =
-            format!("unknown field of `{head}`: `{name}`; {hint} A field of the order is <DataSource.{head}.{name}>");
-        return wrong(head.len() + 1, &message);
+        below = vec![exact];
     }
     let (root, parts) = match root {
         Some(root) => (root, below),
-        None => ("order", parts.as_slice()),
+        None => ("order", parts),
     };
     let parts = parts.iter().map(|part| Box::from(*part)).collect();
     Ok(Some(Field { name: name.into(), at, root, parts, place: Place::Any }))

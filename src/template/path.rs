@@ -3,8 +3,8 @@
 //! So `OrderDetailsData.OperationDatas` finds `orderDetailsData.operationDatas`. This is the one place that says so:
 //! templates, merge fields and whatever else walks through an order use [`find_name`] or [`walk`].
 
+use minijinja::Value;
 use minijinja::value::ValueKind;
-use minijinja::{Error, Value};
 
 /// Whether two names are the same but for upper and lower case.
 pub fn same_but_for_case(a: &str, b: &str) -> bool {
@@ -17,22 +17,17 @@ pub fn find_name<'a, T>(entries: impl Iterator<Item = (&'a str, T)> + Clone, nam
     exact.or_else(move || entries.into_iter().find(|(known, _)| same_but_for_case(known, name))).map(|(_, found)| found)
 }
 
-/// The value below `value` at the end of `parts`: names of fields, and positions in lists, counted from 0. `None`
-/// where there is none; an error where the document itself could not be read.
-pub(super) fn walk<'a>(value: &Value, parts: impl IntoIterator<Item = &'a str>) -> Result<Option<Value>, Error> {
+/// The value below `value` at the end of `parts`: names of fields, and positions in lists, counted from 0.
+pub(super) fn walk<'a>(value: &Value, parts: impl IntoIterator<Item = &'a str>) -> Option<Value> {
     let mut value = value.clone();
     for part in parts {
         value = match value.kind() {
-            ValueKind::Map => value.get_attr(part)?,
-            ValueKind::Seq => match part.parse() {
-                Ok(at) => value.get_item_by_index(at).unwrap_or_default(),
-                Err(_) => return Ok(None),
-            },
-            ValueKind::Invalid => return value.get_attr(part).map(|_| None),
-            _ => return Ok(None),
+            ValueKind::Map => value.get_attr(part).ok()?,
+            ValueKind::Seq => value.get_item_by_index(part.parse().ok()?).ok()?,
+            _ => return None,
         };
     }
-    Ok(if value.is_undefined() { None } else { Some(value) })
+    (!value.is_undefined()).then_some(value)
 }
 
 #[cfg(test)]
@@ -52,7 +47,7 @@ mod tests {
     #[test]
     fn a_path_goes_through_objects_and_lists() {
         let order = json::parse(br#"{"orderDetailsData": {"operationDatas": [{"a": 1}, {"a": {"0": 2}}]}}"#).unwrap();
-        let at = |path: &str| walk(&order, path.split('.')).unwrap().map(|found| found.to_string());
+        let at = |path: &str| walk(&order, path.split('.')).map(|found| found.to_string());
         assert_eq!(at("OrderDetailsData.OperationDatas.0.A").as_deref(), Some("1"));
         assert_eq!(at("orderDetailsData.operationDatas.1.a.0").as_deref(), Some("2"));
         for missing in ["orderDetailsData.operationDatas.2", "orderDetailsData.operationDatas.a", "x.y", ""] {

@@ -1,5 +1,7 @@
 //! What templates and expressions promise.
 
+mod syntaxes;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -329,3 +329,13 @@ async fn a_template_that_requires_a_field_names_it_and_its_key() {
     let request = sent(keys, &order()).await;
     assert_eq!(request.json(), json!({"Id": "A/1 ü"}));
 }
+
+#[test]
+fn the_examples_of_the_page_about_templates_load() {
+    let page = include_str!("../../docs/templates.md");
+    let examples: Vec<_> = page.split("```yaml\n").skip(1).filter_map(|part| part.split("```").next()).collect();
+    assert!(examples.len() >= 4, "{}", examples.len());
+    for example in examples {
+        config::load_text("templates.md", example, &Environment::new()).unwrap_or_else(|faults| panic!("{faults}"));
+    }
+}

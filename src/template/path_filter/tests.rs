@@ -1,3 +1,5 @@
+//! What path filters promise.
+
 use std::sync::Arc;
 
 use bytes::Bytes;
