@@ -62,12 +62,14 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
     let format = block
         .get("format")
         .and_then(|field| field.choice(|word| Format::ALL.iter().copied().find(|format| format.as_str() == word)));
-    let parameters: Vec<_> = block
-        .entries("parameters")
-        .into_iter()
-        .map(|(name, field)| Some((name, parameter(&field, &filled)?)))
-        .collect();
-    let parameters: Option<Vec<_>> = parameters.into_iter().collect();
+    let parameters = |key| -> Option<Vec<_>> {
+        let read = |(name, field): (String, Field<'_>)| Some((name, parameter(&field, &filled)?));
+        let read: Vec<_> = block.entries(key).into_iter().map(read).collect();
+        read.into_iter().collect()
+    };
+    let defaults = parameters("default_parameters");
+    let parameters =
+        parameters("parameters").and_then(|own| defaults.map(|defaults| if own.is_empty() { defaults } else { own }));
     let body = block.optional("body", |field| requests::body(field, &filled, format.unwrap_or_default()));
     let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
     let headers = requests::headers(&block, &language);
@@ -84,6 +86,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
         !needed
     });
     let max_response = block.get("max_response").and_then(Field::size);
+    let require_text = block.get("require_text").and_then(Field::boolean);
     let outcomes = block.get("outcomes").and_then(|field| field.some(|field| rule(&field.block()?)));
     let limits = limits.and_then(|limits| limits.within(&block));
     let retry = block.get("retry").and_then(|field| retry(&field.block()?, &limits?));
@@ -113,6 +116,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
         auth: auth?,
         timeout: timeout?,
         max_response: max_response? as usize,
+        require_text: require_text?,
         outcomes: Outcomes::new(outcomes?),
         confirm_body: confirm_body?,
         header_set: header_set?,

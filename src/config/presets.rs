@@ -14,6 +14,7 @@ use super::schema::{Block, CHANNEL, Kind};
 /// Every preset: its name and its file.
 pub(crate) static ALL: &[(&str, &str)] = &[
     ("standard", include_str!("../../config/presets/standard.yaml")),
+    ("fulfillment", include_str!("../../config/presets/fulfillment.yaml")),
     ("orderful", include_str!("../../config/presets/orderful.yaml")),
 ];
 

@@ -347,7 +347,7 @@ pub struct Channel {
     pub format: Format,
     /// How its templates are written.
     pub syntax: Syntax,
-    /// The request's fields, in order.
+    /// The request's fields, in order: those of `parameters`, else of `default_parameters`.
     pub parameters: Vec<(String, Parameter)>,
     /// Replaces the whole body.
     pub body: Option<Template>,
@@ -365,6 +365,8 @@ pub struct Channel {
     pub timeout: Timeout,
     /// Bytes of a response that are kept.
     pub max_response: usize,
+    /// Whether a delivery is accepted with a text only; a response above `max_response` is refused then.
+    pub require_text: bool,
     /// What responses mean.
     pub outcomes: Outcomes,
     /// Whether a 200 whose JSON says that it was no success is tried again.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::{Attempt, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject, Timestamp};
-use crate::outbound::{MASK, exchange, hide};
+use crate::outbound::{MASK, exchange, hide, text};
 use crate::store::{Finished, Leased, NewDelivery, Next};
 use crate::template::Scope;
 
@@ -37,6 +37,7 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended
             || shared.router.scope(&delivery.event, started_at).with_delivery(delivery.id, delivery.parcel.as_ref());
         filled.get_or_init(|| scope().with_settle_keys(&shared.settle_keys)).clone()
     };
+    let mut no_text = None;
     let fault = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone());
     let request = match (&lane.blueprint, fault) {
         (_, Some(fault)) => Err(fault),
@@ -53,6 +54,9 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended
         }
         Ok(request) => {
             let reply = lane.client.send(&request).await;
+            if channel.require_text && reply.error.is_none() {
+                no_text = text(&reply.headers, &reply.body).err();
+            }
             let exchange = exchange(&request, &reply);
             denied = channel.confirm_body && confirm::is_denied(&reply);
             let error = reply.error.clone().or_else(|| denied.then(|| DENIED.to_owned()));
@@ -67,6 +71,9 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended
     let now = shared.clock.now();
     let number = delivery.attempts + 1;
     let mut outcome = if denied { Outcome::Retry } else { channel.outcomes.decide(code, auth) };
+    if outcome == Outcome::Accepted && no_text.is_some() {
+        (outcome, error) = (Outcome::Retry, no_text);
+    }
     let next = match outcome.ends_as() {
         Some(status) => Next::End(status),
         None => match channel.retry.wait(number - delivery.round_start, retry_after, shared.chance()) {

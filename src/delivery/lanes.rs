@@ -162,7 +162,7 @@ impl Lanes {
             let client = Client::new(&ClientOptions {
                 timeout: channel.timeout,
                 max_response: channel.max_response,
-                refuse_large: false,
+                refuse_large: channel.require_text,
                 pool: channel.concurrency,
                 auth: channel.auth.clone(),
             });

@@ -18,12 +18,14 @@ mod resolve;
 mod retry_after;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tls;
 
 pub use client::{Client, ClientError, ClientOptions, Reply, Request};
 pub use exchange::{MASK, exchange, hide};
 pub use reqwest::Url;
 pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+pub use text::text;
 
 /// A header's value. `Err` says what is wrong with it, as nobody may add headers of their own by a line break.
 pub fn header_value(text: &str) -> Result<HeaderValue, &'static str> {

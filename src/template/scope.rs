@@ -15,7 +15,8 @@ use crate::domain::{DeliveryId, Event, Parcel, SettleKeys, Timestamp};
 /// |---|---|
 /// | `order` | the order; the data of an event that has none |
 /// | `context` | what the chain's steps gave |
-/// | `event.id`, `event.type` | the event |
+/// | `event.id`, `event.type`, `event.time` | the event, and when it happened, RFC 3339 |
+/// | `order_id` | by the pointer of `orders.id`, else the server's own id |
 /// | `delivery.id` | the delivery, where there is one |
 /// | `items`, `item` | the items that the delivery is about, and the first of them |
 /// | `quantity`, `unit` | how many units it is about; which one, where each has a delivery of its own |
@@ -130,6 +131,7 @@ impl Scope {
             "event" => Value::from_pairs([
                 ("id", Value::from(event.id.to_string())),
                 ("type", Value::from(Arc::clone(&event.kind))),
+                ("time", Value::from(event.at.to_string())),
             ]),
             "delivery" => Value::from_pairs([("id", Value::from(self.delivery?.to_string()))]),
             "items" => self.items()?.into(),

@@ -23,6 +23,7 @@ pub(super) const ROOTS: &[&str] = &[
     "quantity",
     "unit",
     "product_id",
+    "order_id",
     "customer_email",
     "accept_url",
     "order_url",
@@ -30,7 +31,7 @@ pub(super) const ROOTS: &[&str] = &[
 ];
 
 /// The names below those roots that have a fixed set.
-pub(super) const FIXED: &[(&str, &[&str])] = &[("event", &["id", "type"]), ("delivery", &["id"])];
+pub(super) const FIXED: &[(&str, &[&str])] = &[("event", &["id", "type", "time"]), ("delivery", &["id"])];
 
 macro_rules! words {
     ($list:ident $doc:literal $add:ident $into:ident { $($name:literal => $function:expr),* $(,)? }) => {

@@ -74,6 +74,11 @@ channels:
             "The request's fields, in this order: the body of POST, PUT and PATCH, the query of GET and DELETE.",
         ),
         Key::new(
+            "default_parameters",
+            Kind::Map(&Kind::Parameter),
+            "The request's fields where `parameters` names none. Presets have them; blocks merge key by key, so a channel with `parameters` of its own has those alone.",
+        ),
+        Key::new(
             "body",
             Kind::Template,
             "Replaces the whole body. Once filled in it must be what `format` says: JSON, form fields or XML.",
@@ -112,6 +117,12 @@ channels:
             "How much of a response is kept. The rest is read and dropped.",
         )
         .required(),
+        Key::new(
+            "require_text",
+            Kind::Boolean,
+            "Whether an accepted response must hold a text: not empty or only white space, valid in the charset of its `Content-Type` (UTF-8 without one), no NUL. Without a text it is tried again; a response above `max_response` is refused with code -7.",
+        )
+        .or("false"),
         Key::new(
             "outcomes",
             Kind::List(&Kind::Block(&RULE)),

@@ -1,0 +1,92 @@
+//! A response's body as text, for channels whose receivers answer with one.
+
+use encoding_rs::{Encoding, UTF_8};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+
+/// The text of a response: by the `charset` of its `Content-Type`, else UTF-8, without a byte order mark. `Err` says
+/// in a sentence why it is no text: empty or nothing but white space, bytes that are none of its charset, a NUL, a
+/// charset that nobody knows.
+pub fn text(headers: &HeaderMap, body: &[u8]) -> Result<String, String> {
+    let encoding = match charset(headers) {
+        None => UTF_8,
+        Some(label) => Encoding::for_label_no_replacement(label.as_bytes())
+            .ok_or_else(|| format!("the response's charset {:?} is unknown", short(&label)))?,
+    };
+    let text = encoding.decode_with_bom_removal(body);
+    let (text, wrong) = text;
+    if wrong {
+        return Err(format!("the response is no text: it has bytes that are not {}", encoding.name()));
+    }
+    if text.contains('\0') {
+        return Err("the response is no text: it has a NUL character".to_owned());
+    }
+    if text.trim().is_empty() {
+        return Err(if text.is_empty() { "the response is empty" } else { "the response is nothing but white space" }
+            .to_owned());
+    }
+    Ok(text.into_owned())
+}
+
+/// The `charset` parameter of a `Content-Type`.
+fn charset(headers: &HeaderMap) -> Option<String> {
+    let value = String::from_utf8_lossy(headers.get(CONTENT_TYPE)?.as_bytes()).into_owned();
+    value.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"').to_owned())
+    })
+}
+
+fn short(label: &str) -> String {
+    label.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn read(content_type: &str, body: &[u8]) -> Result<String, String> {
+        let mut headers = HeaderMap::new();
+        if !content_type.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).expect("a value"));
+        }
+        text(&headers, body)
+    }
+
+    #[test]
+    fn a_text_is_read_by_its_charset() {
+        assert_eq!(read("", "KEY-é".as_bytes()).as_deref(), Ok("KEY-é"));
+        assert_eq!(read("text/plain; Charset=\"ISO-8859-1\"", b"KEY-\xe9\n").as_deref(), Ok("KEY-é\n"));
+        assert_eq!(read("text/plain; charset=utf-16le", b"K\0E\0").as_deref(), Ok("KE"));
+        assert_eq!(read("application/json", b"\xef\xbb\xbf{}").as_deref(), Ok("{}"));
+    }
+
+    #[test]
+    fn what_is_no_text_says_why() {
+        for (content_type, body, error) in [
+            ("", &b""[..], "the response is empty"),
+            ("", b"\xef\xbb\xbf", "the response is empty"),
+            ("", b" \r\n\t", "the response is nothing but white space"),
+            ("", b"KEY\xff", "the response is no text: it has bytes that are not UTF-8"),
+            ("text/plain; charset=utf-8", b"a\0b", "the response is no text: it has a NUL character"),
+            ("text/plain; charset=klingon", b"a", "the response's charset \"klingon\" is unknown"),
+            ("text/plain; charset=utf-16le", b"K", "the response is no text: it has bytes that are not UTF-16LE"),
+        ] {
+            assert_eq!(read(content_type, body), Err(error.to_owned()), "{content_type} {body:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_response_is_text_or_says_why(content_type in "[ -~]{0,30}", body: Vec<u8>) {
+            let _ = read(&content_type, &body);
+        }
+
+        #[test]
+        fn utf_8_stays_as_it_is(body in "[^\0\u{feff}]{1,40}") {
+            prop_assert_eq!(read("", body.as_bytes()).ok(), (!body.trim().is_empty()).then_some(body));
+        }
+    }
+}
