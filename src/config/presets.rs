@@ -15,6 +15,7 @@ use super::schema::{Block, CHANNEL, Kind};
 pub(crate) static ALL: &[(&str, &str)] = &[
     ("standard", include_str!("../../config/presets/standard.yaml")),
     ("fulfillment", include_str!("../../config/presets/fulfillment.yaml")),
+    ("zuora", include_str!("../../config/presets/zuora.yaml")),
     ("orderful", include_str!("../../config/presets/orderful.yaml")),
 ];
 

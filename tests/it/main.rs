@@ -41,3 +41,4 @@ mod store_faults;
 mod templates;
 mod tokens;
 mod walkthroughs;
+mod zuora;
