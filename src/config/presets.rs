@@ -14,9 +14,9 @@ use super::schema::{Block, CHANNEL, Kind};
 /// Every preset: its name and its file.
 pub(crate) static ALL: &[(&str, &str)] = &[
     ("standard", include_str!("../../config/presets/standard.yaml")),
-    ("fulfillment", include_str!("../../config/presets/fulfillment.yaml")),
     ("zuora", include_str!("../../config/presets/zuora.yaml")),
     ("orderful", include_str!("../../config/presets/orderful.yaml")),
+    ("fulfillment", include_str!("../../config/presets/fulfillment.yaml")),
 ];
 
 /// The preset that holds where a channel names none.

@@ -122,3 +122,24 @@ async fn callouts() {
     receiver.wait_for_on("/hooks/entitlements", 1).await;
     process.stop().await;
 }
+
+#[tokio::test]
+async fn zuora() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::json(200, &json!({ "success": true }))]);
+    let process = follow("zuora.md", include_str!("../../docs/zuora.md"), &receiver).await;
+    let request = &receiver.wait_for_on("/zuora/A-42", 1).await[0];
+    let parameters = json!({"AccountId": "A-42", "SubscriptionId": "S-77", "SubscriptionPreviousSubscriptionId": "S-76", "ParentAccountId": "A-1", "DefaultPaymentMethodId": "PM-5"});
+    assert_eq!(request.json(), parameters);
+    assert_eq!(receiver.count_on("/payments"), 0, "that one is due later");
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn orderful() {
+    let receiver = Receiver::start().await;
+    let process = follow("orderful.md", include_str!("../../docs/orderful.md"), &receiver).await;
+    assert_eq!(receiver.wait_for_on("/acme/purchase-orders", 1).await[0].json()["id"], "T-1");
+    assert_eq!(receiver.wait_for_on("/transactions", 1).await[0].json()["id"], "T-2");
+    process.stop().await;
+}
