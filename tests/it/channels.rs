@@ -45,6 +45,39 @@ channels:
 }
 
 #[tokio::test]
+async fn the_record_names_a_channel_once_however_much_it_got_and_also_where_nobody_got_anything() {
+    let receiver = Receiver::start().await;
+    let yaml = receiver.fill(
+        r"
+relationships:
+  sender: /sender
+  routes: [{sender: ACME, channel: partner}]
+channels:
+  - {name: both, url: RECEIVER/both, events: [order.received, order.completed]}
+  - {name: partner, url: RECEIVER/partner, when: order.total > 1000}
+  - {name: off, url: RECEIVER/off, enabled: false}
+",
+    );
+    let service = Service::start(&yaml).await;
+    service.api.order(&json!({"id": "A-1"})).await;
+    service.api.all_settled().await;
+    let order = service.api.order_detail("A-1").await;
+    assert_eq!(order["channels"].as_array().map(Vec::len), Some(3), "{order:#}");
+    assert_eq!(fate(&order, "both")["status"], "delivered");
+    assert_eq!(fate(&order, "both")["deliveries"].as_array().map(Vec::len), Some(2));
+    assert_eq!(fate(&order, "partner")["reason"], "when");
+    service.api.order(&json!({"id": "A-2", "sender": "ACME", "total": 5})).await;
+    let order = service.api.order_detail("A-2").await;
+    assert_eq!(order["deliveries"], json!([]));
+    for (channel, reason) in [("both", "relationship"), ("partner", "when"), ("off", "disabled")] {
+        let fate = fate(&order, channel);
+        assert_eq!((&fate["status"], &fate["reason"]), (&json!("skipped"), &json!(reason)), "{channel}");
+    }
+    assert_eq!(fate(&order, "both")["detail"], "goes to partner");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_condition_that_holds_lets_the_order_through() {
     let receiver = Receiver::start().await;
     let yaml = receiver.fill(
