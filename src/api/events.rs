@@ -31,6 +31,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     }
     let key = body::idempotency_key(&head.headers)?;
     let body = body::read(body, api.max_body, api.body_timeout).await?;
+    api.verify(&head.headers, &body)?;
     let (events, batch) = match media {
         Some(Media::CloudEvent) => (vec![cloudevents::structured(&body)?], false),
         Some(Media::CloudEventBatch) => (cloudevents::batch(&body)?, true),

@@ -30,6 +30,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     }
     let key = body::idempotency_key(&head.headers)?;
     let body = body::read(body, api.max_body, api.body_timeout).await?;
+    api.verify(&head.headers, &body)?;
     let answered = api.rooms.ingest.order(Incoming { body, key, caller }).await?;
     Ok(answer::respond(answered))
 }

@@ -78,6 +78,8 @@ problems! {
     IncompleteBody "incomplete-body" 400 "The body is incomplete";
     /// The call needs a token: `Authorization: Bearer …`. `detail` names the scope.
     Unauthorized "unauthorized" 401 "A token is needed";
+    /// `server.verify` asks for a signature, and the request has none that holds. `detail` says what is missing.
+    BadSignature "bad-signature" 401 "The signature does not hold";
     /// The token is known, but lacks the scope that `detail` names.
     Forbidden "forbidden" 403 "The token lacks a scope";
     /// There is no such path.

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::http::HeaderMap;
 
 use crate::config::settings::{Channel, Server};
-use crate::domain::{Clock, DeliveryId, SettleKeys};
+use crate::domain::{Clock, DeliveryId, SettleKeys, SigningKeys};
 use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
 use crate::store::{ChannelState, History, Queue, StoreError};
 use crate::telemetry::metrics::Metrics;
 
+use super::problem::{Kind, Problem};
 use super::tokens::Tokens;
 
 /// Takes in orders and events. [`crate::intake::Intake`], or a stand-in for it.
@@ -85,6 +87,7 @@ pub struct Shared {
     pub(super) rooms: Rooms,
     pub(super) channels: Vec<Arc<Channel>>,
     pub(super) tokens: Tokens,
+    pub(super) verify: Option<Arc<SigningKeys>>,
     pub(super) max_body: usize,
     pub(super) body_timeout: Duration,
 }
@@ -96,9 +99,22 @@ impl Api {
             rooms,
             channels: channels.to_vec(),
             tokens: Tokens::new(&server.tokens),
+            verify: server.verify.clone(),
             max_body: server.max_body,
             body_timeout: server.body_timeout,
         }))
+    }
+}
+
+impl Shared {
+    /// Lets a request through that carries a signature which `server.verify` asks for.
+    pub(super) fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+        let Some(keys) = &self.verify else { return Ok(()) };
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let (id, seconds, signatures) =
+            (header("webhook-id"), header("webhook-timestamp"), header("webhook-signature"));
+        keys.verify(id, seconds, signatures, body, self.rooms.clock.now())
+            .map_err(|fault| Problem::new(Kind::BadSignature, fault.to_string()))
     }
 }
 

@@ -74,6 +74,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
     let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
     let headers = requests::headers(&block, &language);
     let auth = requests::auth(&block);
+    let signing = block.optional("signing", |field| requests::signing(&field.masked(), true));
     let timeout = block.get("timeout").and_then(|field| timeout(&field.block()?));
     let url = url.filter(|url| {
         let needed = syntax == Some(Syntax::Placeholder) && method == Some(Method::Get) && !url.has_order_id();
@@ -115,6 +116,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
         headers: headers?,
         auth: auth?,
         timeout: timeout?,
+        signing: signing?,
         max_response: max_response? as usize,
         require_text: require_text?,
         outcomes: Outcomes::new(outcomes?),

@@ -58,7 +58,7 @@ impl<'r> Field<'r> {
 
     /// What was found, or `***` where it may be a secret.
     pub(crate) fn found(&self) -> String {
-        if self.masked || matches!(self.kind, Kind::Secret) { "***".to_owned() } else { self.node.found() }
+        if self.masked || self.kind.may_be_in_a_file() { "***".to_owned() } else { self.node.found() }
     }
 
     /// Reports that the value is not what its kind allows.
@@ -197,6 +197,11 @@ impl<'r> Field<'r> {
     /// Whether its kind allows `auth`, `timeout`, `error` and `any`.
     pub(crate) fn takes_any_class(&self) -> bool {
         matches!(self.kind, Kind::Class(true))
+    }
+
+    /// Whether its kind is a list.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.kind, Kind::List(_))
     }
 
     /// The elements of a list.

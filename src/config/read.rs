@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::faults::{Path, Report, nearest};
 use super::field::Field;
 use super::node::{Data, Node, present};
-use super::schema::{Block, Key, Kind};
+use super::schema::{Block, Key};
 
 /// A block under its table.
 pub(crate) struct Reader<'r> {
@@ -69,9 +69,10 @@ impl<'r> Reader<'r> {
 
 fn key_of(block: &'static Block, name: &str) -> Option<&'static Key> {
     let secret = name.strip_suffix("_file");
-    block.keys.iter().find(|key| {
-        key.name == name || (matches!(key.kind, Kind::Secret) && secret.is_some_and(|name| key.name == name))
-    })
+    block
+        .keys
+        .iter()
+        .find(|key| key.name == name || (key.kind.may_be_in_a_file() && secret.is_some_and(|name| key.name == name)))
 }
 
 /// What is said about a key that a block does not have.
@@ -80,7 +81,7 @@ pub(crate) fn unknown(block: &'static Block, name: &str) -> String {
         .keys
         .iter()
         .flat_map(|key| {
-            let file = matches!(key.kind, Kind::Secret).then(|| format!("{}_file", key.name));
+            let file = key.kind.may_be_in_a_file().then(|| format!("{}_file", key.name));
             std::iter::once(key.name.to_owned()).chain(file)
         })
         .collect();
@@ -93,7 +94,7 @@ pub(crate) fn unknown(block: &'static Block, name: &str) -> String {
 
 fn open_field<'r>(key: &'static Key, node: &Node, path: &Path, masked: bool, report: &'r Report) -> Option<Field<'r>> {
     let field = |node: Node, name: &str| Field::new(node, &key.kind, path.key(name), masked, report);
-    if matches!(key.kind, Kind::Secret) {
+    if key.kind.may_be_in_a_file() {
         let file = format!("{}_file", key.name);
         let (own, beside) = (present(node.get(key.name)), present(node.get(&file)));
         match (own, beside) {
@@ -120,7 +121,7 @@ fn open_field<'r>(key: &'static Key, node: &Node, path: &Path, masked: bool, rep
         return Some(field(Node::built_in(default), key.name));
     }
     if key.required {
-        let also = if matches!(key.kind, Kind::Secret) { format!(", or {}_file", key.name) } else { String::new() };
+        let also = if key.kind.may_be_in_a_file() { format!(", or {}_file", key.name) } else { String::new() };
         report.fault(&node.from, &path.key(key.name), format!("missing; allowed: {}{also}", key.kind.allowed()));
     }
     None
@@ -140,8 +141,12 @@ fn secret_file(field: &Field<'_>) -> Node {
         .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is no UTF-8".to_owned()));
     match read {
         Ok(text) => {
-            let text = text.trim_end_matches(['\n', '\r']).to_owned();
-            Node { data: Data::Text(text), ..field.node().clone() }
+            let secret = |text: &str| Node { data: Data::Text(text.to_owned()), ..field.node().clone() };
+            if field.is_list() {
+                let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+                return Node { data: Data::List(lines.map(secret).collect()), ..field.node().clone() };
+            }
+            secret(text.trim_end_matches(['\n', '\r']))
         }
         Err(error) => {
             // Not even the path is shown: somebody may have put the secret itself here.

@@ -1,11 +1,14 @@
 //! What requests of chains and channels have in common: headers, body, authentication.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::field::Field;
 use super::read::Reader;
 use super::settings::{Auth, Format, Method};
+use crate::domain::SigningKeys;
 use crate::template::{Language, Target, Template, check_document};
 
 /// The method.
@@ -70,6 +73,25 @@ pub fn is_secret_header(name: &str) -> bool {
         .any(|part| name.contains(part))
         && name != "idempotency-key"
         && name != "webhook-signature"
+}
+
+/// The secrets of a party; with `sign`, such as can sign.
+pub(crate) fn signing(field: &Field<'_>, sign: bool) -> Option<Arc<SigningKeys>> {
+    let block = field.block()?;
+    let secrets = block.get("secrets")?;
+    let texts = secrets.some(Field::secret)?;
+    let wrong = |at: usize, problem: &str| {
+        if let Some(secret) = secrets.items().get(at) {
+            secret.fault(format!("found ***: {problem}"));
+        }
+    };
+    let keys = SigningKeys::new(texts.iter().map(ExposeSecret::expose_secret));
+    let keys = keys.map_err(|(at, problem)| wrong(at, problem)).ok()?;
+    if sign && let Err(at) = keys.can_sign() {
+        wrong(at, "a public key cannot sign; name the private one, whsk_…");
+        return None;
+    }
+    Some(Arc::new(keys))
 }
 
 /// How a request proves who sent it; not at all where the block is left out.

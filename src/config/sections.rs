@@ -10,7 +10,7 @@ use super::field::Field;
 use super::read::Reader;
 use super::settings::{Delivery, Orders, Scope, Server, Settings, Store, Token};
 use super::unique::Unique;
-use super::{chains, channels, relationships, urls, words};
+use super::{chains, channels, relationships, requests, urls, words};
 
 /// Everything, or `None` where anything is wrong.
 pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
@@ -87,6 +87,7 @@ fn limits(block: &Reader<'_>) -> Option<Limits> {
 }
 
 fn server(block: &Reader<'_>) -> Option<Server> {
+    let verify = block.optional("verify", |field| requests::signing(&field.masked(), false));
     let tokens = block.get("tokens").map_or(Some(Vec::new()), |field| tokens(&field.masked()));
     let listen = block.get("listen").and_then(|field| {
         let listen: SocketAddr = field.text_as(|text| text.parse().ok())?;
@@ -119,6 +120,7 @@ fn server(block: &Reader<'_>) -> Option<Server> {
         max_connections: max_connections?,
         shutdown_grace: shutdown_grace?,
         tokens: tokens?,
+        verify: verify?,
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::domain::{EventPattern, HeaderSet, Outcomes, RetryPolicy, UrlRules};
+use crate::domain::{EventPattern, HeaderSet, Outcomes, RetryPolicy, SigningKeys, UrlRules};
 use crate::template::{Expression, Syntax, Target, Template};
 
 /// Everything that a configuration says.
@@ -71,6 +71,8 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// Who may call.
     pub tokens: Vec<Token>,
+    /// Whose signatures orders and events must carry; `None`: nobody's.
+    pub verify: Option<Arc<SigningKeys>>,
 }
 
 /// A bearer token of the API.
@@ -363,6 +365,8 @@ pub struct Channel {
     pub auth: Auth,
     /// How long an attempt may take.
     pub timeout: Timeout,
+    /// By whose secrets its requests are signed.
+    pub signing: Option<Arc<SigningKeys>>,
     /// Bytes of a response that are kept.
     pub max_response: usize,
     /// Whether a delivery is accepted with a text only; a response above `max_response` is refused then.

@@ -21,7 +21,7 @@ pub(crate) fn masked(node: &Node, block: &Block) -> Value {
         }
         // The path of a secret's file says where the secret is, not what it is.
         let file = format!("{}_file", key.name);
-        if let (Kind::Secret, Some(path)) = (key.kind, node.get(&file)) {
+        if let Some(path) = node.get(&file).filter(|_| key.kind.may_be_in_a_file()) {
             shown.insert(file, plain(path));
         }
     }
@@ -32,6 +32,7 @@ fn value_of(node: &Node, key: &Key) -> Value {
     match (key.kind, &node.data) {
         (_, Data::Null) => Value::Null,
         (Kind::Secret, _) => "***".into(),
+        (Kind::List(Kind::Secret), Data::List(items)) => items.iter().map(|_| Value::from("***")).collect(),
         (Kind::Block(block), Data::Map(_)) => masked(node, block),
         (Kind::Variants(variants), Data::Map(_)) => {
             let kind = node.get("type").map(plain);

@@ -14,6 +14,7 @@ use crate::template::{Scope, Template, as_form, as_xml, check_document};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -102,6 +103,10 @@ impl Blueprint {
             check_length(&url, channel.url_rules)?;
         }
         let order = if body.spliced.is_some() { event.subject.body.clone() } else { Bytes::new() };
+        if let Some(keys) = &channel.signing {
+            let signature = keys.sign(&delivery.id.to_string(), now.as_secs(), &body.join(&order));
+            headers.insert(WEBHOOK_SIGNATURE, header_value(&signature)?);
+        }
         Ok(Request { method: channel.method, url, headers, again, body, order })
     }
 }

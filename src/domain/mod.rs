@@ -18,6 +18,7 @@ pub mod pointer;
 pub mod retry;
 pub mod schedule;
 pub mod settle;
+pub mod signing;
 pub mod trace;
 pub mod url_rules;
 
@@ -34,4 +35,5 @@ pub use outcomes::{Class, Outcomes, Rule};
 pub use retry::{Backoff, RetryPolicy};
 pub use schedule::{RunClock, Runs, Schedule};
 pub use settle::SettleKeys;
+pub use signing::SigningKeys;
 pub use url_rules::UrlRules;

@@ -36,6 +36,7 @@ mod outcomes;
 mod requests;
 mod retries;
 mod shutdown;
+mod signing;
 mod store_contract;
 mod store_faults;
 mod templates;

@@ -42,7 +42,7 @@ fn describe(
     for key in block.keys {
         let default = default(key, preset.and_then(|preset| preset.get(key.name)));
         let name = match key.kind {
-            Kind::Secret => format!("`{0}`, `{0}_file`", key.name),
+            kind if kind.may_be_in_a_file() => format!("`{0}`, `{0}_file`", key.name),
             _ => format!("`{}`", key.name),
         };
         let (kind, allowed) = (kind(&key.kind), allowed(&key.kind));
@@ -168,8 +168,10 @@ mod tests {
     #[test]
     fn every_example_in_the_reference_loads() {
         let secrets = ["SHOP_TOKEN", "SUPPORT_TOKEN", "ERP_PASSWORD", "CRM_TOKEN", "STOCK_KEY", "BILLING_TOKEN"];
-        let environment: Environment =
-            secrets.iter().map(|name| ((*name).to_owned(), format!("secret-of-{name}"))).collect();
+        let signing = ["ORDER_SYSTEM_SECRET", "NEW_SECRET", "OLD_SECRET"];
+        let tokens = secrets.iter().map(|name| ((*name).to_owned(), format!("secret-of-{name}")));
+        let keys = signing.iter().map(|name| ((*name).to_owned(), format!("whsec_{}", "abcd".repeat(8))));
+        let environment: Environment = tokens.chain(keys).collect();
         let mut shown = 0;
         for block in every_block() {
             if !block.example.is_empty() {

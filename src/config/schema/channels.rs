@@ -110,6 +110,11 @@ channels:
         Key::new("locale", LOCALE, "How dates and date-times fill merge fields. Without it: as the top level says."),
         Key::new("url_rules", Kind::Block(&URL_RULES), "What a filled URL must satisfy, else the request is not sent."),
         Key::new("auth", AUTH, "How the request proves who sent it."),
+        Key::new(
+            "signing",
+            Kind::Block(&SIGNING),
+            "Signatures by which the receiver knows that a request is from here: the header `webhook-signature` (Standard Webhooks).",
+        ),
         Key::new("timeout", Kind::Block(&TIMEOUT), "How long an attempt may take.").required(),
         Key::new(
             "max_response",
@@ -170,6 +175,27 @@ channels:
         )
         .or("8192"),
     ],
+    either: &[],
+};
+
+/// Who signs, or whose signatures are checked.
+pub(super) static SIGNING: Block = Block {
+    title: "signing and verify",
+    doc: "Standard Webhooks (standardwebhooks.com): `v1` is HMAC-SHA256, `v1a` Ed25519, over `id.timestamp.body`. While a secret is changed, name the new one and the old one: a request carries a signature by each, and a request that comes in needs one that holds.",
+    example: "\
+server:
+  verify: {secrets: [\"${ORDER_SYSTEM_SECRET}\"]}
+channels:
+  - name: crm
+    url: https://crm.example.com/orders
+    signing: {secrets: [\"${NEW_SECRET}\", \"${OLD_SECRET}\"]}
+",
+    keys: &[Key::new(
+        "secrets",
+        Kind::List(&Kind::Secret),
+        "The secrets: `whsec_` and the base64 of 24 to 64 bytes, or `whsk_` and the base64 of an Ed25519 seed of 32 bytes (or of seed and public key). `verify` takes `whpk_` and the base64 of a public key too. A file has one in each line.",
+    )
+    .required()],
     either: &[],
 };
 

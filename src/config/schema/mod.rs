@@ -77,7 +77,8 @@ pub(crate) enum Kind {
     Template,
     /// A condition.
     Expression,
-    /// Text that is never shown. `NAME_file` beside it names a file that holds it.
+    /// Text that is never shown. `NAME_file` beside it names a file that holds it; beside a list of such texts, one
+    /// that holds one in each line.
     Secret,
     /// `true` or `false`.
     Boolean,
@@ -108,6 +109,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Whether `NAME_file` beside a key of that kind names a file that holds its value.
+    pub(crate) const fn may_be_in_a_file(&self) -> bool {
+        matches!(self, Self::Secret | Self::List(Self::Secret))
+    }
+
     /// What is allowed, in words: for error messages and the documentation.
     pub(crate) fn allowed(&self) -> String {
         match self {

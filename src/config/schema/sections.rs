@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::channels::SIGNING;
 use super::relationships::RELATIONSHIPS;
 use super::{Block, CHAIN, CHANNEL, DAY, HOUR, Key, Kind, MILLISECOND};
 
@@ -88,6 +89,11 @@ server:
             "tokens",
             Kind::List(&Kind::Block(&TOKEN)),
             "The bearer tokens of the API. Without any, everybody who can connect may call.",
+        ),
+        Key::new(
+            "verify",
+            Kind::Block(&SIGNING),
+            "Whose signatures orders and events must carry (Standard Webhooks: `webhook-id`, `webhook-timestamp` within 5 minutes, `webhook-signature`). Others get 401. Without it: nobody's.",
         ),
     ],
     either: &[],
