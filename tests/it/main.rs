@@ -25,6 +25,7 @@ mod config;
 mod crash;
 mod deliveries_api;
 mod events;
+mod fulfillment;
 mod idempotency;
 mod lanes;
 mod logs;

@@ -143,3 +143,15 @@ async fn orderful() {
     assert_eq!(receiver.wait_for_on("/transactions", 1).await[0].json()["id"], "T-2");
     process.stop().await;
 }
+
+#[tokio::test]
+async fn fulfillment() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::body(200, "text/plain", "KEY-1")]);
+    let process = follow("fulfillment.md", include_str!("../../docs/fulfillment.md"), &receiver).await;
+    let keys = receiver.wait_for_on("/keys", 2).await;
+    let expected = |unit| format!("product=LICENSE-PRO&unit={unit}&email=ann%40example.com&source=webshop");
+    assert!(keys.iter().all(|request| [expected(1), expected(2)].contains(&request.text().to_owned())));
+    assert_eq!(receiver.wait_for_on("/welcome", 1).await.len(), 1);
+    process.stop().await;
+}
