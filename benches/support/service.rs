@@ -143,7 +143,10 @@ pub fn empty_folder(root: &Path, name: &str) -> Result<PathBuf> {
 fn yaml(listen: SocketAddr, folder: &Path, channels: &[Channel]) -> String {
     let channels: String = channels.iter().map(Channel::yaml).collect();
     let store = folder.join("orderhook.db");
-    format!("server:\n  listen: {listen}\nstore:\n  url: \"sqlite://{}\"\nchannels:\n{channels}", store.display())
+    format!(
+        "server:\n  listen: {listen}\negress:\n  allow: [127.0.0.0/8]\nstore:\n  url: \"sqlite://{}\"\nchannels:\n{channels}",
+        store.display()
+    )
 }
 
 fn free_address() -> Result<SocketAddr> {

@@ -1,11 +1,13 @@
 //! `calloutPlugin` (seed 000): posts the order to an endpoint and reads what comes back.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::settings::{CalloutOptions, Payload, Timeout};
+use crate::config::settings::{CalloutOptions, Egress, Payload, Timeout};
 use crate::domain::ids::OrderKind;
 use crate::domain::order::RejectedBy;
 use crate::domain::{Body, Code, IdSource, Subject, Timestamp, trace};
@@ -28,13 +30,14 @@ pub(super) struct Callout {
 }
 
 impl Callout {
-    pub(super) fn new(options: &CalloutOptions, ids: IdSource) -> Result<Self, BuildError> {
+    pub(super) fn new(options: &CalloutOptions, egress: &Arc<Egress>, ids: IdSource) -> Result<Self, BuildError> {
         let client = Client::new(&ClientOptions {
             timeout: Timeout::Total(options.timeout),
             max_response: MAX_RESPONSE,
             refuse_large: true,
             pool: POOL,
             auth: options.auth.clone(),
+            egress: Arc::clone(egress),
         });
         let client = client.map_err(|error| BuildError(error.to_string()))?;
         Ok(Self { options: options.clone(), client, ids })

@@ -1,5 +1,7 @@
 //! What a plugin is, and which there are.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
@@ -59,8 +61,12 @@ pub struct Failure {
 pub struct BuildError(pub String);
 
 /// The registry: from a step's options to its plugin.
-pub(super) fn build(step: &settings::Step, ids: &IdSource) -> Result<Box<dyn Plugin>, BuildError> {
+pub(super) fn build(
+    step: &settings::Step,
+    egress: &Arc<settings::Egress>,
+    ids: &IdSource,
+) -> Result<Box<dyn Plugin>, BuildError> {
     match &step.options {
-        PluginOptions::Callout(options) => Ok(Box::new(Callout::new(options, ids.clone())?)),
+        PluginOptions::Callout(options) => Ok(Box::new(Callout::new(options, egress, ids.clone())?)),
     }
 }

@@ -14,6 +14,7 @@ mod expand;
 mod faults;
 mod field;
 mod layers;
+mod network;
 mod node;
 mod presets;
 mod read;

@@ -27,8 +27,19 @@ pub(crate) fn body(field: &Field<'_>, language: &Language, format: Format) -> Op
 }
 
 /// Headers that belong to the connection, not to the request: the client writes them.
-const CONNECTION: &[&str] =
-    &["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect"];
+const CONNECTION: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// Further headers.
 pub(crate) fn headers(block: &Reader<'_>, language: &Language) -> Option<Vec<(String, Template)>> {

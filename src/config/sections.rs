@@ -10,7 +10,7 @@ use super::field::Field;
 use super::read::Reader;
 use super::settings::{Delivery, Orders, Scope, Server, Settings, Store, Token};
 use super::unique::Unique;
-use super::{chains, channels, relationships, requests, urls, words};
+use super::{chains, channels, network, relationships, requests, urls, words};
 
 /// Everything, or `None` where anything is wrong.
 pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
@@ -18,6 +18,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
     let server = section("server").and_then(|block| server(&block));
     let store = section("store").and_then(|block| store(&block));
     let delivery = section("delivery").and_then(|block| delivery(&block));
+    let egress = root.optional("egress", |field| network::egress(&field.block()?));
     let orders = section("orders").and_then(|block| orders(&block));
     let limits = section("limits").and_then(|block| limits(&block));
     let chains = chains::chains(root);
@@ -28,6 +29,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
         server: server?,
         store: store?,
         delivery: delivery?,
+        egress: egress?.unwrap_or_default(),
         orders: orders?,
         chains: chains?,
         channels: channels.filter(|_| limits.is_some() && locale.is_some())?,

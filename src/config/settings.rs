@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use super::network::{Egress, Place, Proxy};
 use crate::domain::{EventPattern, HeaderSet, Outcomes, RetryPolicy, SigningKeys, UrlRules};
 use crate::template::{Expression, Syntax, Target, Template};
 
@@ -18,6 +19,8 @@ pub struct Settings {
     pub store: Store,
     /// Bounds over all channels.
     pub delivery: Delivery,
+    /// What outbound connections may reach.
+    pub egress: Arc<Egress>,
     /// Where an order says what it is.
     pub orders: Orders,
     /// The chains, in the order in which they are tried.

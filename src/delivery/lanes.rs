@@ -165,6 +165,7 @@ impl Lanes {
                 refuse_large: channel.require_text,
                 pool: channel.concurrency,
                 auth: channel.auth.clone(),
+                egress: Arc::clone(&settings.egress),
             });
             let client = client.map_err(|error| format!("channel {name}: {error}"))?;
             let mut state = states.get(&name).copied().unwrap_or(ChannelState::Enabled);

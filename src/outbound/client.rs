@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use reqwest::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+    UPGRADE,
+};
 use reqwest::{StatusCode, Url};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::auth::Credentials;
+use super::egress::Guard;
 use super::fault::Fault;
-use super::phase::{Phase, Reporting};
-use super::resolve::SystemResolver;
+use super::phase::{Phase, Watching};
 use super::{retry_after, tls};
-use crate::config::settings::{Auth, Method, Timeout};
+use crate::config::settings::{Auth, Egress, Method, Timeout};
 use crate::domain::{Body, Code, Timestamp};
 
 /// What `User-Agent` says.
@@ -32,7 +35,7 @@ const MAX_HEADERS: usize = 128;
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
 /// Headers that belong to the connection, not to the request.
-const FRAMING: [HeaderName; 4] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE];
+const FRAMING: [HeaderName; 6] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOST, PROXY_AUTHORIZATION];
 
 /// How often a quiet HTTP/2 connection is asked whether it lives, and how long it may take to answer.
 const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
@@ -53,6 +56,8 @@ pub struct ClientOptions {
     pub pool: usize,
     /// How requests prove who sent them.
     pub auth: Auth,
+    /// What it may reach, and through which proxy.
+    pub egress: Arc<Egress>,
 }
 
 /// Why a client cannot be made.
@@ -67,6 +72,9 @@ pub enum ClientError {
     /// The secret holds control characters. It is not shown.
     #[error("a secret cannot contain control characters")]
     HeaderValue,
+    /// There is something wrong with the proxy.
+    #[error("egress.proxy: {0}")]
+    Proxy(String),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -97,6 +105,8 @@ pub struct Reply {
     pub code: Code,
     /// Whether it is a 401 although credentials were sent.
     pub auth: bool,
+    /// Whether the failure is that of somebody between us and the receiver, such as a proxy.
+    pub elsewhere: bool,
     /// The response's headers, as far as there was one.
     pub headers: HeaderMap,
     /// The response's body, up to [`ClientOptions::max_response`].
@@ -126,6 +136,8 @@ pub struct Client {
     max_response: usize,
     refuse_large: bool,
     credentials: Credentials,
+    guard: Guard,
+    proxy: Option<Arc<str>>,
 }
 
 /// What of a response has come so far.
@@ -186,18 +198,30 @@ impl Client {
         Self::with_tls(options, tls::shared().map_err(ClientError::Tls)?)
     }
 
-    #[allow(clippy::disallowed_methods, reason = "this is the room that may")]
     pub(super) fn with_tls(options: &ClientOptions, tls: rustls::ClientConfig) -> Result<Self, ClientError> {
-        let inner = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+        Self::with_guard(options, tls, Guard::new(&options.egress))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the room that may")]
+    pub(super) fn with_guard(
+        options: &ClientOptions,
+        tls: rustls::ClientConfig,
+        guard: Guard,
+    ) -> Result<Self, ClientError> {
+        let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
+        let proxy = options.egress.proxy.as_ref();
+        let builder = match proxy {
+            Some(proxy) => builder.proxy(super::egress::proxy(proxy).map_err(ClientError::Proxy)?),
+            None => builder,
+        };
+        let inner = builder
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
             .retry(reqwest::retry::never()) // the channel's rules decide, and are on record
             .referer(false)
             .user_agent(AGENT)
             .tcp_nodelay(true)
-            .dns_resolver(Arc::new(SystemResolver))
-            .connector_layer(Reporting)
+            .dns_resolver(Arc::new(guard.clone()))
+            .connector_layer(Watching(guard.clone()))
             .http1_max_headers(MAX_HEADERS)
             .http2_keep_alive_interval(PING.0)
             .http2_keep_alive_timeout(PING.1)
@@ -211,6 +235,8 @@ impl Client {
             max_response: options.max_response,
             refuse_large: options.refuse_large,
             credentials: Credentials::new(&options.auth)?,
+            guard,
+            proxy: proxy.map(|proxy| proxy.url.as_str().into()),
         })
     }
 
@@ -219,7 +245,7 @@ impl Client {
     pub async fn send(&self, request: &Request) -> Reply {
         let body = request.body.join(&request.order);
         let mut received = Received::default();
-        let phase = Phase::new(Instant::now());
+        let phase = Phase::new(Instant::now(), self.guard.target(&request.url));
         let (mut credentials, mut again) = (self.credentials.at_first(), false);
         let result = {
             // Pinned where it stands: a future of this size is not to be handed around.
@@ -245,6 +271,7 @@ impl Client {
         };
         Reply {
             code,
+            elsewhere: result.as_ref().is_err_and(Fault::is_elsewhere),
             auth: credentials.is_some() && code == Code::status(401),
             truncated: received.truncated,
             headers: std::mem::take(&mut received.headers),
@@ -262,7 +289,7 @@ impl Client {
         (credentials, again): (Option<(&HeaderName, &HeaderValue)>, bool),
         received: &mut Received,
     ) -> Result<(), Fault> {
-        let fault = |error: &reqwest::Error| Fault::of(error, &host(&request.url));
+        let fault = |error: &reqwest::Error| Fault::of(error, &host(&request.url), self.proxy.as_deref());
         if !matches!(request.url.scheme(), "http" | "https") || !request.url.username().is_empty() {
             return Err(Fault::NotSent("its URL is not one of HTTP, or holds a user name".to_owned()));
         }
@@ -284,6 +311,14 @@ impl Client {
         }
         *message.headers_mut() = headers;
         let mut response = self.inner.execute(message).await.map_err(|error| fault(&error))?;
+        if let Some(proxy) = &self.proxy
+            && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        {
+            return Err(Fault::Proxy(
+                proxy.to_string(),
+                "it wants a user name and a password (proxy_username)".to_owned(),
+            ));
+        }
         received.status = Some(response.status());
         received.headers = std::mem::take(response.headers_mut());
         let read = received.read(&mut response, self.max_response).await;
@@ -332,7 +367,7 @@ impl Client {
                         Timeout::Phases { connect, transfer } => (connect, transfer),
                     };
                     return Err(match phase.connecting_since() {
-                        Some(_) => Fault::ConnectTimeout(host(&request.url), connect),
+                        Some(_) => Fault::ConnectTimeout(host(&request.url), self.proxy.clone(), connect),
                         None => Fault::Timeout(transfer),
                     });
                 }

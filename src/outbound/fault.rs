@@ -2,9 +2,10 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::resolve::NoAddress;
+use super::egress::{Forbidden, NoAddress, ProxyFailed};
 use crate::domain::Code;
 
 /// What went wrong, each with its code, as a sentence for a person. Never holds a URL, a header or a body.
@@ -16,8 +17,12 @@ pub(super) enum Fault {
     Dns(String, String),
     #[error("TLS with {0} failed: {1}")]
     Tls(String, String),
-    #[error("no connection to {0} within {limit}", limit = humantime::format_duration(*.1))]
-    ConnectTimeout(String, Duration),
+    #[error("no connection to {0}{way} within {limit}", way = through(.1.as_deref()), limit = humantime::format_duration(*.2))]
+    ConnectTimeout(String, Option<Arc<str>>, Duration),
+    #[error("the proxy {0} failed: {1}")]
+    Proxy(String, String),
+    #[error("{0}")]
+    Egress(Forbidden),
     #[error("no complete response within {limit}", limit = humantime::format_duration(*.0))]
     Timeout(Duration),
     #[error("the connection closed before the response was complete{}", because(.0.as_ref()))]
@@ -32,6 +37,10 @@ pub(super) enum Fault {
     NotSent(String),
 }
 
+fn through(proxy: Option<&str>) -> String {
+    proxy.map_or_else(String::new, |proxy| format!(" through the proxy {proxy}"))
+}
+
 fn because(cause: Option<&String>) -> String {
     cause.map_or_else(String::new, |cause| format!(": {cause}"))
 }
@@ -39,7 +48,8 @@ fn because(cause: Option<&String>) -> String {
 impl Fault {
     pub(super) const fn code(&self) -> Code {
         match self {
-            Self::NoConnection(..) => Code::NO_CONNECTION,
+            Self::NoConnection(..) | Self::Proxy(..) => Code::NO_CONNECTION,
+            Self::Egress(_) => Code::EGRESS,
             Self::Dns(..) => Code::DNS,
             Self::Tls(..) => Code::TLS,
             Self::ConnectTimeout(..) => Code::CONNECT_TIMEOUT,
@@ -50,11 +60,23 @@ impl Fault {
         }
     }
 
-    /// What reqwest says about an exchange with `host`.
-    pub(super) fn of(error: &reqwest::Error, host: &str) -> Self {
+    /// Whether it is the failure of somebody else than the receiver. While connecting through a proxy, time may run out
+    /// for either.
+    pub(super) const fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Proxy(..) | Self::ConnectTimeout(_, Some(_), _))
+    }
+
+    /// What reqwest says about an exchange with `host`, through `proxy`.
+    pub(super) fn of(error: &reqwest::Error, host: &str, proxy: Option<&str>) -> Self {
         let host = || host.to_owned();
         let last = causes(error).last().map(ToString::to_string);
         let why = || last.clone().unwrap_or_else(|| "for no reason given".to_owned());
+        if let Some(forbidden) = causes(error).find_map(|cause| cause.downcast_ref::<Forbidden>()) {
+            return Self::Egress(forbidden.clone());
+        }
+        if causes(error).any(<dyn Error>::is::<ProxyFailed>) {
+            return Self::Proxy(proxy.unwrap_or_default().to_owned(), why());
+        }
         if let Some(NoAddress { name, cause }) = causes(error).find_map(|cause| cause.downcast_ref()) {
             return Self::Dns(name.clone(), cause.to_string());
         }

@@ -4,6 +4,8 @@
 //! own credentials and its own limits, none of them shared. [`Client::send`] never fails: whatever happens ends as a
 //! [`Reply`] with a [`Code`](crate::domain::Code), within the time and memory that [`ClientOptions`] allow.
 //!
+//! Nothing connects to an address that the egress guard (`egress/`) refuses.
+//!
 //! `client.rs` sends and reads; `phase.rs` tells connecting from transferring, each with its own limit; `fault.rs` makes a
 //! code of what went wrong, by its type, never by its text; `exchange.rs` makes the record of it all, masked.
 //!
@@ -11,10 +13,10 @@
 
 mod auth;
 mod client;
+mod egress;
 mod exchange;
 mod fault;
 mod phase;
-mod resolve;
 mod retry_after;
 #[cfg(test)]
 mod tests;

@@ -38,11 +38,15 @@ impl Home {
         self.path("orderhook.db")
     }
 
-    /// Writes the configuration in two layers, the harness's below the test's, and returns their paths.
+    /// Writes the configuration in two layers, the harness's below the test's, and returns their paths. The receivers
+    /// of tests are on loopback, so that is allowed, unless the test has an `egress.allow` of its own.
     pub(crate) fn configure(&self, yaml: &str) -> Vec<PathBuf> {
         let (below, above) = (self.path("harness.yaml"), self.path("test.yaml"));
         let store = self.store();
-        let base = format!("server: {{listen: \"127.0.0.1:0\"}}\nstore: {{url: \"sqlite://{}\"}}\n", store.display());
+        let base = format!(
+            "server: {{listen: \"127.0.0.1:0\"}}\nstore: {{url: \"sqlite://{}\"}}\negress: {{allow: [127.0.0.0/8, \"::1\"]}}\n",
+            store.display()
+        );
         std::fs::write(&below, base).expect("a file in the temporary directory");
         std::fs::write(&above, yaml).expect("a file in the temporary directory");
         if yaml.trim().is_empty() { vec![below] } else { vec![below, above] }

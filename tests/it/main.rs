@@ -24,6 +24,7 @@ mod cli;
 mod config;
 mod crash;
 mod deliveries_api;
+mod egress;
 mod events;
 mod fulfillment;
 mod idempotency;

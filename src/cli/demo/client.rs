@@ -1,12 +1,13 @@
 //! The demo's own caller of the API.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::config::settings::{Auth, Method, Timeout};
+use crate::config::settings::{Auth, Egress, Method, Timeout};
 use crate::domain::Body;
 use crate::outbound::{self, ClientOptions, HeaderMap, HeaderValue, Request, Url, header};
 
@@ -24,6 +25,7 @@ impl Client {
             refuse_large: true,
             pool: 64,
             auth: Auth::None,
+            egress: Arc::new(Egress::anywhere()),
         });
         let base = Url::parse(&format!("http://{address}")).map_err(|error| error.to_string())?;
         Ok(Self { inner: inner.map_err(|error| error.to_string())?, base })

@@ -167,7 +167,15 @@ mod tests {
 
     #[test]
     fn every_example_in_the_reference_loads() {
-        let secrets = ["SHOP_TOKEN", "SUPPORT_TOKEN", "ERP_PASSWORD", "CRM_TOKEN", "STOCK_KEY", "BILLING_TOKEN"];
+        let secrets = [
+            "PROXY_PASSWORD",
+            "SHOP_TOKEN",
+            "SUPPORT_TOKEN",
+            "ERP_PASSWORD",
+            "CRM_TOKEN",
+            "STOCK_KEY",
+            "BILLING_TOKEN",
+        ];
         let signing = ["ORDER_SYSTEM_SECRET", "NEW_SECRET", "OLD_SECRET"];
         let tokens = secrets.iter().map(|name| ((*name).to_owned(), format!("secret-of-{name}")));
         let keys = signing.iter().map(|name| ((*name).to_owned(), format!("whsec_{}", "abcd".repeat(8))));

@@ -7,6 +7,7 @@
 
 mod chains;
 mod channels;
+mod network;
 mod relationships;
 mod requests;
 mod sections;

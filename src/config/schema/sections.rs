@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::channels::SIGNING;
+use super::network::EGRESS;
 use super::relationships::RELATIONSHIPS;
 use super::{Block, CHAIN, CHANNEL, DAY, HOUR, Key, Kind, MILLISECOND};
 
@@ -15,6 +16,7 @@ pub(crate) static ROOT: Block = Block {
         Key::new("server", Kind::Block(&SERVER), "The HTTP server and who may call it."),
         Key::new("store", Kind::Block(&STORE), "Where orders and deliveries are kept."),
         Key::new("delivery", Kind::Block(&DELIVERY), "Bounds over all channels and chains."),
+        Key::new("egress", Kind::Block(&EGRESS), "What outbound connections may reach."),
         Key::new("orders", Kind::Block(&ORDERS), "Where an order says what it is."),
         Key::new(
             "chains",

@@ -3,6 +3,7 @@
 mod auth;
 mod bounds;
 mod connections;
+mod egress;
 mod faults;
 mod record;
 mod secure;
@@ -17,14 +18,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Client, ClientOptions, Reply, Request, Url};
-use crate::config::settings::{Auth, Method, Timeout};
+use crate::config::settings::{Auth, Egress, Method, Timeout};
 use crate::domain::Body;
 
 /// Long enough never to be met in a test that does not mean it.
 const LONG: Duration = Duration::from_secs(20);
 
 fn options() -> ClientOptions {
-    ClientOptions { timeout: Timeout::Total(LONG), max_response: 1000, refuse_large: false, pool: 8, auth: Auth::None }
+    ClientOptions {
+        timeout: Timeout::Total(LONG),
+        max_response: 1000,
+        refuse_large: false,
+        pool: 8,
+        auth: Auth::None,
+        egress: Arc::new(Egress::anywhere()),
+    }
 }
 
 fn client(options: &ClientOptions) -> Client {

@@ -55,6 +55,7 @@ proptest! {
         let reply = Reply {
             again: false,
             code: crate::domain::Code::CLOSED,
+            elsewhere: false,
             auth: false,
             headers: HeaderMap::new(),
             body: bytes::Bytes::new(),

@@ -1,0 +1,38 @@
+//! What outbound connections may reach, and how TLS is spoken.
+
+use super::{Block, Key, Kind};
+
+/// The section `egress`.
+pub(crate) static EGRESS: Block = Block {
+    title: "egress",
+    doc: "What outbound connections may reach: those of channels, callouts, token endpoints, proxies and mail. Loopback, private and other addresses that are not of the public Internet are refused with code -8 unless `allow` names them. It is checked when a connection is made, at the address connected to. `docs/egress.md` tells more.",
+    example: "\
+egress:
+  allow: [10.1.0.0/16, billing.internal]
+  deny: [\"*.test.example.com\"]
+  proxy: http://proxy.example.com:3128
+  proxy_username: orderhook
+  proxy_password: \"${PROXY_PASSWORD}\"
+",
+    keys: &[
+        Key::new(
+            "allow",
+            Kind::List(&PLACE),
+            "What may be reached although it is not public. A name stands for all its addresses.",
+        ),
+        Key::new("deny", Kind::List(&PLACE), "What is refused although it is public. It wins over `allow`."),
+        Key::new(
+            "proxy",
+            Kind::Text(
+                "a URL of http://, https:// or socks5:// with a host and a port, such as http://proxy.example.com:3128",
+            ),
+            "The proxy that outbound HTTP goes through. Mail does not.",
+        ),
+        Key::new("proxy_username", Kind::Text("text without a colon"), "The user at the proxy."),
+        Key::new("proxy_password", Kind::Secret, "The password at the proxy."),
+    ],
+    either: &[],
+};
+
+const PLACE: Kind =
+    Kind::Text("a range of addresses such as 10.1.0.0/16, an address, a host name, or *.name for all hosts below it");

@@ -1,0 +1,191 @@
+//! The egress guard: which addresses a connection may go to.
+//!
+//! It looks at the address that is connected to, after names have been resolved: the connector gets exactly the
+//! addresses that were checked, so a name cannot change its mind in between. One forbidden address among a name's
+//! answers refuses the name. The check costs nothing on a connection that is open already.
+//!
+//! `ranges.rs` is the table of what is not public; `route.rs` checks each connection of an HTTP client, by a proxy or
+//! not. [`Guard::resolve`] serves whoever connects by other means.
+
+mod ranges;
+mod route;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::config::settings::{Egress, Place};
+use ranges::{METADATA, METADATA_NAMES, Range, carried, range};
+pub(super) use route::{ProxyFailed, Target, proxy};
+
+/// Why an address or a name is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the egress guard refuses {who}: {why}")]
+pub(super) struct Forbidden {
+    who: String,
+    why: String,
+}
+
+/// A name has no address.
+#[derive(Debug, thiserror::Error)]
+#[error("the name {name} has no address: {cause}")]
+pub(super) struct NoAddress {
+    pub(super) name: String,
+    pub(super) cause: io::Error,
+}
+
+/// Why a name cannot be connected to.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreachable {
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error(transparent)]
+    NoAddress(#[from] NoAddress),
+}
+
+/// Where names get their addresses from.
+pub(super) trait Lookup: Send + Sync {
+    /// The addresses of a name.
+    fn addresses<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
+}
+
+/// The system's resolver.
+struct System;
+
+impl Lookup for System {
+    fn addresses<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
+        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect()) })
+    }
+}
+
+/// Says where connections may go.
+#[derive(Clone)]
+pub(super) struct Guard {
+    egress: Arc<Egress>,
+    lookup: Arc<dyn Lookup>,
+}
+
+impl Guard {
+    /// A guard by these settings.
+    pub(super) fn new(egress: &Arc<Egress>) -> Self {
+        Self::with_lookup(egress, Arc::new(System))
+    }
+
+    pub(super) fn with_lookup(egress: &Arc<Egress>, lookup: Arc<dyn Lookup>) -> Self {
+        Self { egress: Arc::clone(egress), lookup }
+    }
+
+    /// The addresses that a connection to `host`, a name or an address without brackets, may go to: all that it has,
+    /// as one that is forbidden refuses it altogether.
+    pub(super) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Unreachable> {
+        if let Ok(address) = host.parse() {
+            self.check_address(address)?;
+            return Ok(vec![address]);
+        }
+        let by_name = self.check_name(host)?;
+        let found = self.lookup.addresses(host).await;
+        let found = found.map_err(|cause| NoAddress { name: host.to_owned(), cause })?;
+        for address in &found {
+            let fault = self.check(*address, by_name);
+            fault.map_err(|reason| self.forbidden(host, &format!("its address {address} {reason}")))?;
+        }
+        Ok(found)
+    }
+
+    /// Whether an address that a URL names itself may be connected to.
+    pub(super) fn check_address(&self, address: IpAddr) -> Result<(), Forbidden> {
+        let fault = self.check(address, false);
+        fault.map_err(|reason| self.forbidden(&address.to_string(), &format!("it {reason}")))
+    }
+
+    /// Whether a name may be resolved at all, and whether its addresses may be any.
+    fn check_name(&self, name: &str) -> Result<bool, Forbidden> {
+        let plain = plain(name);
+        if let Some(place) = self.egress.deny.iter().find(|place| is_name(place, &plain)) {
+            return Err(self.forbidden(name, &format!("it {}", Reason::Denied(place))));
+        }
+        let allowed = self.egress.allow.iter().any(|place| is_name(place, &plain));
+        if !allowed && METADATA_NAMES.contains(&plain.as_str()) {
+            return Err(self.forbidden(name, &format!("it is {METADATA}; {ALLOW}")));
+        }
+        Ok(allowed)
+    }
+
+    /// Whether an address is fine. An IPv4 address within one of IPv6 must pass as well.
+    fn check(&self, address: IpAddr, by_name: bool) -> Result<(), Reason<'_>> {
+        for address in std::iter::once(address).chain(carried(address).map(IpAddr::V4)) {
+            if let Some(place) = holds(&self.egress.deny, address) {
+                return Err(Reason::Denied(place));
+            }
+            if by_name || holds(&self.egress.allow, address).is_some() {
+                continue;
+            }
+            if let Some(range) = range(address) {
+                return Err(Reason::NotPublic(range));
+            }
+        }
+        Ok(())
+    }
+
+    fn forbidden(&self, who: &str, why: &str) -> Forbidden {
+        let proxy = self.egress.proxy.as_ref().is_some_and(|proxy| plain(&proxy.host) == plain(who));
+        Forbidden { who: if proxy { format!("the proxy {who}") } else { who.to_owned() }, why: why.to_owned() }
+    }
+}
+
+/// What is wrong with an address: the words behind "it".
+#[derive(Debug)]
+enum Reason<'a> {
+    /// The configuration refuses it.
+    Denied(&'a Place),
+    /// It, or the IPv4 address within it, is in that range, and nothing allows it.
+    NotPublic(&'static Range),
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied(place) => write!(f, "stands in egress.deny as {place}"),
+            Self::NotPublic(range) => write!(f, "is {} ({}, {}); {ALLOW}", range.what, range.net, range.by),
+        }
+    }
+}
+
+const ALLOW: &str = "egress.allow can make an exception";
+
+/// A name as it is compared: in lower case, without the dot at its end, an address without its brackets.
+fn plain(name: &str) -> String {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
+}
+
+fn is_name(place: &Place, name: &str) -> bool {
+    match place {
+        Place::Name(own) => own == name,
+        Place::Below(parent) => name.strip_suffix(parent.as_str()).is_some_and(|rest| rest.ends_with('.')),
+        Place::Net(_) => false,
+    }
+}
+
+fn holds(places: &[Place], address: IpAddr) -> Option<&Place> {
+    places.iter().find(|place| matches!(place, Place::Net(net) if net.contains(&address)))
+}
+
+/// The resolver of an HTTP client: its connector goes to what this answers, and nowhere else.
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.clone();
+        Box::pin(async move {
+            match Self::resolve(&guard, name.as_str()).await {
+                Ok(found) => Ok(Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs),
+                Err(Unreachable::Forbidden(forbidden)) => Err(forbidden.into()),
+                Err(Unreachable::NoAddress(none)) => Err(none.into()),
+            }
+        })
+    }
+}
