@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::body::HttpBody;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -48,7 +49,7 @@ pub(super) async fn one(
     Named(name): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    query::Query::new(query.as_deref(), &[]).finish()?;
+    let granularity = query::order(query.as_deref())?;
     let history = &api.rooms.history;
     let mut found = match name.parse() {
         Ok(id) => history.order(OrderKey::Id(id)).await?,
@@ -58,7 +59,12 @@ pub(super) async fn one(
         // Also an own id that looks like one of ours.
         found = history.order(OrderKey::Own(name.clone())).await?;
     }
-    let order = found.ok_or_else(|| Problem::not_found("order", &name))?;
+    let mut order = found.ok_or_else(|| Problem::not_found("order", &name))?;
+    if let Some(granularity) = granularity {
+        // What was accepted is JSON.
+        let trimmed = granularity.trim(&order.body);
+        order.body = trimmed.map_or_else(|_| std::mem::take(&mut order.body), Bytes::from);
+    }
     Ok(answer::json(&Whole::of(&order)))
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::domain::{DeliveryStatus, OrderStatus, Timestamp};
+use crate::domain::{DeliveryStatus, Granularity, OrderStatus, Timestamp};
 use crate::store::{DeliveryFilter, OrderFilter, Page};
 
 use super::object::{self, Members, Reader};
@@ -157,6 +157,21 @@ pub(super) fn orders(query: Option<&str>) -> Result<(OrderFilter, Page), Problem
     let page = query.page();
     query.finish()?;
     Ok((filter, page))
+}
+
+/// The query of one order.
+pub(super) fn order(query: Option<&str>) -> Result<Option<Granularity>, Problem> {
+    let mut query = Query::new(query, &["granularity"]);
+    let granularity = query.one("granularity").and_then(|word| {
+        let known = Granularity::from_name(&word);
+        if known.is_none() {
+            let all: Vec<_> = Granularity::ALL.iter().map(|word| word.as_str()).collect();
+            query.fault("granularity", format!("{:?} {}", object::shown(&word), object::unknown(&word, &all)));
+        }
+        known
+    });
+    query.finish()?;
+    Ok(granularity)
 }
 
 /// The query of a list of deliveries.

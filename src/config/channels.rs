@@ -10,7 +10,7 @@ use super::schema::{CHANNEL, one_of};
 use super::sections::Limits;
 use super::settings::{Channel, Format, Items, Method, Multibuy, Parameter, Payload, Timeout};
 use super::unique::Unique;
-use super::{presets, shown, urls, words};
+use super::{presets, schedules, shown, urls, words};
 use crate::domain::{Backoff, HeaderSet, Outcome, Outcomes, RetryPolicy, Rule};
 use crate::template::{Language, Locale, Syntax, Target};
 
@@ -48,6 +48,8 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
     let when = block.optional("when", Field::expression);
     let items = items(&block);
     let once_per = block.optional("once_per", words::pointer);
+    let filter = schedules::filter(&block);
+    let granularity = schedules::granularity(&block);
     let syntax = block
         .get("syntax")
         .and_then(|field| field.choice(|word| Syntax::ALL.iter().copied().find(|syntax| syntax.as_str() == word)));
@@ -89,13 +91,23 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
     let max_response = block.get("max_response").and_then(Field::size);
     let require_text = block.get("require_text").and_then(Field::boolean);
     let outcomes = block.get("outcomes").and_then(|field| field.some(|field| rule(&field.block()?)));
+    let schedule = schedules::schedule(&block);
+    let scheduled = block.get("schedule").is_some();
     let limits = limits.and_then(|limits| limits.within(&block));
-    let retry = block.get("retry").and_then(|field| retry(&field.block()?, &limits?));
+    let retry = block.get("retry").and_then(|field| retry(&field.block()?, &limits?, scheduled));
     let confirm_body = block.get("confirm_body").and_then(Field::boolean);
     let header_set: Vec<_> = block.items("header_set").iter().map(|field| field.choice(HeaderSet::from_name)).collect();
     let header_set: Option<Vec<_>> = header_set.into_iter().collect();
+    let takes_buckets = schedules::takes_buckets(
+        &block,
+        schedule.as_ref().and_then(Option::as_ref),
+        method,
+        url.as_ref(),
+        headers.as_deref(),
+    );
     let concurrency = block.get("concurrency").and_then(Field::integer);
     own?;
+    takes_buckets?;
     Some(Channel {
         name: name?.into(),
         preset: preset?,
@@ -104,6 +116,8 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
         when: when?,
         items: items?,
         once_per: once_per?,
+        filter: filter?,
+        granularity: granularity?,
         url: url?,
         method: method?,
         format: format?,
@@ -123,6 +137,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
         confirm_body: confirm_body?,
         header_set: header_set?,
         retry: retry?,
+        schedule: schedule?,
         concurrency: concurrency?,
         shown: shown::masked(&node, &CHANNEL),
     })
@@ -194,7 +209,7 @@ fn rule(block: &Reader<'_>) -> Option<Rule> {
     Some(Rule { on: on?, then: then? })
 }
 
-fn retry(block: &Reader<'_>, limits: &Limits) -> Option<RetryPolicy> {
+fn retry(block: &Reader<'_>, limits: &Limits, scheduled: bool) -> Option<RetryPolicy> {
     let attempts = block.get("attempts").and_then(|field| {
         let attempts: u32 = field.integer()?;
         let limit = limits.attempts;
@@ -221,7 +236,10 @@ fn retry(block: &Reader<'_>, limits: &Limits) -> Option<RetryPolicy> {
     let backoff = match (interval?, schedule?) {
         (Some(interval), None) => Backoff::Interval(interval),
         (None, Some(schedule)) => Backoff::Schedule(schedule),
-        (None, None) => return block.refuse("needs interval or schedule"),
+        (None, None) if scheduled => Backoff::Runs,
+        (None, None) => {
+            return block.refuse("needs interval or schedule; only a channel that has a schedule itself needs neither");
+        }
         (Some(_), Some(_)) => return block.refuse("has interval and schedule; name one of the two"),
     };
     RetryPolicy::new(attempts?, backoff, jitter?, respect?, limits.interval.max)

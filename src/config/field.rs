@@ -9,7 +9,7 @@ use super::node::{Data, Node, credentials, present};
 use super::read::Reader;
 use super::scalars;
 use super::schema::{Block, Kind, one_of};
-use crate::template::{Expression, Language, SyntaxError, Target, Template};
+use crate::template::{Expression, Language, PathFilter, SyntaxError, Target, Template};
 
 /// A value, what it must be, and where it stands.
 pub(crate) struct Field<'r> {
@@ -182,6 +182,11 @@ impl<'r> Field<'r> {
     /// An expression.
     pub(crate) fn expression(&self) -> Option<Expression> {
         Expression::compile(self.text()?).map_err(|error| self.syntax(&error)).ok()
+    }
+
+    /// A path filter.
+    pub(crate) fn path_filter(&self) -> Option<PathFilter> {
+        PathFilter::compile(self.text()?).map_err(|error| self.syntax(&error)).ok()
     }
 
     fn syntax(&self, error: &SyntaxError) {

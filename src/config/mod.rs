@@ -22,6 +22,7 @@ mod reference;
 mod relationships;
 mod requests;
 mod scalars;
+mod schedules;
 mod schema;
 mod sections;
 pub mod settings;

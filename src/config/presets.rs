@@ -16,6 +16,7 @@ pub(crate) static ALL: &[(&str, &str)] = &[
     ("standard", include_str!("../../config/presets/standard.yaml")),
     ("zuora", include_str!("../../config/presets/zuora.yaml")),
     ("orderful", include_str!("../../config/presets/orderful.yaml")),
+    ("secutix", include_str!("../../config/presets/secutix.yaml")),
     ("fulfillment", include_str!("../../config/presets/fulfillment.yaml")),
 ];
 

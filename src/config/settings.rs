@@ -7,8 +7,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use super::network::{Egress, Place, Proxy};
-use crate::domain::{EventPattern, HeaderSet, Outcomes, RetryPolicy, SigningKeys, UrlRules};
-use crate::template::{Expression, Syntax, Target, Template};
+use crate::domain::{EventPattern, Granularity, HeaderSet, Outcomes, RetryPolicy, Schedule, SigningKeys, UrlRules};
+use crate::template::{Expression, PathFilter, Syntax, Target, Template};
 
 /// Everything that a configuration says.
 #[derive(Debug, Clone)]
@@ -340,6 +340,10 @@ pub struct Channel {
     pub events: Vec<EventPattern>,
     /// A condition on them.
     pub when: Option<Expression>,
+    /// A further one on the order, as far as `granularity` shows it.
+    pub filter: Option<PathFilter>,
+    /// How much of the order `filter` and the payload see; `None`: all.
+    pub granularity: Option<Granularity>,
     /// Which items of an order it gets, and in which deliveries; `None`: it is not about items.
     pub items: Option<Items>,
     /// A one-off: the pointer to the value that makes a delivery only once.
@@ -382,6 +386,8 @@ pub struct Channel {
     pub header_set: Vec<HeaderSet>,
     /// When to try again.
     pub retry: RetryPolicy,
+    /// When what waits is sent; `None`: at once.
+    pub schedule: Option<Schedule>,
     /// Attempts in flight at most.
     pub concurrency: usize,
     /// The block as configured, secrets masked: what the API shows.

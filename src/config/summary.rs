@@ -4,7 +4,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::schema::duration;
 use super::settings::{Auth, Channel, PluginOptions, Settings, Step, Timeout};
-use crate::domain::{Backoff, EventPattern, RetryPolicy};
+use crate::domain::{Backoff, EventPattern, RetryPolicy, Runs};
 use crate::template::Expression;
 
 /// The settings as lines and tables, `width` characters wide at most; as wide as they need to be without.
@@ -49,12 +49,30 @@ fn row(channel: &Channel) -> [String; 4] {
     };
     // As configured: what the environment fills in may be secret.
     let url = channel.shown.get("url").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let mut gets = with_condition(&events.join("\n"), channel.when.as_ref());
+    if let Some(filter) = &channel.filter {
+        gets.push_str(&format!("\nfilter {}", filter.source()));
+    }
+    if let Some(granularity) = channel.granularity {
+        gets.push_str(&format!("\ngranularity {granularity}"));
+    }
     [
         format!("{}\npreset {}{off}", channel.name, channel.preset),
-        with_condition(&events.join("\n"), channel.when.as_ref()),
+        gets,
         format!("{} {}\nauth {}", channel.method.as_str(), without_query(url), auth(&channel.auth)),
-        format!("{}\n{timeout} each, {} at once", retries(&channel.retry), channel.concurrency),
+        format!("{}\n{timeout} each, {} at once{}", retries(&channel.retry), channel.concurrency, runs(channel)),
     ]
+}
+
+/// `60 every 15m`, on a line of its own.
+fn runs(channel: &Channel) -> String {
+    let Some(schedule) = &channel.schedule else { return String::new() };
+    let when = match &schedule.runs {
+        Runs::Every(period) => format!("every {}", duration(*period)),
+        Runs::Cron(cron) => format!("at {}", cron.as_str()),
+    };
+    let together = if schedule.bucket == 1 { String::new() } else { format!(", {} in a request", schedule.bucket) };
+    format!("\n{} {when}{together}", schedule.batch)
 }
 
 fn with_condition(text: &str, when: Option<&Expression>) -> String {
@@ -72,16 +90,17 @@ fn without_query(url: &str) -> &str {
 /// `8 attempts, 5s to 10h apart`.
 fn retries(policy: &RetryPolicy) -> String {
     let apart = match policy.backoff() {
-        Backoff::Interval(interval) => duration(*interval),
+        Backoff::Interval(interval) => format!("{} apart", duration(*interval)),
         Backoff::Schedule(waits) => {
             let (least, most) = (waits.iter().min().copied(), waits.iter().max().copied());
             let (least, most) = (duration(least.unwrap_or_default()), duration(most.unwrap_or_default()));
-            if least == most { least } else { format!("{least} to {most}") }
+            if least == most { format!("{least} apart") } else { format!("{least} to {most} apart") }
         }
+        Backoff::Runs => "one a run".to_owned(),
     };
     match policy.attempts() {
         1 => "1 attempt".to_owned(),
-        attempts => format!("{attempts} attempts, {apart} apart"),
+        attempts => format!("{attempts} attempts, {apart}"),
     }
 }
 

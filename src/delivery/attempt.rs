@@ -4,8 +4,11 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::domain::{Attempt, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject, Timestamp};
-use crate::outbound::{MASK, exchange, hide, text};
+use crate::config::settings::Channel;
+use crate::domain::{
+    Attempt, AttemptId, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject, Timestamp,
+};
+use crate::outbound::{MASK, Reply, Request, exchange, hide, text};
 use crate::store::{Finished, Leased, NewDelivery, Next};
 use crate::template::Scope;
 
@@ -25,76 +28,149 @@ pub(super) struct Ended {
     pub(super) delivery: Leased,
 }
 
+/// An attempt that has begun.
+pub(super) struct Begun {
+    pub(super) id: AttemptId,
+    pub(super) started_at: Timestamp,
+    started: Instant,
+    /// For the jitter of the wait behind it, where several deliveries have the same.
+    chance: Option<f64>,
+}
+
+impl Begun {
+    pub(super) fn now(shared: &Shared) -> Self {
+        let (started_at, started) = (shared.clock.now(), Instant::now());
+        Self { id: shared.ids.next(), started_at, started, chance: None }
+    }
+
+    /// The same for each of `count` deliveries of one request.
+    pub(super) fn together(shared: &Shared, count: usize) -> Vec<Self> {
+        let first = Self { chance: Some(shared.chance()), ..Self::now(shared) };
+        (0..count).map(|_| Self { id: shared.ids.next(), ..first }).collect()
+    }
+}
+
+/// What a request came to.
+pub(super) struct Sent {
+    code: Code,
+    auth: bool,
+    /// The body says that it was no success.
+    denied: bool,
+    /// Why the body is not the text that it must be.
+    no_text: Option<String>,
+    retry_after: Option<Duration>,
+    error: Option<String>,
+    exchange: Exchange,
+}
+
+impl Sent {
+    pub(super) fn reply(shared: &Shared, channel: &Channel, request: &Request, reply: &Reply) -> Self {
+        let denied = channel.confirm_body && confirm::is_denied(reply);
+        let checked = channel.require_text && reply.error.is_none();
+        Self {
+            denied,
+            no_text: checked.then(|| text(&reply.headers, &reply.body).err()).flatten(),
+            code: reply.code,
+            auth: reply.auth,
+            retry_after: reply.retry_after(shared.clock.now()),
+            error: reply.error.clone().or_else(|| denied.then(|| DENIED.to_owned())),
+            exchange: exchange(request, reply),
+        }
+    }
+
+    pub(super) fn not_built(channel: &Channel, error: String) -> Self {
+        let method = channel.method.as_str().to_owned();
+        let exchange = Exchange { method, url: channel.url.source().to_owned(), ..Exchange::default() };
+        Self {
+            code: Code::NOT_BUILT,
+            auth: false,
+            denied: false,
+            no_text: None,
+            retry_after: None,
+            error: Some(error),
+            exchange,
+        }
+    }
+
+    /// The same without a key that was filled in.
+    pub(super) fn hiding(mut self, key: Option<String>) -> Self {
+        if let Some(key) = key {
+            hide(&mut self.exchange, &key);
+            self.error = self.error.map(|error| error.replace(&key, MASK));
+        }
+        self
+    }
+}
+
 /// Makes one attempt.
 pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended {
-    let started_at = shared.clock.now();
-    let started = Instant::now();
-    let id = shared.ids.next();
-    let channel = &lane.channel;
+    let begun = Begun::now(shared);
+    let (request, key) = build(shared, lane, &delivery, &begun);
+    let sent = match request {
+        Err(error) => Sent::not_built(&lane.channel, error),
+        Ok(request) => Sent::reply(shared, &lane.channel, &request, &lane.client.send(&request).await),
+    };
+    end(shared, lane, delivery, &begun, sent.hiding(key))
+}
+
+/// The request of an attempt, or what cannot be built; and a key filled into it that no record shows.
+pub(super) fn build(
+    shared: &Shared,
+    lane: &Lane,
+    delivery: &Leased,
+    begun: &Begun,
+) -> (Result<Request, String>, Option<String>) {
     let filled: OnceCell<Scope> = OnceCell::new();
     let scope = || {
-        let scope =
-            || shared.router.scope(&delivery.event, started_at).with_delivery(delivery.id, delivery.parcel.as_ref());
+        let scope = || {
+            shared.router.scope(&delivery.event, begun.started_at).with_delivery(delivery.id, delivery.parcel.as_ref())
+        };
         filled.get_or_init(|| scope().with_settle_keys(&shared.settle_keys)).clone()
     };
-    let mut no_text = None;
     let fault = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone());
     let request = match (&lane.blueprint, fault) {
         (_, Some(fault)) => Err(fault),
-        (Ok(blueprint), None) => blueprint.build(channel, &delivery, scope, id, started_at),
+        (Ok(blueprint), None) => blueprint.build(&lane.channel, delivery, scope, begun.id, begun.started_at),
         (Err(error), None) => Err(error.clone()),
     };
-    let key = filled.into_inner().and_then(|scope| scope.used_key().map(str::to_owned));
-    let mut denied = false;
-    let (code, auth, retry_after, mut error, mut exchange) = match request {
-        Err(error) => {
-            let method = channel.method.as_str().to_owned();
-            let exchange = Exchange { method, url: channel.url.source().to_owned(), ..Exchange::default() };
-            (Code::NOT_BUILT, false, None, Some(error), exchange)
-        }
-        Ok(request) => {
-            let reply = lane.client.send(&request).await;
-            if channel.require_text && reply.error.is_none() {
-                no_text = text(&reply.headers, &reply.body).err();
-            }
-            let exchange = exchange(&request, &reply);
-            denied = channel.confirm_body && confirm::is_denied(&reply);
-            let error = reply.error.clone().or_else(|| denied.then(|| DENIED.to_owned()));
-            (reply.code, reply.auth, reply.retry_after(shared.clock.now()), error, exchange)
-        }
-    };
-    if let Some(key) = key {
-        hide(&mut exchange, &key);
-        error = error.map(|error| error.replace(&key, MASK));
-    }
-    let took = started.elapsed();
+    (request, filled.into_inner().and_then(|scope| scope.used_key().map(str::to_owned)))
+}
+
+/// What an attempt makes of its delivery.
+pub(super) fn end(shared: &Shared, lane: &Lane, delivery: Leased, begun: &Begun, sent: Sent) -> Ended {
+    let channel = &lane.channel;
+    let took = begun.started.elapsed();
     let now = shared.clock.now();
     let number = delivery.attempts + 1;
-    let mut outcome = if denied { Outcome::Retry } else { channel.outcomes.decide(code, auth) };
-    if outcome == Outcome::Accepted && no_text.is_some() {
-        (outcome, error) = (Outcome::Retry, no_text);
+    let mut error = sent.error;
+    let mut outcome = if sent.denied { Outcome::Retry } else { channel.outcomes.decide(sent.code, sent.auth) };
+    if outcome == Outcome::Accepted && sent.no_text.is_some() {
+        (outcome, error) = (Outcome::Retry, sent.no_text);
     }
-    let next = match outcome.ends_as() {
-        Some(status) => Next::End(status),
-        None => match channel.retry.wait(number - delivery.round_start, retry_after, shared.chance()) {
-            Some(wait) if wait <= SOON => Next::Keep(now.after(wait)),
-            Some(wait) => Next::Wait(now.after(wait)),
-            None => {
+    let next = if let Some(status) = outcome.ends_as() {
+        Next::End(status)
+    } else {
+        let chance = begun.chance.unwrap_or_else(|| shared.chance());
+        match (channel.retry.wait(number - delivery.round_start, sent.retry_after, chance), &channel.schedule) {
+            (Some(wait), Some(schedule)) => Next::Wait(schedule.run_for(now.after(wait), now)),
+            (Some(wait), None) if wait <= SOON => Next::Keep(now.after(wait)),
+            (Some(wait), None) => Next::Wait(now.after(wait)),
+            (None, _) => {
                 outcome = Outcome::Failed;
                 Next::End(DeliveryStatus::Failed)
             }
-        },
+        }
     };
     lane.attempted(now, outcome, took);
     let attempt = Attempt {
-        id,
+        id: begun.id,
         number,
-        started_at,
+        started_at: begun.started_at,
         duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        code,
+        code: sent.code,
         outcome,
         error,
-        exchange,
+        exchange: sent.exchange,
     };
     let deliveries = if next == Next::End(DeliveryStatus::Failed) {
         failure_event(shared, &delivery, &attempt, now)

@@ -10,16 +10,17 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use crate::config::settings::Channel;
 use crate::domain::{DeliveryId, Outcome, Timestamp};
 use crate::outbound::Client;
-use crate::store::{ChannelState, Claim, Leased, NextDue, StoreError};
+use crate::store::{ChannelState, Claim, Leased, NextDue, StoreError, Which};
 use crate::telemetry::metrics::ChannelMetrics;
 
-use super::attempt;
 use super::lanes::Shared;
 use super::queue::{LaneQueue, is_retry};
 use super::record::Recorder;
 use super::request::Blueprint;
+use super::runs::{LaneRuns, Wish};
 use super::stats::{LastHour, Rates};
 use super::workers::Workers;
+use super::{attempt, bucket};
 
 /// How often a lane asks the store without being told to: for the work of replicas that died, and of other replicas'
 /// callers.
@@ -35,6 +36,10 @@ pub(super) struct Lane {
     wake: Notify,
     /// What waits in the store, as far as is known; a time in the past: to be asked for.
     due: Mutex<NextDue>,
+    /// The runs of a channel with a schedule, which claims by them alone.
+    runs: Option<Mutex<LaneRuns>>,
+    /// Deliveries of one request.
+    bucket: usize,
     claiming: AtomicBool,
     recalled: AtomicBool,
     state: AtomicU8,
@@ -70,6 +75,8 @@ impl Lane {
             workers,
             wake: Notify::new(),
             due: Mutex::new(NextDue { first: past, retry: past }),
+            runs: channel.schedule.clone().map(|schedule| Mutex::new(LaneRuns::new(schedule))),
+            bucket: channel.schedule.as_ref().map_or(1, |schedule| schedule.bucket),
             claiming: AtomicBool::new(false),
             recalled: AtomicBool::new(false),
             state: AtomicU8::new(state as u8),
@@ -135,18 +142,27 @@ impl Lane {
         while !shared.soft.is_cancelled() {
             let mut hungry = false;
             if self.recalled.swap(false, Ordering::AcqRel) {
-                self.put_back(&shared).await;
+                let held = self.put_back(&shared).await;
+                if let Some(runs) = &self.runs {
+                    lock(runs).recall(held);
+                }
                 self.waiting(shared.clock.now());
             }
             if self.state() == ChannelState::Enabled {
                 hungry = self.start(&shared, &recorder, &mut spare);
-                self.claim(&shared);
+                match &self.runs {
+                    None => self.claim(&shared),
+                    Some(runs) => self.run(&shared, runs),
+                }
             } else {
                 self.put_back(&shared).await;
+                if let Some(runs) = &self.runs {
+                    lock(runs).end();
+                }
             }
             let now = shared.clock.now();
             let poll = now.after(POLL);
-            let timer = shared.clock.sleep_until(self.next_timer().map_or(poll, |at| at.clamp(now, poll)));
+            let timer = shared.clock.sleep_until(self.next_timer(now).map_or(poll, |at| at.clamp(now, poll)));
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = timer => self.timed(&shared, poll),
@@ -187,8 +203,16 @@ impl Lane {
         let mut next = Some(first);
         while let Some(delivery) = next.take() {
             let place = Place { lane: self, retry: is_retry(&delivery), given: false };
-            let ended = attempt::run(shared, self, delivery).await;
-            recorder.send(Arc::clone(self), ended);
+            if self.bucket > 1 {
+                let mut together = lock(&self.queue).mates(&delivery, self.bucket - 1);
+                together.push(delivery);
+                for ended in bucket::run(shared, self, together).await {
+                    recorder.send(Arc::clone(self), ended);
+                }
+            } else {
+                let ended = attempt::run(shared, self, delivery).await;
+                recorder.send(Arc::clone(self), ended);
+            }
             next = place.pass_on(shared);
         }
     }
@@ -238,13 +262,11 @@ impl Lane {
         let mut next = of_kind(queue.next_due(Arc::clone(channel)).await?);
         if next.is_some_and(|at| at <= now) {
             let max_bytes = shared.memory.room(channel);
-            let claim = Claim { replica: shared.replica, channel: Arc::clone(channel), retries, now, limit, max_bytes };
+            let which = if retries { Which::Retries } else { Which::First };
+            let claim = Claim { replica: shared.replica, channel: Arc::clone(channel), which, now, limit, max_bytes };
             let claimed = queue.claim(claim).await?;
             let some = !claimed.is_empty();
-            self.take(claimed.into_iter().map(|mut delivery| {
-                delivery.slot = shared.memory.reserve(channel, &delivery.event);
-                delivery
-            }));
+            self.take_claimed(shared, claimed);
             next = if some { Some(now) } else { of_kind(queue.next_due(Arc::clone(channel)).await?) };
         }
         let mut due = lock(&self.due);
@@ -256,12 +278,73 @@ impl Lane {
         Ok(())
     }
 
-    /// Gives what is held in memory back to the store.
-    async fn put_back(&self, shared: &Shared) {
-        let held: Vec<Leased> = lock(&self.queue).drain();
-        if held.is_empty() {
+    fn take_claimed(&self, shared: &Shared, claimed: Vec<Leased>) {
+        self.take(claimed.into_iter().map(|mut delivery| {
+            delivery.slot = shared.memory.reserve(&self.channel.name, &delivery.event);
+            delivery
+        }));
+    }
+
+    /// Claims for the schedule's runs, in a task of its own.
+    fn run(self: &Arc<Self>, shared: &Arc<Shared>, runs: &Mutex<LaneRuns>) {
+        if self.claiming.load(Ordering::Acquire) {
             return;
         }
+        let held = lock(&self.queue).held();
+        let wish = lock(runs).wish(shared.clock.now(), held);
+        let Some(wish) = wish else { return };
+        self.claiming.store(true, Ordering::Release);
+        let (lane, shared) = (Arc::clone(self), Arc::clone(shared));
+        tokio::spawn(async move {
+            if let (false, Some(runs)) = (shared.soft.is_cancelled(), &lane.runs)
+                && let Err(error) = lane.fulfil(&shared, runs, wish).await
+            {
+                tracing::error!(channel = &*lane.channel.name, %error, "deliveries could not be claimed, trying again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            lane.claiming.store(false, Ordering::Release);
+            lane.wake.notify_one();
+        });
+    }
+
+    async fn fulfil(&self, shared: &Shared, runs: &Mutex<LaneRuns>, wish: Wish) -> Result<(), StoreError> {
+        let (queue, channel) = (&shared.store.queue, &self.channel.name);
+        let claim = |now, limit| Claim {
+            replica: shared.replica,
+            channel: Arc::clone(channel),
+            which: Which::Any,
+            now,
+            limit,
+            max_bytes: shared.memory.room(channel),
+        };
+        let claimed = match wish {
+            Wish::Last => {
+                let last = queue.last_run(Arc::clone(channel), shared.clock.now()).await?;
+                lock(runs).last(last);
+                return Ok(());
+            }
+            Wish::Begin(run, limit) => {
+                let claimed = queue.begin_run(run, claim(run.at, limit)).await?;
+                lock(runs).begun(run, claimed.as_ref().map(Vec::len));
+                claimed.unwrap_or_default()
+            }
+            Wish::More(at, limit) => {
+                let claimed = queue.claim(claim(at, limit)).await?;
+                lock(runs).claimed(claimed.len());
+                claimed
+            }
+        };
+        self.take_claimed(shared, claimed);
+        Ok(())
+    }
+
+    /// Gives what is held in memory back to the store; answers how much it was.
+    async fn put_back(&self, shared: &Shared) -> usize {
+        let held: Vec<Leased> = lock(&self.queue).drain();
+        if held.is_empty() {
+            return 0;
+        }
+        let count = held.len();
         let ids = held.iter().map(|delivery| delivery.id).collect();
         if let Err(error) = shared.store.queue.put_back(shared.replica, ids).await {
             tracing::error!(channel = &*self.channel.name, %error, "deliveries could not be put back, trying again");
@@ -269,9 +352,13 @@ impl Lane {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         self.waiting(shared.clock.now());
+        count
     }
 
-    fn next_timer(&self) -> Option<Timestamp> {
+    fn next_timer(&self, now: Timestamp) -> Option<Timestamp> {
+        if let Some(runs) = &self.runs {
+            return lock(runs).next(now).filter(|_| self.state() == ChannelState::Enabled);
+        }
         let queue = lock(&self.queue);
         let due = lock(&self.due);
         let stored = earlier(due.first.filter(|_| queue.wants(false) > 0), due.retry.filter(|_| queue.wants(true) > 0))

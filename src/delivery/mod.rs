@@ -2,8 +2,10 @@
 //!
 //! - `queue.rs`: what a lane holds in memory and what it starts next. Pure, no I/O.
 //! - `lane.rs`: the task that drives a lane: starts attempts, claims from the store, waits for what is due.
+//! - `runs.rs`: what a lane with a schedule claims, and when. Pure, no I/O.
 //! - `request.rs`: from a channel and an event to a request.
 //! - `attempt.rs`: one attempt, and what becomes of its delivery.
+//! - `bucket.rs`: one attempt of several deliveries in one request.
 //! - `record.rs`: finished attempts on their way into the store, in groups.
 //! - `lanes.rs`: all lanes together: threads, hand-over, pause and resume, stop.
 //!
@@ -12,12 +14,14 @@
 //! that the others cannot take: a receiver that hangs holds up its own channel alone.
 
 mod attempt;
+mod bucket;
 mod confirm;
 mod lane;
 mod lanes;
 mod queue;
 mod record;
 mod request;
+mod runs;
 mod stats;
 mod workers;
 

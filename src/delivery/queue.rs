@@ -98,6 +98,16 @@ impl LaneQueue {
         Some(delivery)
     }
 
+    /// Up to `limit` further deliveries that go into the request of `first`, which was just started; they take no place.
+    /// First attempts go with first attempts, and retries with those tried as often, so that what was sent together is
+    /// sent together again.
+    pub(super) fn mates(&mut self, first: &Leased, limit: usize) -> Vec<Leased> {
+        let made = |delivery: &Leased| delivery.attempts - delivery.round_start;
+        let queue = if is_retry(first) { &mut self.ready } else { &mut self.first };
+        let count = queue.iter().take(limit).take_while(|next| made(next) == made(first)).count();
+        queue.drain(..count).collect()
+    }
+
     fn ripen(&mut self, now: Timestamp) {
         while self.later.peek().is_some_and(|Reverse(due)| due.0.due_at <= now) {
             self.ready.extend(self.later.pop().map(|Reverse(due)| due.0));
@@ -152,8 +162,7 @@ impl LaneQueue {
     }
 
     /// Deliveries held that are not in flight.
-    #[cfg(test)]
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.first.len() + self.ready.len() + self.later.len()
     }
 
@@ -218,6 +227,22 @@ mod tests {
         assert_eq!(order.len(), 42);
         let at = |id: u128| order.iter().position(|other| *other == id).unwrap();
         assert_eq!((at(100), at(101)), (16, 33));
+    }
+
+    #[test]
+    fn deliveries_of_one_request_have_been_tried_as_often() {
+        let mut queue = LaneQueue::new(1);
+        for (id, attempts) in [(1, 0), (2, 1), (3, 0), (4, 1), (5, 2), (6, 0)] {
+            queue.push(delivery(id, attempts, 0));
+        }
+        let mut requests = Vec::new();
+        while let Some(first) = queue.start(Timestamp::from_millis(1)) {
+            let mates = queue.mates(&first, 1);
+            queue.done(is_retry(&first));
+            requests
+                .push(std::iter::once(first).chain(mates).map(|delivery| delivery.id.as_u128()).collect::<Vec<_>>());
+        }
+        assert_eq!(requests, [vec![1, 3], vec![6], vec![2, 4], vec![5]]);
     }
 
     #[test]

@@ -7,15 +7,15 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::settings::{Channel, Format, Parameter, Payload};
-use crate::domain::{AttemptId, Body, Event, Timestamp, UrlRules, trace};
+use crate::domain::{AttemptId, Body, Event, Granularity, Timestamp, UrlRules, trace};
 use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header, header_value};
 use crate::store::Leased;
 use crate::template::{Scope, Template, as_form, as_xml, check_document};
 
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+pub(super) const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What of a channel's requests is always the same.
@@ -91,6 +91,9 @@ impl Blueprint {
                 (None, Payload::Order) => Body::order(),
                 (None, Payload::Parameters) => Body::whole(Bytes::from_static(b"{}")),
             };
+            if let (true, Some(granularity)) = (body.spliced.is_some(), channel.granularity) {
+                body = trimmed(granularity, body, &event.subject.body)?;
+            }
             if channel.body.is_none() {
                 body = formatted(channel.format, body, &event.subject.body)?;
             }
@@ -140,6 +143,15 @@ fn custom(template: &Template, scope: &Scope) -> Result<Body, String> {
     let text = template.render(scope).map_err(|error| format!("body: {error}"))?;
     check_document(template.target(), &text).map_err(|problem| format!("body: filled in, it is {problem}"))?;
     Ok(Body::whole(text))
+}
+
+/// A body with as much of the order in it as the granularity shows.
+fn trimmed(granularity: Granularity, body: Body, order: &Bytes) -> Result<Body, String> {
+    if granularity == Granularity::Tickets {
+        return Ok(body);
+    }
+    let order = granularity.trim(order).map_err(|error| format!("granularity: {error}"))?;
+    Ok(Body::whole(body.join(&order.into())))
 }
 
 /// A body of JSON in the channel's format. `order` is what stands between the parts of a spliced body.

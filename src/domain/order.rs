@@ -92,6 +92,8 @@ names! {
         Event = "event",
         /// Its `when` does not hold.
         When = "when",
+        /// Its `filter` does not hold.
+        Filter = "filter",
         /// No item of the order is one for it.
         Product = "product",
         /// It had its delivery for this value of `once_per` before.

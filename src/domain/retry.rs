@@ -9,6 +9,8 @@ pub enum Backoff {
     Interval(Duration),
     /// One after another; the last one goes on.
     Schedule(Vec<Duration>),
+    /// None of its own: the next run of the channel's schedule.
+    Runs,
 }
 
 /// How often and when: a value that cannot be made wrong.
@@ -56,6 +58,7 @@ impl RetryPolicy {
         let longest = match &backoff {
             Backoff::Interval(interval) => *interval,
             Backoff::Schedule(waits) => *waits.iter().max().ok_or(RetryPolicyError::EmptySchedule)?,
+            Backoff::Runs => Duration::ZERO,
         };
         if longest > max_interval {
             return Err(RetryPolicyError::TooLong(longest, max_interval));
@@ -85,6 +88,7 @@ impl RetryPolicy {
 
     /// How long to wait after the `made`th attempt of a round, or `None` when that was the last. `retry_after` is
     /// what the receiver asked for: never earlier than that, up to the longest wait allowed. `random` is from 0 to 1.
+    /// In a channel with a schedule the attempt is made at the first run behind the wait.
     pub fn wait(&self, made: u32, retry_after: Option<Duration>, random: f64) -> Option<Duration> {
         if made >= self.attempts {
             return None;
@@ -95,6 +99,7 @@ impl RetryPolicy {
                 let at = (made.max(1) - 1) as usize;
                 waits.get(at).or(waits.last()).copied().unwrap_or_default()
             }
+            Backoff::Runs => Duration::ZERO,
         };
         let spread = 1.0 + self.jitter * (2.0 * random.clamp(0.0, 1.0) - 1.0);
         let own = base.mul_f64(spread.max(0.0));

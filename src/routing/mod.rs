@@ -67,7 +67,8 @@ impl Router {
         self.channels.iter().any(|channel| channel.enabled && subscribed(channel, kind))
     }
 
-    /// The deliveries of an event, each due at `due_at`. Those due by `now` are born with room in their lane while
+    /// The deliveries of an event, each due at `due_at`, or at the first run behind it where its channel has a schedule.
+    /// Those due by `now` are born with room in their lane while
     /// it has some; the rest waits in the store.
     pub fn plan(&self, event: &Arc<Event>, due_at: Timestamp, now: Timestamp) -> Plan {
         self.plan_without(event, due_at, now, &Vec::new())
@@ -79,6 +80,8 @@ impl Router {
         let (mut scope, mut lines) = (None, None);
         let partner = self.relationships.as_ref().and_then(|known| relationships::channel(known, event));
         for channel in &self.channels {
+            // What a schedule sends waits in the store for its run.
+            let due_at = channel.schedule.as_ref().map_or(due_at, |schedule| schedule.run_for(due_at, now));
             let share = self.verdict(channel, event, partner, now, &mut scope);
             let mut deliver = |parcel: Option<Parcel>, once: Option<&Arc<Once>>| {
                 plan.deliveries.push(NewDelivery {
@@ -160,6 +163,14 @@ impl Router {
                 Ok(true) => {}
                 Ok(false) => return Err((SkipReason::When, None)),
                 Err(error) => return Err((SkipReason::When, Some(error.to_string()))),
+            }
+        }
+        if let Some(filter) = &channel.filter {
+            let scope = scope.get_or_insert_with(|| self.scope(event, now));
+            match filter.holds(scope, channel.granularity.unwrap_or_default()) {
+                Ok(true) => {}
+                Ok(false) => return Err((SkipReason::Filter, None)),
+                Err(error) => return Err((SkipReason::Filter, Some(error.to_string()))),
             }
         }
         Ok(())

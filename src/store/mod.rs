@@ -11,6 +11,7 @@
 //! To add a backend: implement the three traits, open it in [`open`] by its URL's scheme, and run
 //! `tests/it/store_contract.rs` on it.
 
+mod claims;
 mod error;
 mod listed;
 pub mod sqlite;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use claims::{Claim, NextDue, Run, Which};
 pub use error::StoreError;
 pub use listed::*;
 pub use types::*;
@@ -117,6 +119,13 @@ pub trait Queue: Send + Sync {
     /// Takes deliveries of a channel that are due at `now` and belong to nobody, the longest due first; they now
     /// belong to `replica`. At most `limit`, and no more than `max_bytes` of order bodies but for the first.
     async fn claim(&self, claim: Claim) -> Result<Vec<Leased>, StoreError>;
+
+    /// The same as a run of the channel's schedule begins, which goes on record in the same commit: so it begins once,
+    /// whatever becomes of the process. `Ok(None)`: the last run on record is another one, and nothing is taken.
+    async fn begin_run(&self, run: Run, claim: Claim) -> Result<Option<Vec<Leased>>, StoreError>;
+
+    /// When the last run of a channel's schedule began. Where none is on record, `or` goes on record as one.
+    async fn last_run(&self, channel: Arc<str>, or: Timestamp) -> Result<Timestamp, StoreError>;
 
     /// When the next waiting delivery of a channel is due, first attempts and retries apart.
     async fn next_due(&self, channel: Arc<str>) -> Result<NextDue, StoreError>;

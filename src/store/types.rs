@@ -144,32 +144,6 @@ pub struct Leased {
     pub slot: Option<Slot>,
 }
 
-/// Which deliveries to take.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// For whom.
-    pub replica: Replica,
-    /// Of which channel.
-    pub channel: Arc<str>,
-    /// First attempts of a round (a person's `/retry` begins one), or further ones.
-    pub retries: bool,
-    /// Due at that time.
-    pub now: Timestamp,
-    /// At most so many.
-    pub limit: usize,
-    /// With bodies of so many bytes at most, but for the first.
-    pub max_bytes: usize,
-}
-
-/// When a channel's next waiting deliveries are due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NextDue {
-    /// The next first attempt.
-    pub first: Option<Timestamp>,
-    /// The next retry.
-    pub retry: Option<Timestamp>,
-}
-
 /// A step, and what comes with it. All in one commit.
 #[derive(Debug)]
 pub struct JournalEntry {

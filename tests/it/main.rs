@@ -37,6 +37,8 @@ mod orders_api;
 mod outcomes;
 mod requests;
 mod retries;
+mod schedules;
+mod secutix;
 mod shutdown;
 mod signing;
 mod store_contract;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Service, delivery_to};
+use crate::harness::{Service, delivery_to, eventually};
 use crate::receiver::{Receiver, Reply};
 
 /// Posts an order to a channel of these keys, and returns the delivery at rest after its first attempt.
@@ -90,7 +90,11 @@ async fn a_rule_can_disable_the_channel() {
     let service = Service::start(&yaml).await;
     let order = service.api.order(&json!({"id": "A-1"})).await;
     assert_eq!(service.api.settled(&delivery_to(&order, "erp")).await["status"], "failed");
-    assert_eq!(service.api.get("/v1/channels/erp").await.expect(200)["state"], "disabled");
+    // The channel follows its delivery's record.
+    eventually("the channel to be disabled", || async {
+        (service.api.get("/v1/channels/erp").await.expect(200)["state"] == "disabled").then_some(())
+    })
+    .await;
     service.stop().await;
 }
 

@@ -12,6 +12,7 @@ mod once;
 mod recording;
 mod removing;
 mod reopening;
+mod runs;
 mod sqlite;
 mod world;
 
@@ -70,6 +71,11 @@ macro_rules! contract {
                 what_only_fails_leaves_the_one_off_to_others
                 an_order_at_its_end_may_come_too_late
                 own_events_leave_out_what_was_had
+            }
+            runs {
+                a_run_takes_the_longest_due_whatever_attempt_they_wait_for
+                a_run_begins_once
+                a_run_stays_on_record_and_what_it_took_waits_again
             }
             recording {
                 an_attempt_is_kept_with_its_request_and_response

@@ -140,6 +140,12 @@ impl Queue for FakeStore {
     async fn claim(&self, _: Claim) -> Result<Vec<Leased>, StoreError> {
         unreachable!("{UNUSED}")
     }
+    async fn begin_run(&self, _: Run, _: Claim) -> Result<Option<Vec<Leased>>, StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn last_run(&self, _: Arc<str>, _: Timestamp) -> Result<Timestamp, StoreError> {
+        unreachable!("{UNUSED}")
+    }
     async fn next_due(&self, _: Arc<str>) -> Result<NextDue, StoreError> {
         unreachable!("{UNUSED}")
     }

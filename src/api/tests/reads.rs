@@ -121,7 +121,9 @@ async fn unknown_parameters_are_refused() {
     let world = World::new();
     for path in [
         "/v1/orders?stats=x",
-        "/v1/orders/A?granularity=ORDER",
+        "/v1/orders/A?granularity=order",
+        "/v1/orders/A?granularty=ORDER",
+        "/v1/orders/A?granularity=ORDER&granularity=ORDER",
         "/v1/deliveries?limit=0",
         "/v1/channels?x=1",
         "/v1/channels/erp?x=1",

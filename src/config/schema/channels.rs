@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::HeaderSet;
 
 use super::chains::{METHODS, URL};
+use super::schedules::SCHEDULE;
 use super::sections::{LOCALE, NAME, POINTER};
 use super::{AUTH, Block, DAY, HEADERS, HOUR, Key, Kind, MILLISECOND};
 
@@ -34,6 +35,16 @@ channels:
         )
         .required(),
         Key::new("when", Kind::Expression, "Which of these events it gets. Without it: all."),
+        Key::new(
+            "filter",
+            Kind::Text("a path filter such as Lines(Code=X).Price=10;Type=SALE"),
+            "Which of these orders it gets, by conditions on their fields, joined by `;`. `docs/filters.md` tells more. Needs `granularity`.",
+        ),
+        Key::new(
+            "granularity",
+            Kind::Choice(&["ORDER", "OPERATIONS", "MOVEMENTS", "TICKETS"]),
+            "How much of the order `filter` sees and the payload carries: no lists of records, the operations, their movements too, or all. Without it: all.",
+        ),
         Key::new(
             "products",
             Kind::List(&Kind::Text("a product or plan, as text or a whole number")),
@@ -146,6 +157,7 @@ channels:
             Kind::Block(&OWN_LIMITS),
             "Ceilings of its own for `retry`, as a preset sets them. Those of the top level hold too.",
         ),
+        Key::new("schedule", Kind::Block(&SCHEDULE), "When what waits is sent. Without it: at once."),
         Key::new("concurrency", Kind::Integer(1, 100_000, "attempts"), "Attempts in flight at most for this channel.")
             .required(),
     ],
@@ -273,7 +285,7 @@ channels:
 /// How often and when.
 static RETRY: Block = Block {
     title: "channels[].retry",
-    doc: "How often and when an attempt is made: with `interval` or `schedule`.",
+    doc: "How often and when an attempt is made: with `interval` or `schedule`. A channel with a `schedule` of its own needs neither: each of its runs is an attempt.",
     example: "\
 channels:
   - name: crm

@@ -10,6 +10,7 @@ mod channels;
 mod network;
 mod relationships;
 mod requests;
+mod schedules;
 mod sections;
 
 use std::fmt::Write;
@@ -189,6 +190,7 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -9,7 +9,7 @@ use super::fault::corrupt;
 use super::job::{Job, Task, Write};
 use super::rows::{self, state};
 use crate::domain::{DeliveryId, Event, EventId, Subject, Timestamp};
-use crate::store::{Claim, Leased, Replica, StoreError};
+use crate::store::{Claim, Leased, Replica, StoreError, Which};
 
 /// [`crate::store::Queue::claim`].
 pub(super) struct ClaimDue(pub(super) Claim);
@@ -18,67 +18,7 @@ impl Write for ClaimDue {
     type Output = Vec<Leased>;
 
     fn apply(&self, db: &mut Db<'_>) -> Result<Vec<Leased>, StoreError> {
-        let claim = &self.0;
-        let channel = db.channel(&claim.channel)?;
-        let mut leased = Vec::new();
-        {
-            let mut statement = db.conn.prepare_cached(
-                "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context,
-                    parcel
-                    FROM deliveries INDEXED BY deliveries_waiting WHERE channel = ?1 AND state = ?2 AND state < 2 AND due_at <= ?3
-                    ORDER BY due_at, seq LIMIT ?4",
-            )?;
-            let mut found = statement.query(params![
-                channel,
-                if claim.retries { state::RETRY } else { state::FIRST },
-                claim.now.as_millis(),
-                claim.limit as i64
-            ])?;
-            let mut origin: Option<(i64, Arc<Subject>, Arc<str>)> = None;
-            let mut bytes = 0usize;
-            while let Some(row) = found.next()? {
-                let seq: i64 = row.get(0)?;
-                let key: i64 = row.get(2)?;
-                let (subject, inherited) = match &origin {
-                    Some((same, subject, context)) if *same == key => (Arc::clone(subject), Arc::clone(context)),
-                    _ => {
-                        let (subject, context) =
-                            load_origin(db.conn, key)?.ok_or_else(|| corrupt("deliveries", "origin", seq))?;
-                        origin = Some((key, Arc::clone(&subject), Arc::clone(&context)));
-                        (subject, context)
-                    }
-                };
-                let own_context: Option<String> = row.get(10)?;
-                let context = own_context.map_or(inherited, Arc::from);
-                bytes = bytes.saturating_add(subject.body.len() + context.len());
-                if bytes > claim.max_bytes && !leased.is_empty() {
-                    break;
-                }
-                let event_id: Option<[u8; 16]> = row.get(6)?;
-                leased.push(Leased {
-                    id: DeliveryId::from_bytes(row.get(1)?),
-                    channel: Arc::clone(&claim.channel),
-                    event: Arc::new(Event {
-                        id: event_id.map_or_else(|| rows::origin_id(subject.origin), EventId::from_bytes),
-                        kind: rows::event_kind(row.get_ref(7)?, &subject.kind, seq)?,
-                        at: rows::time(row, 8)?,
-                        context,
-                        step: row.get::<_, Option<String>>(9)?.map(Arc::from),
-                        subject,
-                    }),
-                    parcel: rows::parcel(row.get(11)?, seq)?,
-                    due_at: rows::time(row, 5)?,
-                    attempts: row.get(3)?,
-                    round_start: row.get(4)?,
-                    slot: None,
-                });
-            }
-        }
-        let mut lease = db.conn.prepare_cached("UPDATE deliveries SET state = 2, owner = ?2 WHERE seq = ?1")?;
-        for delivery in &leased {
-            lease.execute([delivery.id.sequence(), claim.replica.0])?;
-        }
-        Ok(leased)
+        claim(db, &self.0)
     }
 
     fn unheard(&self, output: Vec<Leased>) -> Option<Box<dyn Job>> {
@@ -86,6 +26,92 @@ impl Write for ClaimDue {
         let back = PutBack { replica: self.0.replica, deliveries };
         (!back.deliveries.is_empty()).then(|| Box::new(Task::alone(back)) as Box<dyn Job>)
     }
+}
+
+/// What of a row [`claim`] reads.
+macro_rules! claimed {
+    ($from:literal) => {
+        concat!(
+            "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context, parcel
+                FROM deliveries ",
+            $from,
+            " ORDER BY due_at, seq LIMIT ?4"
+        )
+    };
+}
+
+const ONE_STATE: &str =
+    claimed!("INDEXED BY deliveries_waiting WHERE channel = ?1 AND state = ?2 AND state < 2 AND due_at <= ?3");
+
+/// The index has each state's rows apart: as many of each are found as are wanted in all.
+const ANY_STATE: &str = claimed!(
+    "WHERE seq IN (
+        SELECT seq FROM (SELECT seq FROM deliveries INDEXED BY deliveries_waiting
+            WHERE channel = ?1 AND state = 0 AND state < 2 AND due_at <= ?3 ORDER BY due_at, seq LIMIT ?4)
+        UNION ALL SELECT seq FROM (SELECT seq FROM deliveries INDEXED BY deliveries_waiting
+            WHERE channel = ?1 AND state = 1 AND state < 2 AND due_at <= ?3 ORDER BY due_at, seq LIMIT ?4))"
+);
+
+/// Leases what a claim asks for.
+pub(super) fn claim(db: &mut Db<'_>, claim: &Claim) -> Result<Vec<Leased>, StoreError> {
+    let channel = db.channel(&claim.channel)?;
+    let mut leased = Vec::new();
+    {
+        let mut statement = db.conn.prepare_cached(match claim.which {
+            Which::First | Which::Retries => ONE_STATE,
+            Which::Any => ANY_STATE,
+        })?;
+        let mut found = statement.query(params![
+            channel,
+            if claim.which == Which::Retries { state::RETRY } else { state::FIRST },
+            claim.now.as_millis(),
+            claim.limit as i64
+        ])?;
+        let mut origin: Option<(i64, Arc<Subject>, Arc<str>)> = None;
+        let mut bytes = 0usize;
+        while let Some(row) = found.next()? {
+            let seq: i64 = row.get(0)?;
+            let key: i64 = row.get(2)?;
+            let (subject, inherited) = match &origin {
+                Some((same, subject, context)) if *same == key => (Arc::clone(subject), Arc::clone(context)),
+                _ => {
+                    let (subject, context) =
+                        load_origin(db.conn, key)?.ok_or_else(|| corrupt("deliveries", "origin", seq))?;
+                    origin = Some((key, Arc::clone(&subject), Arc::clone(&context)));
+                    (subject, context)
+                }
+            };
+            let own_context: Option<String> = row.get(10)?;
+            let context = own_context.map_or(inherited, Arc::from);
+            bytes = bytes.saturating_add(subject.body.len() + context.len());
+            if bytes > claim.max_bytes && !leased.is_empty() {
+                break;
+            }
+            let event_id: Option<[u8; 16]> = row.get(6)?;
+            leased.push(Leased {
+                id: DeliveryId::from_bytes(row.get(1)?),
+                channel: Arc::clone(&claim.channel),
+                event: Arc::new(Event {
+                    id: event_id.map_or_else(|| rows::origin_id(subject.origin), EventId::from_bytes),
+                    kind: rows::event_kind(row.get_ref(7)?, &subject.kind, seq)?,
+                    at: rows::time(row, 8)?,
+                    context,
+                    step: row.get::<_, Option<String>>(9)?.map(Arc::from),
+                    subject,
+                }),
+                parcel: rows::parcel(row.get(11)?, seq)?,
+                due_at: rows::time(row, 5)?,
+                attempts: row.get(3)?,
+                round_start: row.get(4)?,
+                slot: None,
+            });
+        }
+    }
+    let mut lease = db.conn.prepare_cached("UPDATE deliveries SET state = 2, owner = ?2 WHERE seq = ?1")?;
+    for delivery in &leased {
+        lease.execute([delivery.id.sequence(), claim.replica.0])?;
+    }
+    Ok(leased)
 }
 
 /// A subject, and the context that its deliveries inherit.

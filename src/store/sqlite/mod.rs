@@ -26,6 +26,7 @@ mod readers;
 mod record;
 mod remove;
 mod rows;
+mod runs;
 mod syncer;
 pub mod writer;
 
@@ -45,7 +46,7 @@ use super::{
     Acceptance, Answer, Backlog, BulkChanged, Change, Changed, ChannelState, Claim, DeliveryDetail, DeliveryFilter,
     DeliverySummary, Finished, Handover, History, Interrupted, JournalEntry, Journaled, Leased, Ledger, NewDelivery,
     NewEvents, NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, Queue, Recorded,
-    Replica, Store, StoreError,
+    Replica, Run, Store, StoreError,
 };
 use crate::domain::{Clock, DeliveryId, DeliveryStatus, IdSource, OrderId, Timestamp};
 use crate::telemetry::metrics::Metrics;
@@ -157,6 +158,14 @@ impl Queue for Sqlite {
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Leased>, StoreError> {
         self.writer.write(claim::ClaimDue(claim)).await
+    }
+
+    async fn begin_run(&self, run: Run, claim: Claim) -> Result<Option<Vec<Leased>>, StoreError> {
+        self.writer.write(runs::BeginRun { run, claim }).await
+    }
+
+    async fn last_run(&self, channel: Arc<str>, or: Timestamp) -> Result<Timestamp, StoreError> {
+        self.writer.write(runs::LastRun { channel, or }).await
     }
 
     async fn next_due(&self, channel: Arc<str>) -> Result<NextDue, StoreError> {

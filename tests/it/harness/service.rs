@@ -85,6 +85,13 @@ impl Service {
         Self::start_in(Arc::clone(&self.home), self.clock.clone(), &self.yaml).await
     }
 
+    /// Stops it, does something, and starts it again on the same store.
+    pub(crate) async fn restart_after(mut self, meanwhile: impl FnOnce()) -> Self {
+        self.halt().await;
+        meanwhile();
+        Self::start_in(Arc::clone(&self.home), self.clock.clone(), &self.yaml).await
+    }
+
     /// Stops it and starts it again on the same store with another configuration.
     pub(crate) async fn restart_with(mut self, yaml: &str) -> Self {
         self.halt().await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orderhook::domain::DeliveryStatus;
-use orderhook::store::{BulkChanged, Change, Changed, ChannelState, Claim, DeliveryFilter, Next, Recorded};
+use orderhook::store::{BulkChanged, Change, Changed, ChannelState, Claim, DeliveryFilter, Next, Recorded, Which};
 
 use super::world::*;
 
@@ -73,7 +73,7 @@ pub(super) async fn a_retry_begins_a_new_round_at_once<B: Backend>(world: World<
     assert_eq!(world.claimed(world.claim("crm")).await, [id]);
     assert_eq!(world.record(world.finished(id, 2, Next::Wait(now))).await, Recorded::Done);
     assert!(world.claimed(world.claim("crm")).await.is_empty());
-    assert_eq!(world.claimed(Claim { retries: true, ..world.claim("crm") }).await, [id]);
+    assert_eq!(world.claimed(Claim { which: Which::Retries, ..world.claim("crm") }).await, [id]);
 }
 
 pub(super) async fn a_cancelled_delivery_is_not_claimed<B: Backend>(world: World<B>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderhook::domain::{Parcel, Timestamp};
-use orderhook::store::{Backlog, Change, Claim, JournalEntry, Next, NextDue, Recorded};
+use orderhook::store::{Backlog, Change, Claim, JournalEntry, Next, NextDue, Recorded, Which};
 
 use super::world::*;
 
@@ -45,7 +45,8 @@ pub(super) async fn first_attempts_and_retries_are_claimed_apart<B: Backend>(wor
     assert_eq!(world.record(world.finished(retry, 1, Next::Wait(world.now()))).await, Recorded::Done);
     let first = world.waiting("erp").await;
     assert_eq!(world.claimed(world.claim("erp")).await, [first]);
-    let claimed = world.store.queue.claim(Claim { retries: true, ..world.claim("erp") }).await.expect("a claim");
+    let claimed =
+        world.store.queue.claim(Claim { which: Which::Retries, ..world.claim("erp") }).await.expect("a claim");
     assert_eq!(claimed.len(), 1);
     assert_eq!((claimed[0].id, claimed[0].attempts, claimed[0].round_start), (retry, 1, 0));
 }
@@ -148,7 +149,7 @@ pub(super) async fn what_is_put_back_can_be_claimed_by_anybody<B: Backend>(world
     world.store.queue.put_back(ME, vec![first, retry]).await.expect("put back");
     let theirs = Claim { replica: OTHER, ..world.claim("erp") };
     assert_eq!(world.claimed(theirs).await, [first]);
-    let theirs = Claim { replica: OTHER, retries: true, ..world.claim("erp") };
+    let theirs = Claim { replica: OTHER, which: Which::Retries, ..world.claim("erp") };
     assert!(world.claimed(theirs.clone()).await.is_empty(), "its time has not come");
     assert_eq!(world.claimed(Claim { now: due, ..theirs }).await, [retry]);
     assert_eq!(world.summary(retry).await.attempts, 1);

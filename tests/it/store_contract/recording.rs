@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use orderhook::domain::{Body, Code, DeliveryStatus};
-use orderhook::store::{Change, Claim, Finished, Next, Recorded};
+use orderhook::store::{Change, Claim, Finished, Next, Recorded, Which};
 
 use super::world::*;
 
@@ -64,7 +64,7 @@ pub(super) async fn a_retry_waits_or_stays_with_its_replica<B: Backend>(world: W
         assert_eq!((summary.status, summary.attempts), (DeliveryStatus::Pending, 1));
         assert_eq!((summary.next_attempt_at, summary.last_code), (Some(later), Some(Code::status(503))));
     }
-    let retries = Claim { retries: true, now: later, ..world.claim("erp") };
+    let retries = Claim { which: Which::Retries, now: later, ..world.claim("erp") };
     assert_eq!(world.claimed(retries).await, [waits]);
     assert_eq!(world.record(world.finished(stays, 2, Next::End(DeliveryStatus::Accepted))).await, Recorded::Done);
 }

@@ -11,7 +11,7 @@ use orderhook::domain::{
 };
 use orderhook::store::{
     Acceptance, Answer, Claim, DeliverySummary, Finished, Handover, Idempotency, JournalEntry, Leased, NewDelivery,
-    NewEvent, NewEvents, NewOrder, Next, Page, Recorded, Replica, Slot, Store, StoreError,
+    NewEvent, NewEvents, NewOrder, Next, Page, Recorded, Replica, Slot, Store, StoreError, Which,
 };
 use tokio::sync::Semaphore;
 
@@ -226,7 +226,7 @@ impl<B: Backend> World<B> {
         Claim {
             replica: ME,
             channel: channel.into(),
-            retries: false,
+            which: Which::First,
             now: self.now(),
             limit: 1000,
             max_bytes: usize::MAX,

@@ -6,7 +6,8 @@
 CREATE TABLE channels (
     id    INTEGER PRIMARY KEY,
     name  TEXT NOT NULL UNIQUE,
-    state TEXT                      -- paused, disabled; NULL: enabled
+    state TEXT,                     -- paused, disabled; NULL: enabled
+    last_run INTEGER                -- of its schedule; NULL: it never had one
 ) STRICT;
 
 -- Processes that work on the store.

@@ -1,0 +1,125 @@
+//! One request for several deliveries: a JSON array of their payloads.
+//!
+//! Each delivery has an attempt of its own on record, with its own part of the array and the response that all of them
+//! got. A delivery whose part cannot be built fails alone. The request's `webhook-id` (and `Idempotency-Key`) follows
+//! from the deliveries in it, and is what a signature is of: the same deliveries have the same id, whenever they are sent again, and others never do.
+//! `Orderhook-Deliveries` names them, in the order of the array.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::config::settings::Channel;
+use crate::domain::{Body, DeliveryId};
+use crate::outbound::{HeaderName, Request, header_value};
+use crate::store::Leased;
+
+use super::attempt::{Begun, Ended, Sent, build, end};
+use super::lane::Lane;
+use super::lanes::Shared;
+use super::request::{IDEMPOTENCY_KEY, WEBHOOK_ID, WEBHOOK_SIGNATURE};
+
+const DELIVERIES: HeaderName = HeaderName::from_static("orderhook-deliveries");
+
+/// A delivery that has its part in the request.
+struct Part {
+    delivery: Leased,
+    begun: Begun,
+    request: Request,
+    key: Option<String>,
+}
+
+/// Makes one attempt of all of these deliveries together.
+pub(super) async fn run(shared: &Shared, lane: &Lane, mut deliveries: Vec<Leased>) -> Vec<Ended> {
+    deliveries.sort_by_key(|delivery| delivery.id);
+    let begun = Begun::together(shared, deliveries.len());
+    let (mut parts, mut ended) = (Vec::new(), Vec::new());
+    for (delivery, begun) in deliveries.into_iter().zip(begun) {
+        match build(shared, lane, &delivery, &begun) {
+            (Ok(request), key) => parts.push(Part { delivery, begun, request, key }),
+            (Err(error), key) => {
+                let sent = Sent::not_built(&lane.channel, error).hiding(key);
+                ended.push(end(shared, lane, delivery, &begun, sent));
+            }
+        }
+    }
+    let Some(whole) = together(&lane.channel, &parts) else { return ended };
+    let whole = match whole {
+        Ok(whole) => whole,
+        Err(error) => {
+            ended.extend(parts.into_iter().map(|part| {
+                let sent = Sent::not_built(&lane.channel, error.clone()).hiding(part.key);
+                end(shared, lane, part.delivery, &part.begun, sent)
+            }));
+            return ended;
+        }
+    };
+    let reply = lane.client.send(&whole).await;
+    for part in parts {
+        let own = Request { headers: whole.headers.clone(), ..part.request };
+        let sent = Sent::reply(shared, &lane.channel, &own, &reply).hiding(part.key);
+        ended.push(end(shared, lane, part.delivery, &part.begun, sent));
+    }
+    ended
+}
+
+/// The request of all parts; none where there are none.
+fn together(channel: &Channel, parts: &[Part]) -> Option<Result<Request, String>> {
+    let Part { request: first, begun, .. } = parts.first()?;
+    let mut array = vec![b'['];
+    for (at, part) in parts.iter().enumerate() {
+        if at > 0 {
+            array.push(b',');
+        }
+        array.extend_from_slice(&part.request.body.join(&part.request.order));
+    }
+    array.push(b']');
+    let ids: Vec<DeliveryId> = parts.iter().map(|part| part.delivery.id).collect();
+    let mut headers = first.headers.clone();
+    let id = bucket_id(&ids);
+    let signature = channel.signing.as_ref().map(|keys| keys.sign(&id, begun.started_at.as_secs(), &array));
+    let headers = header_value(&id).and_then(|id| {
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        headers.insert(WEBHOOK_ID, id.clone());
+        headers.insert(IDEMPOTENCY_KEY, id);
+        headers.insert(DELIVERIES, header_value(&names.join(", "))?);
+        if let Some(signature) = signature {
+            headers.insert(WEBHOOK_SIGNATURE, header_value(&signature)?);
+        }
+        Ok(headers)
+    });
+    Some(headers.map_err(str::to_owned).map(|headers| Request {
+        method: first.method,
+        url: first.url.clone(),
+        headers,
+        body: Body::whole(array),
+        order: Bytes::new(),
+        again: first.again.clone(),
+    }))
+}
+
+/// `bkt_` and 128 bits of a hash over the ids.
+fn bucket_id(ids: &[DeliveryId]) -> String {
+    let mut hash = Sha256::new();
+    for id in ids {
+        hash.update(id.to_bytes());
+    }
+    let half: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("bkt_{half}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_deliveries_have_the_same_id_and_others_another() {
+        let ids = |ids: &[u128]| bucket_id(&ids.iter().map(|id| DeliveryId::from_u128(*id)).collect::<Vec<_>>());
+        assert_eq!(ids(&[1, 2, 3]), ids(&[1, 2, 3]));
+        assert_eq!(ids(&[1]).len(), 4 + 32);
+        let others = [ids(&[1, 2]), ids(&[1, 2, 3]), ids(&[1, 2, 4]), ids(&[1]), ids(&[12])];
+        let mut distinct = others.to_vec();
+        distinct.sort();
+        distinct.dedup();
+        assert_eq!(distinct.len(), others.len());
+    }
+}
