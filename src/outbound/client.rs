@@ -14,34 +14,22 @@ use reqwest::{StatusCode, Url};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::auth::Credentials;
-use super::egress::Guard;
+use super::dialer::{Dialer, Http};
 use super::fault::Fault;
-use super::phase::{Phase, Watching};
-use super::{retry_after, tls};
+use super::phase::Phase;
+use super::retry_after;
 use crate::config::settings::{Auth, Egress, Method, Timeout};
 use crate::domain::{Body, Code, Timestamp};
-
-/// What `User-Agent` says.
-pub(super) const AGENT: &str = concat!("orderhook/", env!("CARGO_PKG_VERSION"));
 
 /// Bytes that are read and dropped behind those that are kept, so that the connection can be used again. A longer
 /// response costs its connection.
 const DRAIN: usize = 256 * 1024;
-
-/// Header fields of a response at most; hyper bounds their bytes.
-const MAX_HEADERS: usize = 128;
 
 /// How long such a rest may take.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
 /// Headers that belong to the connection, not to the request.
 const FRAMING: [HeaderName; 6] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOST, PROXY_AUTHORIZATION];
-
-/// How often a quiet HTTP/2 connection is asked whether it lives, and how long it may take to answer.
-const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
-
-/// How long a connection is kept open without use.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// What a client may do.
 #[derive(Debug, Clone)]
@@ -131,13 +119,11 @@ impl Reply {
 /// Sends requests for one channel, or one step of a chain, on the runtime that calls it. Connections, credentials and
 /// limits are its own. To be kept: a new one has no connection yet.
 pub struct Client {
-    inner: reqwest::Client,
+    http: Http,
     timeout: Timeout,
     max_response: usize,
     refuse_large: bool,
     credentials: Credentials,
-    guard: Guard,
-    proxy: Option<Arc<str>>,
 }
 
 /// What of a response has come so far.
@@ -195,48 +181,17 @@ async fn drain(response: &mut reqwest::Response) {
 impl Client {
     /// A client with these options.
     pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
-        Self::with_tls(options, tls::shared().map_err(ClientError::Tls)?)
+        Self::over(options, &Dialer::new(&options.egress)?)
     }
 
-    pub(super) fn with_tls(options: &ClientOptions, tls: rustls::ClientConfig) -> Result<Self, ClientError> {
-        Self::with_guard(options, tls, Guard::new(&options.egress))
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "this is the room that may")]
-    pub(super) fn with_guard(
-        options: &ClientOptions,
-        tls: rustls::ClientConfig,
-        guard: Guard,
-    ) -> Result<Self, ClientError> {
-        let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
-        let proxy = options.egress.proxy.as_ref();
-        let builder = match proxy {
-            Some(proxy) => builder.proxy(super::egress::proxy(proxy).map_err(ClientError::Proxy)?),
-            None => builder,
-        };
-        let inner = builder
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never()) // the channel's rules decide, and are on record
-            .referer(false)
-            .user_agent(AGENT)
-            .tcp_nodelay(true)
-            .dns_resolver(Arc::new(guard.clone()))
-            .connector_layer(Watching(guard.clone()))
-            .http1_max_headers(MAX_HEADERS)
-            .http2_keep_alive_interval(PING.0)
-            .http2_keep_alive_timeout(PING.1)
-            .pool_max_idle_per_host(options.pool)
-            .pool_idle_timeout(IDLE)
-            .build()
-            .map_err(|error| ClientError::Tls(error.to_string()))?;
+    /// A client whose connections are made like that.
+    pub(super) fn over(options: &ClientOptions, dialer: &Dialer) -> Result<Self, ClientError> {
         Ok(Self {
-            inner,
+            http: dialer.client(options.pool)?,
             timeout: options.timeout,
             max_response: options.max_response,
             refuse_large: options.refuse_large,
             credentials: Credentials::new(&options.auth)?,
-            guard,
-            proxy: proxy.map(|proxy| proxy.url.as_str().into()),
         })
     }
 
@@ -245,7 +200,7 @@ impl Client {
     pub async fn send(&self, request: &Request) -> Reply {
         let body = request.body.join(&request.order);
         let mut received = Received::default();
-        let phase = Phase::new(Instant::now(), self.guard.target(&request.url));
+        let phase = Phase::new(Instant::now());
         let (mut credentials, mut again) = (self.credentials.at_first(), false);
         let result = {
             // Pinned where it stands: a future of this size is not to be handed around.
@@ -289,7 +244,8 @@ impl Client {
         (credentials, again): (Option<(&HeaderName, &HeaderValue)>, bool),
         received: &mut Received,
     ) -> Result<(), Fault> {
-        let fault = |error: &reqwest::Error| Fault::of(error, &host(&request.url), self.proxy.as_deref());
+        let fault =
+            |error: &reqwest::Error| Fault::of(error, &host(&request.url), self.http.proxy().map(AsRef::as_ref));
         if !matches!(request.url.scheme(), "http" | "https") || !request.url.username().is_empty() {
             return Err(Fault::NotSent("its URL is not one of HTTP, or holds a user name".to_owned()));
         }
@@ -310,8 +266,8 @@ impl Client {
             *message.body_mut() = Some(body.clone().into());
         }
         *message.headers_mut() = headers;
-        let mut response = self.inner.execute(message).await.map_err(|error| fault(&error))?;
-        if let Some(proxy) = &self.proxy
+        let mut response = self.http.execute(message).await.map_err(|error| fault(&error))?;
+        if let Some(proxy) = self.http.proxy()
             && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
         {
             return Err(Fault::Proxy(
@@ -367,7 +323,7 @@ impl Client {
                         Timeout::Phases { connect, transfer } => (connect, transfer),
                     };
                     return Err(match phase.connecting_since() {
-                        Some(_) => Fault::ConnectTimeout(host(&request.url), self.proxy.clone(), connect),
+                        Some(_) => Fault::ConnectTimeout(host(&request.url), self.http.proxy().cloned(), connect),
                         None => Fault::Timeout(transfer),
                     });
                 }

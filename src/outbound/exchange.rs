@@ -4,7 +4,8 @@ use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, USER_AGENT};
 
-use super::client::{AGENT, Reply, Request};
+use super::client::{Reply, Request};
+use super::dialer::AGENT;
 use crate::domain::{Exchange, HeaderLines};
 
 /// Stands for what is not shown.

@@ -6,13 +6,14 @@
 //!
 //! Nothing connects to an address that the egress guard (`egress/`) refuses.
 //!
-//! `client.rs` sends and reads; `phase.rs` tells connecting from transferring, each with its own limit; `fault.rs` makes a
+//! `client.rs` sends and reads, over connections that `dialer.rs` makes; `phase.rs` tells connecting from transferring, each with its own limit; `fault.rs` makes a
 //! code of what went wrong, by its type, never by its text; `exchange.rs` makes the record of it all, masked.
 //!
 //! To add a way to authenticate, add a variant to `auth::Credentials`.
 
 mod auth;
 mod client;
+mod dialer;
 mod egress;
 mod exchange;
 mod fault;

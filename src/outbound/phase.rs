@@ -1,10 +1,9 @@
 //! Whether an exchange is still connecting: told by the connector to the request that waits for it.
 //!
 //! A connection from the pool is there at once, so its transfer begins with the request. For a new one the connector
-//! says when it begins and when it is done, TLS included. There, too, the egress guard looks where it leads.
+//! says when it begins and when it is done, TLS included.
 
-use std::error::Error;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -12,22 +11,13 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use super::egress::{Guard, Target};
-
 tokio::task_local! {
     static PHASE: Phase;
 }
 
 /// Where an exchange is.
 #[derive(Debug, Clone)]
-pub(super) struct Phase(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    /// Where its connections lead.
-    target: Target,
-    state: Mutex<State>,
-}
+pub(super) struct Phase(Arc<Mutex<State>>);
 
 #[derive(Debug, Clone, Copy)]
 enum State {
@@ -38,8 +28,8 @@ enum State {
 }
 
 impl Phase {
-    pub(super) fn new(now: Instant, target: Target) -> Self {
-        Self(Arc::new(Inner { target, state: Mutex::new(State::Connected(now)) }))
+    pub(super) fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(State::Connected(now))))
     }
 
     /// Runs an exchange whose connector reports to this phase.
@@ -64,7 +54,7 @@ impl Phase {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this is the phase of the exchange that is being polled now.
@@ -74,56 +64,37 @@ impl Phase {
 }
 
 /// The layer around the connector.
-#[derive(Clone)]
-pub(super) struct Watching(pub(super) Guard);
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reporting;
 
-impl<S> Layer<S> for Watching {
-    type Service = Watcher<S>;
+impl<S> Layer<S> for Reporting {
+    type Service = Reporter<S>;
 
-    fn layer(&self, inner: S) -> Watcher<S> {
-        Watcher { inner, guard: self.0.clone() }
+    fn layer(&self, inner: S) -> Reporter<S> {
+        Reporter(inner)
     }
 }
 
-/// A connector that goes only where it may, and reports.
-#[derive(Clone)]
-pub(super) struct Watcher<S> {
-    inner: S,
-    guard: Guard,
-}
+/// A connector that reports.
+#[derive(Debug, Clone)]
+pub(super) struct Reporter<S>(S);
 
-/// A connection of which nobody said where it leads.
-#[derive(Debug, thiserror::Error)]
-#[error("a connection was to be made outside of any exchange")]
-struct Unwatched;
-
-type BoxError = Box<dyn Error + Send + Sync>;
-
-impl<S, R> Service<R> for Watcher<S>
+impl<S, R> Service<R> for Reporter<S>
 where
-    S: Service<R, Error = BoxError>,
-    S::Response: Send + 'static,
+    S: Service<R>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let Ok(phase) = PHASE.try_with(Clone::clone) else { return Box::pin(ready(Err(Unwatched.into()))) };
-        // Nothing is done until it is polled.
-        let connect = self.inner.call(request);
-        let guard = self.guard.clone();
-        let watched = phase.clone();
-        let mut connect = Box::pin(async move {
-            let target = &watched.0.target;
-            guard.check_target(target).await?;
-            connect.await.map_err(|error| target.blame(error))
-        });
+        let mut connect = Box::pin(self.0.call(request));
+        let Ok(phase) = PHASE.try_with(Clone::clone) else { return connect };
         *phase.state() = State::Connecting(Instant::now());
         Box::pin(std::future::poll_fn(move |context| {
             let result = connect.as_mut().poll(context);

@@ -4,7 +4,7 @@
 //! addresses that were checked, so a name cannot change its mind in between. One forbidden address among a name's
 //! answers refuses the name. The check costs nothing on a connection that is open already.
 //!
-//! `ranges.rs` is the table of what is not public; `route.rs` checks each connection of an HTTP client, by a proxy or
+//! `ranges.rs` is the table of what is not public; `route.rs` checks each connection of an HTTP client, through a proxy or
 //! not. [`Guard::resolve`] serves whoever connects by other means.
 
 mod ranges;

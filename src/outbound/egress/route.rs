@@ -4,15 +4,22 @@
 //! it is never resolved. With one, the connection goes to the proxy, whose own address is checked by the same rules;
 //! the target is checked here as far as it is known: its name, its address, and the addresses that its name has here.
 //! A name that has none here is left to the proxy.
+//!
+//! reqwest does not show its connector's layers where a connection leads. So the request says so beforehand, in a
+//! [`Target`], and a connection without one is not made.
 
 use std::error::Error;
+use std::future::{Future, ready};
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use reqwest::Url;
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
+use tower::{Layer, Service};
 use url::Host;
 
 use super::{Forbidden, Guard, Unreachable};
@@ -23,6 +30,10 @@ const LOOKUP: Duration = Duration::from_secs(2);
 
 /// Any error of a connector.
 type BoxError = Box<dyn Error + Send + Sync>;
+
+tokio::task_local! {
+    static TARGET: Target;
+}
 
 /// Where a connection is to lead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,39 +51,62 @@ pub(in crate::outbound) enum Target {
 #[error("the proxy did not connect")]
 pub(in crate::outbound) struct ProxyFailed(#[source] BoxError);
 
-impl Guard {
+/// A connection of which nobody said where it leads.
+#[derive(Debug, thiserror::Error)]
+#[error("a connection was to be made that leads nowhere")]
+struct Nowhere;
+
+impl Target {
     /// Where a connection for this URL leads.
-    pub(in crate::outbound) fn target(&self, url: &Url) -> Target {
-        if self.egress.proxy.is_some() {
-            let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-            return Target::Proxied { host: host.to_owned(), tls: url.scheme() == "https" };
+    pub(in crate::outbound) fn of(guard: &Guard, url: &Url) -> Self {
+        if guard.egress.proxy.is_some() {
+            return Self::Proxied { host: bare(url.host_str().unwrap_or_default()), tls: url.scheme() == "https" };
         }
         match url.host() {
-            Some(Host::Ipv4(address)) => Target::Address(address.into()),
-            Some(Host::Ipv6(address)) => Target::Address(address.into()),
-            Some(Host::Domain(_)) | None => Target::Name,
+            Some(Host::Ipv4(address)) => Self::Address(address.into()),
+            Some(Host::Ipv6(address)) => Self::Address(address.into()),
+            Some(Host::Domain(_)) | None => Self::Name,
         }
     }
 
+    /// Runs an exchange, whose connections lead there.
+    pub(in crate::outbound) async fn lead<F: Future>(self, exchange: F) -> F::Output {
+        TARGET.scope(self, exchange).await
+    }
+
     /// Checks what can be before a connection is made.
-    pub(in crate::outbound) async fn check_target(&self, target: &Target) -> Result<(), Forbidden> {
-        match target {
-            Target::Name => Ok(()),
-            Target::Address(address) => self.check_address(*address),
-            Target::Proxied { host, .. } => {
-                if let Some(proxy) = &self.egress.proxy
-                    && let Ok(address) = proxy.host.trim_start_matches('[').trim_end_matches(']').parse()
-                {
-                    self.check_address(address)?;
-                }
-                self.check_name(host)?;
-                match timeout(LOOKUP, Self::resolve(self, host)).await {
-                    Ok(Err(Unreachable::Forbidden(forbidden))) => Err(forbidden),
-                    Ok(Ok(_) | Err(Unreachable::NoAddress(_))) | Err(_) => Ok(()),
-                }
-            }
+    async fn check(&self, guard: &Guard) -> Result<(), Forbidden> {
+        let host = match self {
+            Self::Name => return Ok(()),
+            Self::Address(address) => return guard.check_address(*address),
+            Self::Proxied { host, .. } => host,
+        };
+        if let Some(proxy) = &guard.egress.proxy
+            && let Ok(address) = bare(&proxy.host).parse()
+        {
+            guard.check_address(address)?;
+        }
+        guard.check_name(host)?;
+        match timeout(LOOKUP, Guard::resolve(guard, host)).await {
+            Ok(Err(Unreachable::Forbidden(forbidden))) => Err(forbidden),
+            Ok(Ok(_) | Err(Unreachable::NoAddress(_))) | Err(_) => Ok(()),
         }
     }
+
+    /// Says of a failed connection whether it is the proxy's failure. Behind a proxy only TLS is spoken with the
+    /// receiver itself while connecting, and it fails with an error of I/O; whatever else fails is the proxy's.
+    fn blame(&self, error: BoxError) -> BoxError {
+        match self {
+            Self::Proxied { tls: true, .. } if error.is::<io::Error>() => error,
+            Self::Proxied { .. } => Box::new(ProxyFailed(error)),
+            Self::Name | Self::Address(_) => error,
+        }
+    }
+}
+
+/// A host without the brackets around an address of IPv6.
+fn bare(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
 /// The proxy as the HTTP client knows it. `Err` is a sentence.
@@ -84,14 +118,44 @@ pub(in crate::outbound) fn proxy(proxy: &Proxy) -> Result<reqwest::Proxy, String
     })
 }
 
-impl Target {
-    /// Says of a failed connection whether it is the proxy's failure. Behind a proxy only TLS is spoken with the
-    /// receiver itself while connecting, and it fails with an error of I/O; whatever else fails is the proxy's.
-    pub(in crate::outbound) fn blame(&self, error: BoxError) -> BoxError {
-        match self {
-            Self::Proxied { tls: true, .. } if error.is::<io::Error>() => error,
-            Self::Proxied { .. } => Box::new(ProxyFailed(error)),
-            Self::Name | Self::Address(_) => error,
-        }
+/// The guard is a layer around the connector.
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { inner, guard: self.clone() }
+    }
+}
+
+/// A connector that goes only where it may.
+#[derive(Clone)]
+pub(in crate::outbound) struct Guarded<S> {
+    inner: S,
+    guard: Guard,
+}
+
+impl<S, R> Service<R> for Guarded<S>
+where
+    S: Service<R, Error = BoxError>,
+    S::Response: Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let Ok(target) = TARGET.try_with(Clone::clone) else { return Box::pin(ready(Err(Nowhere.into()))) };
+        // Nothing is done until it is polled.
+        let connect = self.inner.call(request);
+        let guard = self.guard.clone();
+        Box::pin(async move {
+            target.check(&guard).await?;
+            connect.await.map_err(|error| target.blame(error))
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Mutex;
 
+use super::super::dialer::Dialer;
 use super::super::egress::{Guard, Lookup};
 use super::super::tls;
 use super::*;
@@ -46,7 +47,7 @@ fn egress(allow: &[&str], deny: &[&str]) -> Arc<Egress> {
 fn guarded(egress: &Arc<Egress>, names: Names) -> Client {
     let options = ClientOptions { egress: Arc::clone(egress), ..options() };
     let guard = Guard::with_lookup(egress, Arc::new(names));
-    Client::with_guard(&options, tls::shared().expect("TLS"), guard).expect("a client")
+    Client::over(&options, &Dialer::with_guard(egress, tls::shared().expect("TLS"), guard)).expect("a client")
 }
 
 /// The port of a URL of a receiver.

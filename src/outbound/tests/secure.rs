@@ -6,6 +6,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use super::super::dialer::Dialer;
 use super::super::tls;
 use super::*;
 use crate::domain::Code;
@@ -68,7 +69,8 @@ async fn secure(alpn: &[&[u8]], hesitation: Duration) -> Secure {
 fn trusting(secure: &Secure, options: &ClientOptions) -> Client {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(secure.certificate.clone()).expect("a root");
-    Client::with_tls(options, tls::with_roots(roots).expect("a configuration")).expect("a client")
+    Client::over(options, &Dialer::with_tls(&options.egress, tls::with_roots(roots).expect("a configuration")))
+        .expect("a client")
 }
 
 #[tokio::test]

@@ -1,0 +1,105 @@
+//! How connections are made: what all of them go through, whoever they belong to. Each [`Http`] made here has connections
+//! of its own, and none of them leads where the egress guard does not let it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Request, Response};
+
+use super::client::ClientError;
+use super::egress::{Guard, Target, proxy};
+use super::phase::Reporting;
+use super::tls;
+use crate::config::settings::Egress;
+
+/// What `User-Agent` says.
+pub(super) const AGENT: &str = concat!("orderhook/", env!("CARGO_PKG_VERSION"));
+
+/// Header fields of a response at most; hyper bounds their bytes.
+const MAX_HEADERS: usize = 128;
+
+/// How often a quiet HTTP/2 connection is asked whether it lives, and how long it may take to answer.
+const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+
+/// How long a connection is kept open without use.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Makes clients whose connections all go the same way: for a receiver, and for whoever gives out credentials for it.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    tls: rustls::ClientConfig,
+    egress: Arc<Egress>,
+    guard: Guard,
+}
+
+impl Dialer {
+    /// With the roots that the system trusts.
+    pub(super) fn new(egress: &Arc<Egress>) -> Result<Self, ClientError> {
+        Ok(Self::with_tls(egress, tls::shared().map_err(ClientError::Tls)?))
+    }
+
+    /// With TLS of one's own.
+    pub(super) fn with_tls(egress: &Arc<Egress>, tls: rustls::ClientConfig) -> Self {
+        Self::with_guard(egress, tls, Guard::new(egress))
+    }
+
+    pub(super) fn with_guard(egress: &Arc<Egress>, tls: rustls::ClientConfig, guard: Guard) -> Self {
+        Self { tls, egress: Arc::clone(egress), guard }
+    }
+
+    /// A client that keeps up to `pool` connections to a host.
+    pub(super) fn client(&self, pool: usize) -> Result<Http, ClientError> {
+        self.built(self.builder(pool)?)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the room that may")]
+    fn builder(&self, pool: usize) -> Result<reqwest::ClientBuilder, ClientError> {
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .retry(reqwest::retry::never()) // the channel's rules decide, and are on record
+            .referer(false)
+            .user_agent(AGENT)
+            .tcp_nodelay(true)
+            .dns_resolver(Arc::new(self.guard.clone()))
+            .connector_layer(self.guard.clone())
+            .connector_layer(Reporting)
+            .http1_max_headers(MAX_HEADERS)
+            .http2_keep_alive_interval(PING.0)
+            .http2_keep_alive_timeout(PING.1)
+            .pool_max_idle_per_host(pool)
+            .pool_idle_timeout(IDLE);
+        Ok(match &self.egress.proxy {
+            Some(settings) => builder.proxy(proxy(settings).map_err(ClientError::Proxy)?),
+            None => builder,
+        })
+    }
+
+    fn built(&self, builder: reqwest::ClientBuilder) -> Result<Http, ClientError> {
+        let inner = builder.build().map_err(|error| ClientError::Tls(error.to_string()))?;
+        let proxy = self.egress.proxy.as_ref().map(|proxy| Arc::from(proxy.url.as_str()));
+        Ok(Http { inner, guard: self.guard.clone(), proxy })
+    }
+}
+
+/// An HTTP client. It alone executes requests, so that each connection knows where it leads.
+#[derive(Clone)]
+pub(super) struct Http {
+    inner: reqwest::Client,
+    guard: Guard,
+    proxy: Option<Arc<str>>,
+}
+
+impl Http {
+    /// Sends a request and waits for the head of its response.
+    pub(super) async fn execute(&self, request: Request) -> reqwest::Result<Response> {
+        let target = Target::of(&self.guard, request.url());
+        target.lead(self.inner.execute(request)).await
+    }
+
+    /// The URL of the proxy that requests go through.
+    pub(super) fn proxy(&self) -> Option<&Arc<str>> {
+        self.proxy.as_ref()
+    }
+}
