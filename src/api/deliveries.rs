@@ -188,6 +188,9 @@ pub(super) struct Delivery<'a> {
     attempt_count: u32,
     next_attempt_at: Option<Timestamp>,
     last_code: Option<Code>,
+    /// `email` where it mails a response's text to the customer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<&'a [u32]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,6 +221,7 @@ impl<'a> Delivery<'a> {
             attempt_count: delivery.attempts,
             next_attempt_at: delivery.next_attempt_at,
             last_code: delivery.last_code,
+            kind: parcel.filter(|parcel| parcel.mail).map(|_| "email"),
             items: parcel.and_then(|parcel| parcel.items.as_deref()),
             quantity: parcel.and_then(|parcel| parcel.quantity),
             unit: parcel.and_then(|parcel| parcel.unit),

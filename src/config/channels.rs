@@ -2,30 +2,40 @@
 
 use std::sync::Arc;
 
+use super::faults::{Path, Report};
 use super::field::Field;
-use super::node::Data;
+use super::mail::{self, MailServer};
+use super::node::{Data, Node};
 use super::read::Reader;
 use super::requests;
-use super::schema::{CHANNEL, one_of};
+use super::schema::{CHANNEL, EMAIL_KEYS, one_of};
 use super::sections::Limits;
-use super::settings::{Channel, Format, Items, Method, Multibuy, Parameter, Payload, Timeout};
+use super::settings::{Channel, ChannelKind, Format, Items, Method, Multibuy, Parameter, Payload, Timeout};
 use super::unique::Unique;
 use super::{presets, schedules, shown, urls, words};
 use crate::domain::{Backoff, HeaderSet, Outcome, Outcomes, RetryPolicy, Rule};
 use crate::template::{Language, Locale, Syntax, Target};
 
-/// The channels, in the order of the configuration. `locale` is that of the top level.
-pub(crate) fn channels(
-    root: &Reader<'_>,
-    limits: Option<&Limits>,
-    locale: Option<&Locale>,
-) -> Option<Vec<Arc<Channel>>> {
+/// What all channels share.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    /// The ceilings; `None` where they are wrong.
+    pub(crate) limits: Option<&'a Limits>,
+    /// The locale of the top level.
+    pub(crate) locale: Option<&'a Locale>,
+    /// The mail server.
+    pub(crate) smtp: &'a MailServer,
+}
+
+/// The channels, in the order of the configuration.
+pub(crate) fn channels(root: &Reader<'_>, around: Around<'_>) -> Option<Vec<Arc<Channel>>> {
     let mut names = Unique::new("a channel");
-    let read: Vec<_> = root.items("channels").iter().map(|field| channel(field, &mut names, limits, locale)).collect();
+    let read: Vec<_> = root.items("channels").iter().map(|field| channel(field, &mut names, around)).collect();
     read.into_iter().map(|channel| channel.map(Arc::new)).collect()
 }
 
-fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, locale: Option<&Locale>) -> Option<Channel> {
+fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<Channel> {
+    let Around { limits, locale, smtp } = around;
     if !matches!(field.node().data, Data::Map(_)) {
         return field.wrong();
     }
@@ -43,6 +53,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
         field.fault(format!("found {}, allowed: {}{hint}", field.found(), one_of(&known)));
         None
     });
+    let kind = mail::kind(&block);
     let enabled = block.get("enabled").and_then(Field::boolean);
     let events = block.get("events").and_then(|field| field.some(words::event));
     let when = block.optional("when", Field::expression);
@@ -59,7 +70,13 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
     let language = Language { syntax: syntax.unwrap_or_default(), empty_as_null: false, locale };
     let filled = Language { empty_as_null: empty_as_null.unwrap_or_default(), ..language.clone() };
     let url_rules = block.optional("url_rules", |field| urls::rules(&field.block()?)).map(Option::unwrap_or_default);
-    let url = block.get("url").and_then(|field| urls::ruled(field, &language, url_rules.unwrap_or_default()));
+    let url = kind.and_then(|kind| match kind {
+        ChannelKind::Email => mail::url(smtp),
+        ChannelKind::Http => match block.get("url") {
+            Some(field) => urls::ruled(field, &language, url_rules.unwrap_or_default()),
+            None => block.missing("url"),
+        },
+    });
     let method = method(&block);
     let format = block
         .get("format")
@@ -90,7 +107,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
     });
     let max_response = block.get("max_response").and_then(Field::size);
     let require_text = block.get("require_text").and_then(Field::boolean);
-    let outcomes = block.get("outcomes").and_then(|field| field.some(|field| rule(&field.block()?)));
+    let outcomes = block.get("outcomes").and_then(outcomes);
     let schedule = schedules::schedule(&block);
     let scheduled = block.get("schedule").is_some();
     let limits = limits.and_then(|limits| limits.within(&block));
@@ -108,8 +125,22 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
     let concurrency = block.get("concurrency").and_then(Field::integer);
     own?;
     takes_buckets?;
+    let fine = match kind {
+        Some(ChannelKind::Email) => {
+            let known = |name: &str| CHANNEL.keys.iter().any(|key| key.name == name);
+            mail::refuse_http_keys(field, known, field.report())
+        }
+        _ => Some(()),
+    };
+    let of_mails = match kind {
+        Some(ChannelKind::Email) => outcomes.clone(),
+        _ => mail_outcomes(field.report()),
+    };
+    let email = kind.and_then(|kind| mail::email(&block, kind, &language, smtp, of_mails));
+    fine?;
     Some(Channel {
         name: name?.into(),
+        kind: kind?,
         preset: preset?,
         enabled: enabled?,
         events: events?,
@@ -133,13 +164,14 @@ fn channel(field: &Field<'_>, names: &mut Unique, limits: Option<&Limits>, local
         signing: signing?,
         max_response: max_response? as usize,
         require_text: require_text?,
-        outcomes: Outcomes::new(outcomes?),
+        outcomes: outcomes?,
         confirm_body: confirm_body?,
         header_set: header_set?,
         retry: retry?,
         schedule: schedule?,
         concurrency: concurrency?,
-        shown: shown::masked(&node, &CHANNEL),
+        email: email?,
+        shown: shown(&node, kind?),
     })
 }
 
@@ -160,6 +192,27 @@ fn items(block: &Reader<'_>) -> Option<Option<Items>> {
         return Some(None);
     }
     Some(Some(Items { products: products.unwrap_or_default(), multibuy, multibuy_limit }))
+}
+
+/// The block as the API shows it; nothing about requests where there are none.
+fn shown(node: &Node, kind: ChannelKind) -> serde_json::Value {
+    let mut shown = shown::masked(node, &CHANNEL);
+    if let (ChannelKind::Email, serde_json::Value::Object(keys)) = (kind, &mut shown) {
+        keys.retain(|name, _| EMAIL_KEYS.contains(&name.as_str()));
+    }
+    shown
+}
+
+fn outcomes(field: &Field<'_>) -> Option<Outcomes> {
+    field.some(|field| rule(&field.block()?)).map(Outcomes::new)
+}
+
+/// What a mail server's replies mean where the channel's own outcomes are about HTTP.
+fn mail_outcomes(report: &Report) -> Option<Outcomes> {
+    let node = presets::keys(presets::EMAIL, report);
+    let key = CHANNEL.keys.iter().find(|key| key.name == "outcomes")?;
+    let field = Field::new(node.get(key.name)?.clone(), &key.kind, Path::default(), false, report);
+    outcomes(&field)
 }
 
 /// The method, which must be one of `methods` where that is given.

@@ -3,7 +3,7 @@
 //! The way of a value: `layers` merges defaults, files and environment (crate `config`); `node` keeps where each value
 //! comes from and fills in `${NAME}`; `schema` says as data which keys there are; `read` checks a block by its table
 //! and `field` its values;
-//! `sections`, `chains`, `channels` and `requests` turn blocks into domain values. What is wrong goes to `faults`.
+//! `sections`, `chains`, `channels`, `mail` and `requests` turn blocks into domain values. What is wrong goes to `faults`.
 //!
 //! To add a key: its table in `schema`, one line where its block is resolved, a field in [`settings`].
 //! To add a preset: see `presets`.
@@ -14,6 +14,7 @@ mod expand;
 mod faults;
 mod field;
 mod layers;
+mod mail;
 mod network;
 mod node;
 mod presets;

@@ -8,8 +8,9 @@ use config::{Value, ValueKind};
 
 use super::faults::{Path, Report};
 use super::layers::{Text, parse};
+use super::mail;
 use super::node::{Data, Node};
-use super::schema::{Block, CHANNEL, Kind};
+use super::schema::{self, Block, CHANNEL, Kind};
 
 /// Every preset: its name and its file.
 pub(crate) static ALL: &[(&str, &str)] = &[
@@ -18,10 +19,14 @@ pub(crate) static ALL: &[(&str, &str)] = &[
     ("orderful", include_str!("../../config/presets/orderful.yaml")),
     ("secutix", include_str!("../../config/presets/secutix.yaml")),
     ("fulfillment", include_str!("../../config/presets/fulfillment.yaml")),
+    ("email", include_str!("../../config/presets/email.yaml")),
 ];
 
 /// The preset that holds where a channel names none.
 pub(crate) const STANDARD: &str = "standard";
+
+/// The preset of channels of kind `email`, and of what a mail server's replies mean.
+pub(crate) const EMAIL: &str = "email";
 
 /// The file of a preset, as embedded; `None` where there is none of that name.
 pub fn preset(name: &str) -> Option<&'static str> {
@@ -89,10 +94,34 @@ static FREE: Block = Block { title: "", doc: "", example: "", keys: &[], either:
 pub(crate) fn effective(own: &Node, report: &Report) -> Node {
     let named = match own.get("preset").map(|node| &node.data) {
         Some(Data::Text(name)) if preset(name).is_some() => name.as_str(),
+        None if mail::is_email(own) => EMAIL,
         // A name that does not exist is reported where it is read; the standard's keys keep other messages to the point.
         _ => STANDARD,
     };
-    merge(&keys(named, report), own, &CHANNEL)
+    let keys_of = keys(named, report);
+    let kind = own.get("kind").map_or_else(|| mail::is_email(&keys_of), |_| mail::is_email(own));
+    if !kind {
+        return merge(&keys_of, own, &CHANNEL);
+    }
+    let mut merged = merge(&of_mail(&keys_of, report), own, &CHANNEL);
+    if let (Data::Map(entries), None) = (&mut merged.data, own.get("preset")) {
+        entries.push(("preset".to_owned(), Node { data: Data::Text(named.to_owned()), ..Node::built_in(named) }));
+    }
+    merged
+}
+
+/// What a preset says to a channel of kind `email`: nothing about requests and their responses. For the rest of what a
+/// channel must have, the presets `email` and `standard` stand in.
+fn of_mail(preset: &Node, report: &Report) -> Node {
+    let (email, standard) = (keys(EMAIL, report), keys(STANDARD, report));
+    let own = |(name, _): &&(String, Node)| schema::EMAIL_KEYS.contains(&name.as_str()) && name != "outcomes";
+    let mut entries: Vec<(String, Node)> = preset.entries().iter().filter(own).cloned().collect();
+    for (name, node) in email.entries().iter().chain(standard.entries()) {
+        if !entries.iter().any(|(known, _)| known == name) {
+            entries.push((name.clone(), node.clone()));
+        }
+    }
+    Node { data: Data::Map(entries), ..preset.clone() }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::faults::{Path, Report, nearest};
 use super::field::Field;
-use super::node::{Data, Node, present};
+use super::node::{BUILT_IN, Data, Node, present};
 use super::schema::{Block, Key};
 
 /// A block under its table.
@@ -16,6 +16,7 @@ pub(crate) struct Reader<'r> {
     from: Arc<str>,
     path: Path,
     report: &'r Report,
+    block: &'static Block,
     fields: Vec<(&'static str, Field<'r>)>,
 }
 
@@ -27,13 +28,16 @@ impl<'r> Reader<'r> {
                 report.fault(&value.from, &path.key(name), unknown(block, name));
             }
         }
+        // A section merged of layers comes from nowhere itself.
+        let first = node.entries().first().filter(|_| &*node.from == BUILT_IN);
+        let from = Arc::clone(first.map_or(&node.from, |(_, value)| &value.from));
         let mut fields = Vec::new();
         for key in block.keys {
-            if let Some(field) = open_field(key, node, path, masked, report) {
+            if let Some(field) = open_field(key, node, path, masked, report, &from) {
                 fields.push((key.name, field));
             }
         }
-        Self { from: Arc::clone(&node.from), path: path.clone(), report, fields }
+        Self { from, path: path.clone(), report, block, fields }
     }
 
     /// The value of a key, where there is one.
@@ -58,6 +62,14 @@ impl<'r> Reader<'r> {
     /// The names and values of a map; none where it is left out.
     pub(crate) fn entries(&self, key: &str) -> Vec<(String, Field<'r>)> {
         self.get(key).map(Field::entries).unwrap_or_default()
+    }
+
+    /// Reports that a key is missing which this block needs.
+    pub(crate) fn missing<T>(&self, key: &str) -> Option<T> {
+        let kind = self.block.keys.iter().find(|known| known.name == key).map(|known| known.kind.allowed());
+        let message = format!("missing; allowed: {}", kind.unwrap_or_default());
+        self.report.fault(&self.from, &self.path.key(key), message);
+        None
     }
 
     /// Reports something about the block as a whole.
@@ -92,7 +104,14 @@ pub(crate) fn unknown(block: &'static Block, name: &str) -> String {
     text
 }
 
-fn open_field<'r>(key: &'static Key, node: &Node, path: &Path, masked: bool, report: &'r Report) -> Option<Field<'r>> {
+fn open_field<'r>(
+    key: &'static Key,
+    node: &Node,
+    path: &Path,
+    masked: bool,
+    report: &'r Report,
+    from: &Arc<str>,
+) -> Option<Field<'r>> {
     let field = |node: Node, name: &str| Field::new(node, &key.kind, path.key(name), masked, report);
     if key.kind.may_be_in_a_file() {
         let file = format!("{}_file", key.name);
@@ -122,7 +141,7 @@ fn open_field<'r>(key: &'static Key, node: &Node, path: &Path, masked: bool, rep
     }
     if key.required {
         let also = if key.kind.may_be_in_a_file() { format!(", or {}_file", key.name) } else { String::new() };
-        report.fault(&node.from, &path.key(key.name), format!("missing; allowed: {}{also}", key.kind.allowed()));
+        report.fault(from, &path.key(key.name), format!("missing; allowed: {}{also}", key.kind.allowed()));
     }
     None
 }

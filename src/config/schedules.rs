@@ -72,6 +72,9 @@ pub(crate) fn takes_buckets(
             field.fault(format!("{problem}; schedule.bucket packs several orders into one request"));
         }
     };
+    if block.get("email").is_some() {
+        refuse("email", "is about one order");
+    }
     if method.is_some_and(|method| !method.has_body()) {
         refuse("method", "has no body");
     }

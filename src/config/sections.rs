@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use super::field::Field;
+use super::mail::MailServer;
 use super::read::Reader;
 use super::settings::{Delivery, Orders, Scope, Server, Settings, Store, Token};
 use super::unique::Unique;
@@ -23,7 +24,11 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
     let limits = section("limits").and_then(|block| limits(&block));
     let chains = chains::chains(root);
     let locale = root.optional("locale", words::locale);
-    let channels = channels::channels(root, limits.as_ref(), locale.clone().flatten().as_ref());
+    let smtp = MailServer::read(root);
+    let around =
+        channels::Around { limits: limits.as_ref(), locale: locale.as_ref().and_then(Option::as_ref), smtp: &smtp };
+    let channels = channels::channels(root, around);
+    smtp.known()?;
     let relationships = root.optional("relationships", |field| relationships::relationships(&field.block()?, root));
     Some(Settings {
         server: server?,

@@ -1,5 +1,7 @@
 //! The settings as the service uses them: typed, checked, templates compiled.
 
+mod mail;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use secrecy::SecretString;
 pub use super::network::{Egress, Place, Proxy};
 use crate::domain::{EventPattern, Granularity, HeaderSet, Outcomes, RetryPolicy, Schedule, SigningKeys, UrlRules};
 use crate::template::{Expression, PathFilter, Syntax, Target, Template};
+
+pub use mail::{ChannelKind, Email, MailSecurity, Smtp};
 
 /// Everything that a configuration says.
 #[derive(Debug, Clone)]
@@ -332,6 +336,8 @@ pub enum Auth {
 pub struct Channel {
     /// Its name.
     pub name: Arc<str>,
+    /// How it delivers.
+    pub kind: ChannelKind,
     /// The preset it builds on.
     pub preset: String,
     /// Switched on.
@@ -348,7 +354,7 @@ pub struct Channel {
     pub items: Option<Items>,
     /// A one-off: the pointer to the value that makes a delivery only once.
     pub once_per: Option<String>,
-    /// Where it sends to.
+    /// Where it sends to; the mail server for kind `email`.
     pub url: Template,
     /// How.
     pub method: Method,
@@ -390,6 +396,8 @@ pub struct Channel {
     pub schedule: Option<Schedule>,
     /// Attempts in flight at most.
     pub concurrency: usize,
+    /// The mails it sends; none without.
+    pub email: Option<Email>,
     /// The block as configured, secrets masked: what the API shows.
     pub shown: serde_json::Value,
 }

@@ -8,13 +8,14 @@ use crate::config::settings::Channel;
 use crate::domain::{
     Attempt, AttemptId, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject, Timestamp,
 };
-use crate::outbound::{MASK, Reply, Request, exchange, hide, text};
+use crate::outbound::{self, MASK, Reply, Request, exchange, hide, text};
 use crate::store::{Finished, Leased, NewDelivery, Next};
 use crate::template::Scope;
 
 use super::confirm;
 use super::lane::Lane;
 use super::lanes::Shared;
+use super::mail;
 
 /// A retry due within this time stays in memory; a later one waits in the store.
 const SOON: Duration = Duration::from_secs(10);
@@ -56,8 +57,8 @@ pub(super) struct Sent {
     auth: bool,
     /// The body says that it was no success.
     denied: bool,
-    /// Why the body is not the text that it must be.
-    no_text: Option<String>,
+    /// The body's text, or why it is none, where the channel wants one.
+    said: Option<Result<String, String>>,
     retry_after: Option<Duration>,
     error: Option<String>,
     exchange: Exchange,
@@ -66,10 +67,10 @@ pub(super) struct Sent {
 impl Sent {
     pub(super) fn reply(shared: &Shared, channel: &Channel, request: &Request, reply: &Reply) -> Self {
         let denied = channel.confirm_body && confirm::is_denied(reply);
-        let checked = channel.require_text && reply.error.is_none();
+        let wanted = (channel.require_text || channel.email.is_some()) && reply.error.is_none();
         Self {
             denied,
-            no_text: checked.then(|| text(&reply.headers, &reply.body).err()).flatten(),
+            said: wanted.then(|| text(&reply.headers, &reply.body)),
             code: reply.code,
             auth: reply.auth,
             retry_after: reply.retry_after(shared.clock.now()),
@@ -85,7 +86,7 @@ impl Sent {
             code: Code::NOT_BUILT,
             auth: false,
             denied: false,
-            no_text: None,
+            said: None,
             retry_after: None,
             error: Some(error),
             exchange,
@@ -102,9 +103,27 @@ impl Sent {
     }
 }
 
+impl From<outbound::mail::Sent> for Sent {
+    fn from(sent: outbound::mail::Sent) -> Self {
+        let outbound::mail::Sent { code, auth, error, exchange } = sent;
+        Self { code, auth, denied: false, said: None, retry_after: None, error, exchange }
+    }
+}
+
 /// Makes one attempt.
 pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended {
     let begun = Begun::now(shared);
+    if mail::is_mail(&lane.channel, &delivery) {
+        let (draft, key) = {
+            let scope = shared.router.scope(&delivery.event, begun.started_at);
+            let scope =
+                scope.with_delivery(delivery.id, delivery.parcel.as_ref()).with_settle_keys(&shared.settle_keys);
+            (mail::draft(lane, &delivery, &scope), scope.used_key().map(str::to_owned))
+        };
+        // In a box: requests, of which there are more, need not make room for it.
+        let sent = Sent::from(Box::pin(mail::send(lane, draft)).await);
+        return end(shared, lane, delivery, &begun, sent.hiding(key));
+    }
     let (request, key) = build(shared, lane, &delivery, &begun);
     let sent = match request {
         Err(error) => Sent::not_built(&lane.channel, error),
@@ -143,9 +162,11 @@ pub(super) fn end(shared: &Shared, lane: &Lane, delivery: Leased, begun: &Begun,
     let now = shared.clock.now();
     let number = delivery.attempts + 1;
     let mut error = sent.error;
-    let mut outcome = if sent.denied { Outcome::Retry } else { channel.outcomes.decide(sent.code, sent.auth) };
-    if outcome == Outcome::Accepted && sent.no_text.is_some() {
-        (outcome, error) = (Outcome::Retry, sent.no_text);
+    let mails = mail::is_mail(channel, &delivery);
+    let outcomes = mail::outcomes(channel, mails);
+    let mut outcome = if sent.denied { Outcome::Retry } else { outcomes.decide(sent.code, sent.auth) };
+    if let (Outcome::Accepted, true, Some(Err(no_text))) = (outcome, channel.require_text, &sent.said) {
+        (outcome, error) = (Outcome::Retry, Some(no_text.clone()));
     }
     let next = if let Some(status) = outcome.ends_as() {
         Next::End(status)
@@ -172,10 +193,12 @@ pub(super) fn end(shared: &Shared, lane: &Lane, delivery: Leased, begun: &Begun,
         error,
         exchange: sent.exchange,
     };
-    let deliveries = if next == Next::End(DeliveryStatus::Failed) {
-        failure_event(shared, &delivery, &attempt, now)
-    } else {
-        Vec::new()
+    let deliveries = match next {
+        Next::End(DeliveryStatus::Failed) => failure_event(shared, &delivery, &attempt, now),
+        Next::End(DeliveryStatus::Accepted) if channel.email.is_some() && !mails => {
+            vec![mail::of_response(shared, channel, &delivery, sent.said, now)]
+        }
+        _ => Vec::new(),
     };
     Ended { finished: Finished { delivery: delivery.id, attempt, next, deliveries }, delivery }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use crate::config::settings::Channel;
 use crate::domain::{DeliveryId, Outcome, Timestamp};
 use crate::outbound::Client;
+use crate::outbound::mail::Mailer;
 use crate::store::{ChannelState, Claim, Leased, NextDue, StoreError, Which};
 use crate::telemetry::metrics::ChannelMetrics;
 
@@ -30,6 +31,8 @@ pub(super) struct Lane {
     pub(super) channel: Arc<Channel>,
     pub(super) blueprint: Result<Blueprint, String>,
     pub(super) client: Client,
+    /// Where the channel sends mails.
+    pub(super) mailer: Option<Mailer>,
     pub(super) metrics: ChannelMetrics,
     workers: Workers,
     queue: Mutex<LaneQueue>,
@@ -62,6 +65,7 @@ impl Lane {
     pub(super) fn new(
         channel: Arc<Channel>,
         client: Client,
+        mailer: Option<Mailer>,
         metrics: ChannelMetrics,
         workers: Workers,
         state: ChannelState,
@@ -71,6 +75,7 @@ impl Lane {
             blueprint: Blueprint::new(&channel),
             queue: Mutex::new(LaneQueue::new(channel.concurrency)),
             client,
+            mailer,
             metrics,
             workers,
             wake: Notify::new(),

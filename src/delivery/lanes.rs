@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::settings::Settings;
 use crate::domain::{Clock, Code, DeliveryId, IdSource, SettleKeys, Timestamp};
+use crate::outbound::mail::Mailer;
 use crate::outbound::{Client, ClientOptions};
 use crate::routing::{LaneMemory, Router};
 use crate::store::{ChannelState, Handover, Leased, Replica, Store, StoreError};
@@ -162,19 +163,22 @@ impl Lanes {
             let client = Client::new(&ClientOptions {
                 timeout: channel.timeout,
                 max_response: channel.max_response,
-                refuse_large: channel.require_text,
+                // Half a text is not to be mailed.
+                refuse_large: channel.require_text || channel.email.is_some(),
                 pool: channel.concurrency,
                 auth: channel.auth.clone(),
                 egress: Arc::clone(&settings.egress),
             });
             let client = client.map_err(|error| format!("channel {name}: {error}"))?;
+            let mailer = channel.email.as_ref().map(|email| Mailer::new(&email.smtp, channel.timeout)).transpose();
+            let mailer = mailer.map_err(|error| format!("channel {name}: smtp: {error}"))?;
             let mut state = states.get(&name).copied().unwrap_or(ChannelState::Enabled);
             if !channel.enabled && state == ChannelState::Enabled {
                 // What it still holds from before stays pending until it is switched on again.
                 state = ChannelState::Disabled;
             }
             shared.memory.set_open(&name, state == ChannelState::Enabled);
-            let lane = Arc::new(Lane::new(Arc::clone(channel), client, metrics.channel(&name), workers, state));
+            let lane = Arc::new(Lane::new(Arc::clone(channel), client, mailer, metrics.channel(&name), workers, state));
             if let Some(thread) = on_thread.get_mut(at % count) {
                 thread.push(Arc::clone(&lane));
             }

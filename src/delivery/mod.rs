@@ -18,6 +18,7 @@ mod bucket;
 mod confirm;
 mod lane;
 mod lanes;
+mod mail;
 mod queue;
 mod record;
 mod request;

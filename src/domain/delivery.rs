@@ -1,5 +1,7 @@
 //! A delivery's status, its attempts, and what an attempt's outcome makes of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +99,12 @@ pub struct Parcel {
     /// Why no request can be made for it: it fails at its first attempt, with this sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// Whether it goes out as a mail to the customer: the text of the response by which another delivery was accepted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mail: bool,
+    /// That text. Stored by itself, since it can be long: what is listed or shown comes without it.
+    #[serde(skip)]
+    pub text: Option<Arc<str>>,
 }
 
 /// A request body, kept so that a copy of the order in it need not be stored again with every attempt.

@@ -9,6 +9,8 @@
 //! `client.rs` sends and reads, over connections that `dialer.rs` makes; `phase.rs` tells connecting from transferring, each with its own limit; `fault.rs` makes a
 //! code of what went wrong, by its type, never by its text; `exchange.rs` makes the record of it all, masked.
 //!
+//! `mail/` sends mail over SMTP instead, with lettre.
+//!
 //! To add a way to authenticate, add a variant to `auth::Credentials`.
 
 mod auth;
@@ -17,6 +19,7 @@ mod dialer;
 mod egress;
 mod exchange;
 mod fault;
+pub mod mail;
 mod phase;
 mod retry_after;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 /// The configuration of all clients that say nothing about TLS. Its session tickets are shared, which is fine as
@@ -10,10 +11,15 @@ pub(super) fn shared() -> Result<ClientConfig, String> {
     static SHARED: LazyLock<Result<ClientConfig, String>> = LazyLock::new(|| {
         let mut roots = RootCertStore::empty();
         // A system without certificates can still reach plain HTTP; its TLS fails with an unknown issuer.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots.add_parsable_certificates(system_roots());
         with_roots(roots)
     });
     SHARED.clone()
+}
+
+/// The system's root certificates.
+pub(super) fn system_roots() -> impl Iterator<Item = CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs.into_iter()
 }
 
 pub(super) fn with_roots(roots: RootCertStore) -> Result<ClientConfig, String> {

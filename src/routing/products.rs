@@ -125,7 +125,7 @@ impl Lines {
                     items: self.positions(vec![position]),
                     quantity: Some(1),
                     unit: Some(unit),
-                    fault: None,
+                    ..Parcel::default()
                 };
                 (1..).zip(units).map(parcel).collect()
             }
@@ -171,7 +171,7 @@ impl Failing {
             fault = format!("{fault}; the same of {} more items", self.count - 1);
         }
         let quantity = (self.units > 0).then_some(self.units);
-        Some(Parcel { items: positions(self.positions), quantity, unit: None, fault: Some(fault) })
+        Some(Parcel { items: positions(self.positions), quantity, fault: Some(fault), ..Parcel::default() })
     }
 }
 

@@ -207,7 +207,8 @@ pub struct Finished {
     pub attempt: Attempt,
     /// What becomes of the delivery.
     pub next: Next,
-    /// Deliveries of `delivery.failed`, born with the failure. They wait in the store; none has a slot.
+    /// Deliveries born with it: of `delivery.failed`, or the mail of an accepted response. They wait in the store; none
+    /// has a slot.
     pub deliveries: Vec<NewDelivery>,
 }
 

@@ -27,7 +27,7 @@ pub fn check(target: Target, text: &str) -> Result<(), String> {
             read.map(|_| ()).map_err(|error| format!("no JSON: {error}"))
         }
         Target::Xml => roxmltree::Document::parse(text).map(|_| ()).map_err(|error| format!("no XML: {error}")),
-        Target::Url | Target::Form | Target::Text => Ok(()),
+        Target::Url | Target::Form | Target::Text | Target::Markup => Ok(()),
     }
 }
 

@@ -57,3 +57,19 @@ impl Write for Xml<'_> {
         self.0.write_str(text.get(from..).unwrap_or_default())
     }
 }
+
+/// As text stands in HTML and in Markdown: what means something in either is written as a character reference.
+pub(super) struct Markup<'a>(pub(super) &'a mut dyn Write);
+
+impl Write for Markup<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if "&<>\"'*_`[]\\~|#".contains(c) {
+                write!(self.0, "&#{};", u32::from(c))?;
+            } else {
+                self.0.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -69,7 +69,9 @@ impl Filler {
             Target::Json => in_json(out, value, place),
             Target::Xml => written(&mut escape::Xml(out), value),
             Target::Form => written(&mut escape::Percent(out), value),
-            Target::Text | Target::Url => written(out, value),
+            // What a filter marked as HTML stays.
+            Target::Markup if !value.is_safe() => written(&mut escape::Markup(out), value),
+            Target::Text | Target::Markup | Target::Url => written(out, value),
         }
     }
 }

@@ -73,6 +73,9 @@ pub enum Target {
     Xml,
     /// A header's value or a parameter: as it is; a missing field is empty.
     Text,
+    /// HTML or Markdown: what would mean something there is written as a character reference; a missing field is
+    /// empty.
+    Markup,
 }
 
 /// How templates are written and how their values are filled in. From a [`Syntax`] alone: as values come.

@@ -85,7 +85,7 @@ pub(super) fn environment(filler: Filler, fuel: u64) -> Environment<'static> {
     environment.set_undefined_behavior(match filler.target {
         // A filter must not make an empty segment of a field that is not there.
         Target::Url => UndefinedBehavior::SemiStrict,
-        Target::Json | Target::Form | Target::Xml | Target::Text => UndefinedBehavior::Chainable,
+        Target::Json | Target::Form | Target::Xml | Target::Text | Target::Markup => UndefinedBehavior::Chainable,
     });
     environment.set_formatter(move |out, _, value| filler.write(out, value, Place::Any));
     environment

@@ -150,6 +150,11 @@ fn only_outbound_knows_the_http_client() {
 }
 
 #[test]
+fn only_the_mail_in_outbound_knows_smtp_and_what_mails_are_made_of() {
+    assert_eq!(strays(&["lettre", "ammonia", "pulldown_cmark"], &["outbound/mail"]), NONE);
+}
+
+#[test]
 fn only_the_store_knows_sql() {
     assert_eq!(strays(&["rusqlite", "SELECT ", "INSERT INTO", "DELETE FROM", "PRAGMA "], &["store"]), NONE);
 }

@@ -147,8 +147,13 @@ fn every_preset_loads_and_holds_keys_of_a_channel_alone() {
     for name in config::preset_names() {
         let keys = config::preset(name).unwrap();
         let indented: String = keys.lines().map(|line| format!("    {line}\n")).collect();
-        let explicit = loaded(&format!("channels:\n  - name: a\n    url: https://example.com\n{indented}"));
-        let implicit = loaded(&format!("channels: [{{name: a, url: 'https://example.com', preset: {name}}}]"));
+        let smtp = "smtp: {url: 'smtp://localhost', from: a@shop.example}\n";
+        let (smtp, needs) = match name {
+            "email" => (smtp, "email: {to: b@shop.example, subject: c, body: d}"),
+            _ => ("", "url: https://example.com"),
+        };
+        let explicit = loaded(&format!("{smtp}channels:\n  - name: a\n    {needs}\n{indented}"));
+        let implicit = loaded(&format!("{smtp}channels: [{{name: a, {needs}, preset: {name}}}]"));
         assert_eq!(explicit.channels[0].outcomes, implicit.channels[0].outcomes);
         assert_eq!(explicit.channels[0].retry, implicit.channels[0].retry);
     }

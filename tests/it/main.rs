@@ -14,6 +14,7 @@
 mod client;
 mod harness;
 mod receiver;
+mod smtp;
 
 mod architecture;
 mod bad_input;
@@ -30,6 +31,7 @@ mod fulfillment;
 mod idempotency;
 mod lanes;
 mod logs;
+mod mail;
 mod metrics;
 mod misbehave;
 mod orderful;

@@ -56,6 +56,7 @@ macro_rules! contract {
                 nothing_is_claimed_before_its_time_or_from_another_channel
                 what_is_claimed_is_as_it_was_born
                 what_a_delivery_carries_survives_claims_and_restarts
+                the_text_of_a_mail_comes_with_a_claim_and_counts_but_not_with_a_list
                 two_replicas_never_claim_the_same
                 next_due_knows_first_attempts_and_retries_apart
                 what_is_put_back_can_be_claimed_by_anybody

@@ -175,6 +175,7 @@ mod tests {
             "CRM_TOKEN",
             "STOCK_KEY",
             "BILLING_TOKEN",
+            "SMTP_PASSWORD",
         ];
         let signing = ["ORDER_SYSTEM_SECRET", "NEW_SECRET", "OLD_SECRET"];
         let tokens = secrets.iter().map(|name| ((*name).to_owned(), format!("secret-of-{name}")));

@@ -7,7 +7,7 @@ use crate::domain::HeaderSet;
 use super::chains::{METHODS, URL};
 use super::schedules::SCHEDULE;
 use super::sections::{LOCALE, NAME, POINTER};
-use super::{AUTH, Block, DAY, HEADERS, HOUR, Key, Kind, MILLISECOND};
+use super::{AUTH, Block, DAY, EMAIL, HEADERS, HOUR, Key, Kind, MILLISECOND};
 
 /// A channel.
 pub(crate) static CHANNEL: Block = Block {
@@ -26,7 +26,18 @@ channels:
 ",
     keys: &[
         Key::new("name", NAME, "Its name. Unique.").required(),
-        Key::new("preset", Kind::Text("the name of a preset"), "The preset it builds on.").or("standard"),
+        Key::new(
+            "kind",
+            Kind::Choice(&["http", "email"]),
+            "How it delivers: by requests, or by mails of the event itself. Keys about requests are errors with `email`.",
+        )
+        .or("http"),
+        Key::new(
+            "preset",
+            Kind::Text("the name of a preset"),
+            "The preset it builds on. Without it, a channel of kind `email` builds on `email`.",
+        )
+        .or("standard"),
         Key::new("enabled", Kind::Boolean, "`false`: it gets nothing, and every event says so on record.").or("true"),
         Key::new(
             "events",
@@ -66,7 +77,7 @@ channels:
             POINTER,
             "A one-off: the first event with some value there makes its deliveries, later ones with the same value are skipped, for ever and whatever became of the first. An event without a value there is delivered.",
         ),
-        Key::new("url", URL, "Where events are sent to.").required(),
+        Key::new("url", URL, "Where events are sent to. Needed, but for kind `email`."),
         Key::new("method", Kind::Choice(METHODS), "The HTTP method.").required(),
         Key::new(
             "methods",
@@ -160,6 +171,7 @@ channels:
         Key::new("schedule", Kind::Block(&SCHEDULE), "When what waits is sent. Without it: at once."),
         Key::new("concurrency", Kind::Integer(1, 100_000, "attempts"), "Attempts in flight at most for this channel.")
             .required(),
+        Key::new("email", Kind::Block(&EMAIL), "The mails it sends. Without it: none."),
     ],
     either: &[],
 };

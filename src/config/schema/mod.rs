@@ -7,6 +7,7 @@
 
 mod chains;
 mod channels;
+mod mail;
 mod network;
 mod relationships;
 mod requests;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub(crate) use chains::{CALLOUT, CHAIN};
 pub(crate) use channels::CHANNEL;
+pub(crate) use mail::{EMAIL, EMAIL_KEYS, SMTP};
 use requests::{AUTH, HEADERS};
 pub(crate) use sections::ROOT;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::channels::SIGNING;
 use super::network::EGRESS;
 use super::relationships::RELATIONSHIPS;
-use super::{Block, CHAIN, CHANNEL, DAY, HOUR, Key, Kind, MILLISECOND};
+use super::{Block, CHAIN, CHANNEL, DAY, HOUR, Key, Kind, MILLISECOND, SMTP};
 
 /// The top level of a file.
 pub(crate) static ROOT: Block = Block {
@@ -17,6 +17,7 @@ pub(crate) static ROOT: Block = Block {
         Key::new("store", Kind::Block(&STORE), "Where orders and deliveries are kept."),
         Key::new("delivery", Kind::Block(&DELIVERY), "Bounds over all channels and chains."),
         Key::new("egress", Kind::Block(&EGRESS), "What outbound connections may reach."),
+        Key::new("smtp", Kind::Block(&SMTP), "The mail server, needed once a channel sends e-mail."),
         Key::new("orders", Kind::Block(&ORDERS), "Where an order says what it is."),
         Key::new(
             "chains",

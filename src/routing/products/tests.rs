@@ -25,7 +25,7 @@ fn parcels(order: &Value, items: &Items) -> Result<Vec<Parcel>, Option<String>> 
 }
 
 fn parcel(items: &[u32], quantity: Option<u64>, unit: Option<u64>) -> Parcel {
-    Parcel { items: Some(items.to_vec()), quantity, unit, fault: None }
+    Parcel { items: Some(items.to_vec()), quantity, unit, ..Parcel::default() }
 }
 
 /// The sentences of the parcels that cannot be sent.

@@ -32,7 +32,7 @@ impl Write for ClaimDue {
 macro_rules! claimed {
     ($from:literal) => {
         concat!(
-            "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context, parcel
+            "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context, parcel, mail
                 FROM deliveries ",
             $from,
             " ORDER BY due_at, seq LIMIT ?4"
@@ -83,7 +83,9 @@ pub(super) fn claim(db: &mut Db<'_>, claim: &Claim) -> Result<Vec<Leased>, Store
             };
             let own_context: Option<String> = row.get(10)?;
             let context = own_context.map_or(inherited, Arc::from);
-            bytes = bytes.saturating_add(subject.body.len() + context.len());
+            let mail: Option<String> = row.get(12)?;
+            let carried = mail.as_deref().map_or(0, str::len);
+            bytes = bytes.saturating_add(subject.body.len() + context.len() + carried);
             if bytes > claim.max_bytes && !leased.is_empty() {
                 break;
             }
@@ -99,7 +101,7 @@ pub(super) fn claim(db: &mut Db<'_>, claim: &Claim) -> Result<Vec<Leased>, Store
                     step: row.get::<_, Option<String>>(9)?.map(Arc::from),
                     subject,
                 }),
-                parcel: rows::parcel(row.get(11)?, seq)?,
+                parcel: rows::parcel(row.get(11)?, mail, seq)?,
                 due_at: rows::time(row, 5)?,
                 attempts: row.get(3)?,
                 round_start: row.get(4)?,

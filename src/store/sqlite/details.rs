@@ -156,7 +156,7 @@ fn read_summary(row: &Row<'_>, tally: &Tally, seq: i64) -> Result<DeliverySummar
         attempts: row.get(7)?,
         next_attempt_at: (status == DeliveryStatus::Pending).then_some(due_at),
         last_code: last_code.map(Code::from_i32),
-        parcel: rows::parcel(row.get(14)?, seq)?,
+        parcel: rows::parcel(row.get(14)?, None, seq)?,
     })
 }
 

@@ -154,11 +154,11 @@ pub(super) fn parcel_text(parcel: &Parcel) -> Result<String, StoreError> {
     serde_json::to_string(parcel).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-/// The parcel of a column, where there is one.
-pub(super) fn parcel(text: Option<String>, seq: i64) -> Result<Option<Arc<Parcel>>, StoreError> {
-    let read =
-        |text: String| serde_json::from_str(&text).map(Arc::new).map_err(|_| corrupt("deliveries", "parcel", seq));
-    text.map(read).transpose()
+/// The parcel of the columns `parcel` and `mail`, where there is one.
+pub(super) fn parcel(text: Option<String>, mail: Option<String>, seq: i64) -> Result<Option<Arc<Parcel>>, StoreError> {
+    let Some(text) = text else { return Ok(None) };
+    let parcel: Parcel = serde_json::from_str(&text).map_err(|_| corrupt("deliveries", "parcel", seq))?;
+    Ok(Some(Arc::new(Parcel { text: mail.map(Arc::from), ..parcel })))
 }
 
 /// A time column.

@@ -159,7 +159,26 @@ channels: [{name: a, url: '${URL}', retry: {interval: '${WAIT:-soon}'}}]
 "),
     ("keys that reach into a section", "server.listen: x\nchannels[99999999999]: y\n\"\": z\n'a b.c': 1"),
     ("null where a default holds", "server: {listen: null}\ndelivery: {workers: null}\nlimits: null"),
-    ("keys of later versions", "smtp: {}\nlocale: en\nchannels: [{name: a, url: 'http://a', signing: {}, ordering: none, rate_limit: 5/s}]"),
+    ("mail without a server", "
+channels:
+  - {name: a, kind: email, email: {to: a@example.com, subject: a, body: b}}
+  - {name: b, url: 'http://b', email: {}}
+  - {name: c, kind: mail, url: 'http://c'}
+"),
+    ("mail", "
+smtp: {url: 'smtp://localhost', from: a@example.com}
+channels:
+  - {name: a, kind: email, url: 'http://a', method: PUT, headers: {A: b}, email: {to: a@example.com, subject: a}}
+  - {name: b, kind: email}
+  - {name: c, kind: email, email: {to: 'a@example.com, b@example.com', subject: '{{ order.id', body: b, instructions: c}}
+  - {name: d, url: 'http://d', email: {body: a, tos: b}}
+  - {name: e, preset: email, email: {body: a}}
+"),
+    ("a mail server's URL", "smtp: {url: 'smtp://hunter2:hunter2@mail.example.com', from: 'hunter2'}"),
+    ("a mail server's password in the open", "smtp: {url: 'smtp://mail.example.com', from: a@example.com, username: hunter2, password: hunter2}"),
+    ("half of a mail server's credentials", "smtp: {url: 'smtps://mail.example.com/x', username: hunter2, ca_file: /nonexistent/hunter2}"),
+    ("another kind of mail server", "smtp: {url: 'http://hunter2', from: 'a@example.com, b@example.com', password_file: /nonexistent}"),
+    ("keys of later versions", "locale: en\nchannels: [{name: a, url: 'http://a', signing: {}, ordering: none, rate_limit: 5/s}]"),
     ("no YAML", "server: {listen: ]"),
     ("a key twice", "server: {}\nstore: {}\nserver: {}"),
     ("a list", "- server"),

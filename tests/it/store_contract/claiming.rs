@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderhook::domain::{Parcel, Timestamp};
-use orderhook::store::{Backlog, Change, Claim, JournalEntry, Next, NextDue, Recorded, Which};
+use orderhook::domain::{DeliveryStatus, Parcel, Timestamp};
+use orderhook::store::{Backlog, Change, Claim, Finished, JournalEntry, Next, NextDue, Recorded, Which};
 
 use super::world::*;
 
@@ -86,6 +86,26 @@ pub(super) async fn what_is_claimed_is_as_it_was_born<B: Backend>(world: World<B
     assert_eq!(claimed, born);
 }
 
+pub(super) async fn the_text_of_a_mail_comes_with_a_claim_and_counts_but_not_with_a_list<B: Backend>(world: World<B>) {
+    let text = || Some(Arc::from("x".repeat(1000)));
+    let mail = Parcel { mail: true, text: text(), ..Parcel::default() };
+    let finished = world.finished(world.leased("erp").await, 1, Next::End(DeliveryStatus::Accepted));
+    let mut births = world.order(&world.subject(""), &["erp", "erp"]).deliveries;
+    for birth in &mut births {
+        birth.parcel = Some(Arc::new(mail.clone()));
+    }
+    let ids: Vec<_> = births.iter().map(|birth| birth.id).collect();
+    world.accept(world.order(&births[0].event.subject, &[])).await;
+    assert_eq!(world.record(Finished { deliveries: births, ..finished }).await, Recorded::Done);
+    let world = world.reopen();
+    let claim = Claim { max_bytes: 1500, ..world.claim("erp") };
+    let claimed = world.store.queue.claim(claim).await.expect("a claim");
+    let claimed: Vec<_> = claimed.into_iter().map(|leased| (leased.id, leased.parcel)).collect();
+    assert_eq!(claimed, [(ids[0], Some(Arc::new(mail.clone())))], "one fills what there is room for");
+    let listed = Parcel { text: None, ..mail };
+    assert_eq!(world.summary(ids[0]).await.parcel, Some(Arc::new(listed)));
+}
+
 pub(super) async fn what_a_delivery_carries_survives_claims_and_restarts<B: Backend>(world: World<B>) {
     let parcel = |unit| {
         Some(Arc::new(Parcel {
@@ -93,6 +113,7 @@ pub(super) async fn what_a_delivery_carries_survives_claims_and_restarts<B: Back
             quantity: Some(3),
             unit: Some(unit),
             fault: Some("items[2].quantity is -1".into()),
+            ..Parcel::default()
         }))
     };
     let mut order = world.order(&world.subject(""), &["erp", "erp", "erp"]);

@@ -86,7 +86,8 @@ CREATE TABLE deliveries (
     event_at    INTEGER NOT NULL,
     step        TEXT,
     context     TEXT,               -- JSON; NULL: the order's, or {} where there is no order
-    parcel      TEXT                -- JSON: what it carries of the event; NULL: all of it
+    parcel      TEXT,               -- JSON: what it carries of the event; NULL: all of it
+    mail        TEXT                -- the text that it mails; NULL: it is no such mail. Long, so the last
 ) STRICT;
 CREATE INDEX deliveries_late ON deliveries (late) WHERE late IS NOT NULL;
 -- Most deliveries are accepted at once: they are in neither of these for long.

@@ -1,0 +1,143 @@
+//! Mail to the world: the only place that knows lettre, and what makes HTML and plain text of Markdown.
+//!
+//! A [`Mailer`] belongs to one channel. [`Mailer::send`] never fails: whatever happens ends as a [`Sent`] with a
+//! [`Code`](crate::domain::Code) — the server's reply, or below zero why there was none — within the time that the channel
+//! allows. Every mail has a connection of its own, so that a server that hangs holds nothing but its own attempt.
+//!
+//! `page.rs` makes both forms of a text, `plain.rs` the readable one; `compose.rs` writes the message, the same bytes at
+//! every attempt; `wire.rs` connects; `dialog.rs` speaks SMTP.
+
+mod compose;
+mod dialog;
+mod fault;
+mod page;
+mod plain;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::settings::{Smtp, Timeout};
+use crate::domain::{Body, Code, Exchange, Mailbox, Timestamp};
+
+use compose::Message;
+use dialog::Tls;
+use fault::MailFault;
+
+pub use page::Page;
+
+/// What stands for the method in the record of a mail.
+pub const METHOD: &str = "MAIL";
+
+/// A mail to be sent.
+#[derive(Debug, Clone)]
+pub struct Mail {
+    /// To whom.
+    pub to: Mailbox,
+    /// The subject, one line.
+    pub subject: String,
+    /// What is unique to it and the same at every attempt: names the message.
+    pub id: String,
+    /// When it was written.
+    pub date: Timestamp,
+    /// What it says.
+    pub page: Page,
+}
+
+/// What became of a mail.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The server's last reply, or below zero why there was none.
+    pub code: Code,
+    /// Whether the server refused our credentials.
+    pub auth: bool,
+    /// What went wrong, in a sentence.
+    pub error: Option<String>,
+    /// What was sent and what the server said.
+    pub exchange: Exchange,
+}
+
+impl Sent {
+    /// What becomes of a mail that cannot be written: `error` says why, `url` where it would have gone.
+    pub fn not_built(url: String, error: String) -> Self {
+        let exchange = Exchange { method: METHOD.to_owned(), url, ..Exchange::default() };
+        Self { code: Code::NOT_BUILT, auth: false, error: Some(error), exchange }
+    }
+}
+
+/// Sends mails for one channel.
+pub struct Mailer {
+    smtp: Arc<Smtp>,
+    timeout: Timeout,
+    tls: Option<Tls>,
+}
+
+impl Mailer {
+    /// A mailer by these settings, each mail within `timeout`. `Err` is a sentence.
+    pub fn new(smtp: &Arc<Smtp>, timeout: Timeout) -> Result<Self, String> {
+        let tls = Tls::new(smtp)?;
+        Ok(Self { smtp: Arc::clone(smtp), timeout, tls })
+    }
+
+    /// Sends a mail.
+    pub async fn send(&self, mail: &Mail) -> Sent {
+        let message = match compose::compose(&self.smtp.from, mail) {
+            Ok(message) => message,
+            Err(error) => return self.refused(error),
+        };
+        match self.in_time(&message).await {
+            Ok(reply) => Sent {
+                code: Code::status(reply.code),
+                auth: false,
+                error: None,
+                exchange: self.exchange(message, Some(reply.to_string())),
+            },
+            Err(fault) => Sent {
+                code: fault.code(),
+                auth: fault.is_auth(),
+                error: Some(fault.to_string()),
+                exchange: self.exchange(message, fault.reply()),
+            },
+        }
+    }
+
+    /// What becomes of a mail that cannot be written: `error` says why.
+    pub fn refused(&self, error: String) -> Sent {
+        Sent::not_built(self.smtp.url(), error)
+    }
+
+    async fn in_time(&self, message: &Message) -> Result<dialog::Reply, MailFault> {
+        let started = Instant::now();
+        let (connect, transfer) = match self.timeout {
+            Timeout::Total(total) => (total, total),
+            Timeout::Phases { connect, transfer } => (connect, transfer),
+        };
+        let deadline = started + connect;
+        let connecting = wire::connect(&self.smtp, self.tls.as_ref(), deadline);
+        let wire = timeout_at(deadline, connecting).await.unwrap_or_else(|_| Err(self.late(connect)))?;
+        let deadline = match self.timeout {
+            Timeout::Total(_) => deadline,
+            Timeout::Phases { .. } => Instant::now() + transfer,
+        };
+        let talking = dialog::hand_in(wire, &self.smtp, self.tls.as_ref(), message, deadline);
+        timeout_at(deadline, talking).await.unwrap_or(Err(MailFault::Timeout(transfer)))
+    }
+
+    fn late(&self, limit: Duration) -> MailFault {
+        MailFault::ConnectTimeout(self.smtp.host_and_port(), limit)
+    }
+
+    fn exchange(&self, message: Message, reply: Option<String>) -> Exchange {
+        Exchange {
+            method: METHOD.to_owned(),
+            url: self.smtp.url(),
+            request_headers: message.headers,
+            request_body: Body::whole(message.body),
+            response_body: reply.map_or_else(Bytes::new, Bytes::from),
+            ..Exchange::default()
+        }
+    }
+}

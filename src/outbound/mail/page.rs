@@ -1,0 +1,218 @@
+//! What a mail says, in two forms: HTML without anything that runs, loads or hides, and readable plain text of the same.
+
+use std::sync::LazyLock;
+
+use ammonia::{Builder, UrlRelative};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
+
+use super::plain::plain;
+
+/// The tags that stay. Others go and leave their text, but for scripts and styles, which go with it.
+const TAGS: &[&str] = &[
+    "a",
+    "abbr",
+    "b",
+    "blockquote",
+    "br",
+    "caption",
+    "code",
+    "dd",
+    "del",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "i",
+    "ins",
+    "kbd",
+    "li",
+    "ol",
+    "p",
+    "pre",
+    "q",
+    "s",
+    "samp",
+    "small",
+    "span",
+    "strike",
+    "strong",
+    "sub",
+    "sup",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "tt",
+    "u",
+    "ul",
+    "var",
+];
+
+/// The only attributes beside `title`: where a link leads to, and what a table and a list cannot do without.
+const ATTRIBUTES: &[(&str, &[&str])] = &[
+    ("a", &["href"]),
+    ("ol", &["start"]),
+    ("td", &["colspan", "rowspan", "align"]),
+    ("th", &["colspan", "rowspan", "align"]),
+];
+
+/// Where a link may lead to.
+const SCHEMES: &[&str] = &["http", "https", "mailto", "tel"];
+
+/// A text in both forms.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// Sanitised HTML, what stands within `<body>`.
+    pub html: String,
+    /// The same as plain text.
+    pub text: String,
+}
+
+impl Page {
+    /// Of Markdown (CommonMark with tables and strikethrough). Line breaks stay where they are; HTML in it is
+    /// sanitised.
+    pub fn of_markdown(source: &str) -> Self {
+        let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
+        let events = Parser::new_ext(source, options).filter_map(|event| match event {
+            Event::SoftBreak => Some(Event::HardBreak),
+            // A picture loaded from elsewhere tells who reads the mail: its description stays.
+            Event::Start(Tag::Image { .. }) | Event::End(TagEnd::Image) => None,
+            event => Some(event),
+        });
+        let mut rendered = String::with_capacity(source.len() * 3 / 2);
+        html::push_html(&mut rendered, events);
+        Self::of_html(&rendered)
+    }
+
+    /// Of HTML, of which what [`TAGS`] allow stays.
+    pub fn of_html(source: &str) -> Self {
+        static CLEANER: LazyLock<Builder<'static>> = LazyLock::new(|| {
+            let mut builder = Builder::default();
+            builder
+                .tags(TAGS.iter().copied().collect())
+                .tag_attributes(ATTRIBUTES.iter().map(|(tag, names)| (*tag, names.iter().copied().collect())).collect())
+                .generic_attributes(["title"].into())
+                .url_schemes(SCHEMES.iter().copied().collect())
+                .url_relative(UrlRelative::Deny)
+                .link_rel(Some("noopener noreferrer"));
+            builder
+        });
+        let html = CLEANER.clean(source).to_string();
+        let text = plain(&html);
+        Self { html, text }
+    }
+
+    /// One behind the other.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let join = |one: String, other: String, between: &str| match (one.is_empty(), other.is_empty()) {
+            (true, _) => other,
+            (_, true) => one,
+            _ => one + between + &other,
+        };
+        Self { html: join(self.html, other.html, "\n"), text: join(self.text, other.text, "\n") }
+    }
+
+    /// Whether there is nothing to read.
+    pub fn is_empty(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
+    /// The whole HTML document.
+    pub(super) fn document(&self, title: &str) -> String {
+        let title = ammonia::clean_text(title);
+        format!(
+            "<!DOCTYPE html>\n<html>\n<head><meta charset=\"utf-8\"><title>{title}</title></head>\n<body>\n{}\n</body>\n</html>\n",
+            self.html
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn markdown_becomes_html_and_readable_text() {
+        let page = Page::of_markdown(
+            "Your key: **AB\\*C\\_D**\nfor `x*y*z`\n\n1. unpack\n2. run <https://example.com/go>\n\n```\na  *b*\n```\n",
+        );
+        assert_eq!(page.text, "Your key: AB*C_D\nfor x*y*z\n\n1. unpack\n2. run https://example.com/go\n\na  *b*\n");
+        assert!(page.html.contains("<strong>AB*C_D</strong><br>"), "{}", page.html);
+        assert!(page.html.contains("<code>x*y*z</code>"), "{}", page.html);
+    }
+
+    #[test]
+    fn every_character_with_a_meaning_can_be_escaped() {
+        let escaped = r#"\\ \` \* \_ \{ \} \[ \] \( \) \# \+ \- \. \! \| \~ \< \> \& \""#;
+        assert_eq!(Page::of_markdown(escaped).text, "\\ ` * _ { } [ ] ( ) # + - . ! | ~ < > & \"\n");
+        assert_eq!(Page::of_markdown("`\\* <b> &amp;`").text, "\\* <b> &amp;\n", "code is shown as it is");
+    }
+
+    #[test]
+    fn what_runs_loads_or_hides_is_gone() {
+        for source in ["[key](javascript:x())", "[key](data:text/html,x)", "![key](https://example.com/t.png)"] {
+            let page = Page::of_markdown(source);
+            let gone = |text: &str| !text.contains("x()") && !text.contains("data:") && !text.contains("t.png");
+            assert!(gone(&page.html) && page.text == "key\n", "{source}: {page:?}");
+        }
+        for (source, gone) in [
+            ("<script>alert(1)</script>key", "alert"),
+            ("<style>p{display:none}</style>key", "display"),
+            ("<p onclick=\"x()\">key</p>", "onclick"),
+            ("<a href=\"javascript:x()\">key</a>", "javascript"),
+            ("key<img src=\"https://example.com/t.png\">", "t.png"),
+            ("<p style=\"background:url(https://example.com/t)\">key</p>", "background"),
+            ("<iframe src=\"https://example.com\"></iframe>key", "iframe"),
+            ("<form action=\"https://example.com\"><input name=a>key</form>", "<form"),
+            ("<svg onload=x()>key</svg>", "onload"),
+            ("<!-- hidden -->key", "hidden"),
+            ("<meta http-equiv=refresh content=0>key", "meta"),
+            ("<a href=\"/relative\">key</a>", "relative"),
+        ] {
+            for page in [Page::of_html(source), Page::of_markdown(source)] {
+                assert!(!page.html.contains(gone) && !page.text.contains(gone), "{source}: {page:?}");
+                assert!(page.html.contains("key") || source.starts_with("<s"), "{source}: {page:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn pages_stand_one_behind_the_other() {
+        let page = Page::of_html("<p>How to</p>").and(Page::of_markdown("KEY"));
+        assert_eq!(page.text, "How to\n\nKEY\n");
+        assert_eq!(Page::of_html("").and(Page::of_markdown("KEY")), Page::of_markdown("KEY"));
+        assert!(Page::of_html("<p> </p>").is_empty());
+    }
+
+    #[test]
+    fn hostile_nesting_costs_no_stack_and_little_time() {
+        for piece in ["<div>", "> ", "[", "*a _", "- ", "<b><i>", "![", "`", "<a href=", "&#x", "| a |\n"] {
+            let source = piece.repeat(40_000 / piece.len());
+            let _ = Page::of_markdown(&source);
+            let _ = Page::of_html(&source);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_no_script_leaves(source in "(<script>|</script>|<img src=x onerror=|javascript:|\\[a\\]\\(|\\)|\"|'|<a href=|>|`|\\\\|[ -~]|\n){0,40}") {
+            let html = Page::of_markdown(&source).html.to_lowercase();
+            let tags: Vec<&str> = html.split('<').skip(1).map(|tag| tag.split('>').next().unwrap_or_default()).collect();
+            let hostile = |tag: &&str| tag.starts_with("script") || tag.starts_with("img") || tag.contains("javascript:");
+            prop_assert!(!tags.iter().any(hostile), "{html}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A connection to the mail server: by name, within the time to connect, under TLS from the first byte where the URL
+//! says so, and never reading more than a dialog is worth.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use lettre::transport::smtp::client::AsyncTokioStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+use super::dialog::Tls;
+use super::fault::MailFault;
+use crate::config::settings::{MailSecurity, Smtp};
+
+/// What a server may say in one dialog, in bytes. A line without end stops here.
+const MAX_SAID: usize = 256 * 1024;
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: Stream,
+    left: usize,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects, to one of the server's addresses after another.
+pub(super) async fn connect(smtp: &Smtp, tls: Option<&Tls>, deadline: Instant) -> Result<Wire, MailFault> {
+    let tcp = to_any(smtp, deadline).await?;
+    let stream = match tls.filter(|_| smtp.security == MailSecurity::Tls) {
+        None => Stream::Plain(tcp),
+        Some(tls) => {
+            let failed = |error: String| MailFault::Tls(smtp.host_and_port(), error);
+            let name = tls.server_name().map_err(failed)?;
+            let stream = tls.connector().connect(name, tcp).await.map_err(|error| failed(error.to_string()))?;
+            Stream::Tls(Box::new(stream))
+        }
+    };
+    Ok(Wire { stream, left: MAX_SAID })
+}
+
+async fn to_any(smtp: &Smtp, deadline: Instant) -> Result<TcpStream, MailFault> {
+    let dns = |error: &dyn std::fmt::Display| MailFault::Dns(smtp.host.clone(), error.to_string());
+    let bare = smtp.host.trim_start_matches('[').trim_end_matches(']');
+    let found = tokio::net::lookup_host((bare, smtp.port)).await.map_err(|error| dns(&error))?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    let mut last = None;
+    for (at, address) in addresses.iter().enumerate() {
+        // One that does not answer leaves the others their share of the time.
+        let now = Instant::now();
+        let share = deadline.saturating_duration_since(now) / u32::try_from(addresses.len() - at).unwrap_or(1);
+        match timeout_at(now + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = Some(error),
+            Err(_) => {}
+        }
+    }
+    match last {
+        _ if addresses.is_empty() => Err(dns(&"the list is empty")),
+        Some(error) => Err(MailFault::NoConnection(smtp.host_and_port(), error.to_string())),
+        // None answered: the caller's own limit, which is over now, says so.
+        None => std::future::pending().await,
+    }
+}
+
+impl AsyncTokioStream for Wire {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match &self.stream {
+            Stream::Plain(stream) => stream.peer_addr(),
+            Stream::Tls(stream) => stream.get_ref().0.peer_addr(),
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.left == 0 {
+            return Poll::Ready(Err(io::Error::other("the server says too much")));
+        }
+        let before = buf.filled().len();
+        match &mut this.stream {
+            Stream::Plain(stream) => ready!(Pin::new(stream).poll_read(context, buf))?,
+            Stream::Tls(stream) => ready!(Pin::new(stream).poll_read(context, buf))?,
+        }
+        this.left = this.left.saturating_sub(buf.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

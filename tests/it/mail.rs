@@ -1,0 +1,562 @@
+//! Mail: the event itself (kind `email`) and the text of an accepted response, handed to a real mail server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Home, Process, Service, delivery_to, eventually, text};
+use crate::receiver::{Receiver, Reply};
+use crate::smtp::{Certificate, MailServer, header, part};
+
+/// A channel that mails the event to whoever the order names.
+const NOTICE: &str = "channels: [{name: notice, kind: email, retry: {attempts: 3, interval: 30m, jitter: 0}, email: {to: '{{ order.to }}', subject: 'Order {{ order.id }}', body: 'Hello **{{ order.name }}**'}}]";
+
+async fn notices(server: &MailServer) -> Service {
+    Service::start(&(server.section("smtp", "") + NOTICE)).await
+}
+
+/// Sends one notice to that address and returns its delivery, at rest.
+async fn notify(service: &Service, to: &str) -> Value {
+    let order = service.api.order(&json!({"id": "A-1", "to": to, "name": "Jane"})).await;
+    service.at_rest(&delivery_to(&order, "notice")).await
+}
+
+fn attempt(delivery: &Value, at: usize) -> &Value {
+    &delivery["attempts"][at]
+}
+
+/// The value of a header in an attempt's request.
+#[track_caller]
+fn sent(attempt: &Value, name: &str) -> String {
+    let headers = &attempt["request"]["headers"];
+    let value = headers.get(name).or_else(|| headers.get(name.to_lowercase()));
+    let value = value.unwrap_or_else(|| panic!("no {name} in {attempt:#}"));
+    value.as_str().or_else(|| value[0].as_str()).unwrap_or_else(|| panic!("{value}")).to_owned()
+}
+
+/// The mail delivery of an order beside its request.
+async fn mail_of(service: &Service, order: &Value, channel: &str) -> String {
+    let id = text(order, "id");
+    eventually("the mail's delivery", || async {
+        let order = service.api.order_detail(id).await;
+        let deliveries = order["deliveries"].as_array().expect("deliveries").clone();
+        let mail = deliveries.iter().find(|delivery| delivery["channel"] == channel && delivery["kind"] == "email");
+        mail.map(|mail| text(mail, "id").to_owned())
+    })
+    .await
+}
+
+/// A channel that fulfils an order and mails the response.
+fn license(receiver: &Receiver, server: &MailServer, email: &str) -> String {
+    let channel = "channels: [{name: license, url: RECEIVER/keys, retry: {attempts: 3, interval: 10m, jitter: 0}, email: {EMAIL}}]";
+    server.section("smtp", "") + &receiver.fill(&channel.replace("EMAIL", email))
+}
+
+fn markdown(body: &str) -> Reply {
+    Reply::body(200, "text/plain; charset=utf-8", body)
+}
+
+#[tokio::test]
+async fn an_event_is_mailed_as_text_and_html() {
+    let server = MailServer::start().await;
+    let service = notices(&server).await;
+    let delivery = notify(&service, "Jane Doe <jane@example.com>").await;
+    assert_eq!(delivery["status"], "accepted", "{delivery:#}");
+    let mail = &server.wait_for(1).await[0];
+    assert_eq!(
+        (mail["sender"].as_str(), mail["to"][0].as_str()),
+        (Some("orders@shop.example"), Some("jane@example.com"))
+    );
+    assert_eq!(header(mail, "From"), "Shop <orders@shop.example>");
+    assert_eq!(header(mail, "To"), "Jane Doe <jane@example.com>");
+    assert_eq!(header(mail, "Subject"), "Order A-1");
+    assert_eq!(header(mail, "Date"), "Sat, 31 Jan 2026 12:00:00 +0000");
+    assert_eq!(header(mail, "Auto-Submitted"), "auto-generated");
+    assert_eq!(header(mail, "Message-ID"), format!("<{}@shop.example>", text(&delivery, "id")));
+    assert_eq!(mail["kind"], "multipart/alternative");
+    assert_eq!(mail["parts"][0]["type"], "text/plain", "the plain one first, so that a reader prefers the other");
+    assert_eq!(part(mail, "text/plain").trim(), "Hello Jane");
+    assert!(part(mail, "text/html").contains("<p>Hello <strong>Jane</strong></p>"), "{mail:#}");
+    assert_eq!(
+        (mail["tls"].as_bool(), mail["user"].as_str(), mail["hello"].as_str()),
+        (Some(false), None, Some("shop.example"))
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_attempt_on_record_shows_the_mail_and_the_servers_reply() {
+    let server = MailServer::start().await;
+    let service = notices(&server).await;
+    let delivery = notify(&service, "jane@example.com").await;
+    let attempt = attempt(&delivery, 0);
+    assert_eq!((attempt["code"].as_i64(), attempt["outcome"].as_str()), (Some(250), Some("accepted")));
+    assert_eq!(attempt["request"]["method"], "MAIL");
+    assert_eq!(attempt["request"]["url"], format!("smtp://localhost:{}", server.port));
+    assert_eq!(sent(attempt, "From"), "\"Shop\" <orders@shop.example>");
+    assert_eq!(sent(attempt, "To"), "jane@example.com");
+    assert_eq!(sent(attempt, "Subject"), "Order A-1");
+    assert_eq!(sent(attempt, "Message-ID"), header(&server.mails()[0], "Message-ID"));
+    assert!(text(&attempt["request"], "body").contains("<strong>Jane</strong>"), "{attempt:#}");
+    assert_eq!(attempt["response"]["body"], "250 2.0.0 OK queued as 42");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_posted_event_is_mailed_too() {
+    let server = MailServer::start().await;
+    let yaml = server.section("smtp", "")
+        + "channels: [{name: billing, kind: email, events: [invoice.*], email: {to: billing@example.com, subject: '{{ event.type }}', body: 'Invoice {{ order.number }}'}}]";
+    let service = Service::start(&yaml).await;
+    let event = json!({"type": "invoice.paid", "data": {"number": "I-7"}});
+    let answer = service.api.post("/v1/events", &event).await.expect(202);
+    assert_eq!(service.api.settled(&delivery_to(&answer, "billing")).await["status"], "accepted");
+    let mail = &server.mails()[0];
+    assert_eq!((header(mail, "Subject"), part(mail, "text/plain").trim()), ("invoice.paid", "Invoice I-7"));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_filled_in_appears_as_it_is() {
+    let server = MailServer::start().await;
+    let service = notices(&server).await;
+    let name = "<b>*_Jane_*</b> [x](https://evil.example) `&amp;` <script>alert(1)</script> Zoë 你好";
+    let order = json!({"id": "A <1> & \"2\" Ü", "to": "jane@example.com", "name": name});
+    let order = service.api.order(&order).await;
+    service.api.settled(&delivery_to(&order, "notice")).await;
+    let mail = &server.mails()[0];
+    assert_eq!(header(mail, "Subject"), "Order A <1> & \"2\" Ü");
+    assert_eq!(part(mail, "text/plain").trim(), format!("Hello {name}"));
+    let html = part(mail, "text/html");
+    assert!(!html.contains("<script") && !html.contains("href") && !html.contains("<b>"), "{html}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_may_be_html() {
+    let server = MailServer::start().await;
+    let yaml = server.section("smtp", "")
+        + "channels: [{name: a, kind: email, email: {subject: Hi, body: '<p onclick=\"x()\">Dear {{ order.name }},</p><script>x()</script><p><img src=\"https://t.example/p.png\">bye</p>'}}]";
+    let service = Service::start(&yaml).await;
+    let order = json!({"id": 1, "name": "A*B_C", "customer": {"email": "jane@example.com"}});
+    let order = service.api.order(&order).await;
+    assert_eq!(service.api.settled(&delivery_to(&order, "a")).await["status"], "accepted");
+    let mail = &server.mails()[0];
+    assert_eq!(mail["to"], json!(["jane@example.com"]), "the customer, where `to` is left out");
+    assert_eq!(part(mail, "text/plain"), "Dear A*B_C,\n\nbye\n");
+    let html = part(mail, "text/html");
+    assert!(!["onclick", "script", "img", "t.example"].iter().any(|word| html.contains(word)), "{html}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn starttls_and_tls_from_the_first_byte() {
+    for (tls, scheme) in [("starttls", "smtp+starttls"), ("implicit", "smtps")] {
+        let certificate = Certificate::new();
+        let server = MailServer::secure(tls, &certificate, &["--auth", "shop:pa:ss wörd"]).await;
+        let more = format!(", ca_file: '{}', username: shop, password: 'pa:ss wörd'", certificate.path().display());
+        let service = Service::start(&(server.section(scheme, &more) + NOTICE)).await;
+        let delivery = notify(&service, "jane@example.com").await;
+        assert_eq!(delivery["status"], "accepted", "{scheme}: {delivery:#}");
+        let mail = &server.mails()[0];
+        assert_eq!((mail["tls"].as_bool(), mail["user"].as_str()), (Some(true), Some("shop")), "{scheme}");
+        let url = format!("{scheme}://localhost:{}", server.port);
+        assert_eq!(attempt(&delivery, 0)["request"]["url"], url, "without credentials");
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_knows_is_refused() {
+    for (tls, scheme) in [("starttls", "smtp+starttls"), ("implicit", "smtps")] {
+        let (certificate, other) = (Certificate::new(), Certificate::new());
+        let server = MailServer::secure(tls, &certificate, &[]).await;
+        let more = format!(", ca_file: '{}'", other.path().display());
+        let service = Service::start(&(server.section(scheme, &more) + NOTICE)).await;
+        let delivery = notify(&service, "jane@example.com").await;
+        let attempt = attempt(&delivery, 0);
+        assert_eq!((attempt["code"].as_i64(), attempt["outcome"].as_str()), (Some(-3), Some("retry")), "{attempt:#}");
+        assert!(text(attempt, "error").contains("certificate"), "{attempt:#}");
+        assert_eq!(server.mails().len(), 0);
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_starttls_gets_no_mail_where_that_is_asked_for() {
+    let server = MailServer::start().await;
+    let service = Service::start(&(server.section("smtp+starttls", "") + NOTICE)).await;
+    let delivery = notify(&service, "jane@example.com").await;
+    assert_eq!(attempt(&delivery, 0)["code"], -3, "{delivery:#}");
+    assert!(text(attempt(&delivery, 0), "error").contains("STARTTLS"), "{delivery:#}");
+    assert_eq!(server.mails().len(), 0);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn credentials_right_wrong_wanted_and_of_no_known_kind() {
+    let server = MailServer::with(&["--auth", "shop:hunter2"]).await;
+    let yaml = |credentials: &str| server.section("smtp", credentials) + NOTICE;
+    let service = Service::start(&yaml(", username: shop, password: hunter2")).await;
+    assert_eq!(notify(&service, "jane@example.com").await["status"], "accepted");
+    assert_eq!(server.mails()[0]["user"], "shop");
+    for (credentials, code) in [(", username: shop, password: hunter3", 535), ("", 530)] {
+        let service = Service::start(&yaml(credentials)).await;
+        let delivery = notify(&service, "jane@example.com").await;
+        let attempt = attempt(&delivery, 0);
+        assert_eq!((attempt["code"].as_i64(), attempt["outcome"].as_str()), (Some(code), Some("retry")), "{attempt:#}");
+        assert!(!delivery.to_string().contains("hunter"), "{delivery:#}");
+        service.stop().await;
+    }
+    let picky = ["--auth", "shop:hunter2", "--no-mechanism", "PLAIN", "--no-mechanism", "LOGIN"];
+    let picky = MailServer::with(&picky).await;
+    let other = Service::start(&(picky.section("smtp", ", username: shop, password: hunter2") + NOTICE)).await;
+    assert_eq!(attempt(&notify(&other, "jane@example.com").await, 0)["code"], -9);
+    other.stop().await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_4xx_is_retried_with_the_same_message() {
+    let server = MailServer::start().await;
+    let service = notices(&server).await;
+    let waiting = notify(&service, "once-451@example.com").await;
+    assert_eq!(waiting["status"], "pending");
+    let first = attempt(&waiting, 0);
+    assert_eq!((first["code"].as_i64(), first["outcome"].as_str()), (Some(451), Some("retry")), "{first:#}");
+    assert!(
+        text(first, "error").contains("recipient") && text(first, "error").contains("come back later"),
+        "{first:#}"
+    );
+    assert_eq!(service.advance_to_next_attempt(text(&waiting, "id")).await, Duration::from_secs(1800));
+    let delivery = service.api.settled(text(&waiting, "id")).await;
+    assert_eq!(delivery["status"], "accepted");
+    let (first, second) = (attempt(&delivery, 0), attempt(&delivery, 1));
+    assert_eq!(sent(first, "Message-ID"), sent(second, "Message-ID"));
+    assert_eq!(first["request"]["body"], second["request"]["body"]);
+    assert_eq!((server.refused(), server.mails().len()), (1, 1));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_4xx_to_the_end_and_a_5xx_fail() {
+    let server = MailServer::start().await;
+    let service = notices(&server).await;
+    let order = service.api.order(&json!({"id": "A-1", "to": "reply-450@example.com", "name": "Jane"})).await;
+    let delivery = service.play_out(&delivery_to(&order, "notice")).await;
+    assert_eq!(delivery["status"], "failed");
+    assert_eq!(delivery["attempts"].as_array().map(Vec::len), Some(3));
+    for (to, code, what) in [("reply-550@example.com", 550, "recipient"), ("data-552@example.com", 552, "the mail")] {
+        let delivery = notify(&service, to).await;
+        assert_eq!(delivery["status"], "failed", "{delivery:#}");
+        let attempt = attempt(&delivery, 0);
+        assert_eq!(
+            (attempt["code"].as_i64(), attempt["outcome"].as_str()),
+            (Some(code), Some("failed")),
+            "{attempt:#}"
+        );
+        let error = text(attempt, "error");
+        assert!(error.contains(what) && error.contains("this is what was asked for"), "{error}");
+        assert!(text(&attempt["response"], "body").starts_with(&code.to_string()), "{attempt:#}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn no_server_no_name_and_no_answer_are_retried() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_port = silent.local_addr().unwrap().port();
+    for (url, timeout, code) in [
+        (format!("smtp://127.0.0.1:{closed}"), "{total: 10s}", -1),
+        ("smtp://mail.invalid:25".to_owned(), "{total: 10s}", -2),
+        (format!("smtp://127.0.0.1:{silent_port}"), "{connect: 10s, transfer: 200ms}", -5),
+        (format!("smtps://127.0.0.1:{silent_port}"), "{connect: 200ms, transfer: 10s}", -4),
+    ] {
+        let yaml = format!("smtp: {{url: '{url}', from: a@shop.example}}\n")
+            + &NOTICE.replace("kind: email,", &format!("kind: email, timeout: {timeout},"));
+        let service = Service::start(&yaml).await;
+        let delivery = notify(&service, "jane@example.com").await;
+        assert_eq!(attempt(&delivery, 0)["code"], code, "{url}: {delivery:#}");
+        assert_eq!(delivery["status"], "pending", "{url}");
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_says_rubbish_without_end_or_hangs_up_is_retried() {
+    use tokio::io::AsyncWriteExt;
+    for (piece, code) in
+        [("220 ".to_owned() + &"x".repeat(100_000), -6), ("HTTP/1.1 400\r\n".to_owned(), -6), (String::new(), -6)]
+    {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut written = 0;
+            while !piece.is_empty() && written < 50_000_000 && stream.write_all(piece.as_bytes()).await.is_ok() {
+                written += piece.len();
+            }
+            written
+        });
+        let service =
+            Service::start(&(format!("smtp: {{url: 'smtp://127.0.0.1:{port}', from: a@shop.example}}\n") + NOTICE))
+                .await;
+        let delivery = notify(&service, "jane@example.com").await;
+        assert_eq!(attempt(&delivery, 0)["code"], code, "{delivery:#}");
+        assert!(server.await.unwrap() < 50_000_000, "read on and on");
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_are_none_and_lines_put_into_headers_are_refused() {
+    let server = MailServer::start().await;
+    let service = notices(&server).await;
+    for to in [
+        "",
+        "jane",
+        "jane@",
+        "a@example.com, b@example.com",
+        "jane@example.com\r\nBcc: eve@example.com",
+        "jane@exa mple.com",
+    ] {
+        let delivery = notify(&service, to).await;
+        let attempt = attempt(&delivery, 0);
+        assert_eq!(
+            (delivery["status"].as_str(), attempt["code"].as_i64()),
+            (Some("failed"), Some(-2000)),
+            "{to}: {delivery:#}"
+        );
+        assert!(text(attempt, "error").starts_with("email.to: "), "{attempt:#}");
+    }
+    let order = json!({"id": "A\r\nBcc: eve@example.com", "to": "jane@example.com", "name": "Jane"});
+    let order = service.api.order(&order).await;
+    let delivery = service.api.settled(&delivery_to(&order, "notice")).await;
+    assert_eq!(attempt(&delivery, 0)["code"], -2000);
+    assert!(text(attempt(&delivery, 0), "error").starts_with("subject: "), "{delivery:#}");
+    assert_eq!((server.mails().len(), server.refused()), (0, 0));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn addresses_of_other_alphabets_need_a_server_that_takes_them() {
+    let server = MailServer::with(&["--utf8"]).await;
+    let service = notices(&server).await;
+    assert_eq!(notify(&service, "josé@münchen.example").await["status"], "accepted");
+    assert_eq!(server.mails()[0]["to"], json!(["josé@xn--mnchen-3ya.example"]));
+    service.stop().await;
+    let server = MailServer::start().await;
+    let service = notices(&server).await;
+    assert_eq!(notify(&service, "jane@münchen.example").await["status"], "accepted", "a domain has an ASCII form");
+    let delivery = notify(&service, "josé@example.com").await;
+    assert_eq!((delivery["status"].as_str(), attempt(&delivery, 0)["code"].as_i64()), (Some("failed"), Some(-2000)));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_accepted_response_is_mailed_to_the_customer() {
+    let (server, receiver) = (MailServer::start().await, Receiver::start().await);
+    receiver.answer([markdown("Your key: **AB\\*C\\_D**\nand `x_y_z`\n<script>alert(1)</script>")]);
+    let email = "subject: 'Your key for {{ order.id }}', instructions: '<p onclick=\"x()\">Dear {{ order.name }}, <b>paste</b> it.</p><img src=\"https://t.example/p\">'";
+    let service = Service::start(&license(&receiver, &server, email)).await;
+    let order = json!({"id": "A-1", "name": "<i>Jane</i>", "customer": {"email": "jane@example.com"}});
+    let order = service.api.order(&order).await;
+    let request = service.api.settled(&delivery_to(&order, "license")).await;
+    assert_eq!((request["status"].as_str(), request["kind"].as_str()), (Some("accepted"), None));
+    let id = mail_of(&service, &order, "license").await;
+    let delivery = service.api.settled(&id).await;
+    assert_eq!((delivery["status"].as_str(), delivery["channel"].as_str()), (Some("accepted"), Some("license")));
+    assert_eq!(
+        (attempt(&delivery, 0)["code"].as_i64(), attempt(&delivery, 0)["request"]["method"].as_str()),
+        (Some(250), Some("MAIL"))
+    );
+    let mails = server.wait_for(1).await;
+    let mail = &mails[0];
+    assert_eq!((header(mail, "To"), header(mail, "Subject")), ("jane@example.com", "Your key for A-1"));
+    assert_eq!(part(mail, "text/plain"), "Dear <i>Jane</i>, paste it.\n\nYour key: AB*C_D\nand x_y_z\n");
+    let html = part(mail, "text/html");
+    assert!(
+        html.contains("<b>paste</b>")
+            && html.contains("<strong>AB*C_D</strong>")
+            && html.contains("<code>x_y_z</code>"),
+        "{html}"
+    );
+    assert!(!["onclick", "<script", "img", "t.example", "<i>"].iter().any(|word| html.contains(word)), "{html}");
+    service.api.all_settled().await;
+    assert_eq!((server.mails().len(), receiver.count()), (1, 1), "one mail for a delivery, and none for the mail");
+    let all = service.api.list("/v1/deliveries?channel=license").await;
+    assert_eq!(all.len(), 2, "{all:#?}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_is_retried_by_itself_and_the_request_is_not_made_again() {
+    let (server, receiver) = (MailServer::start().await, Receiver::start().await);
+    receiver.answer([markdown("KEY-1")]);
+    let service = Service::start(&license(&receiver, &server, "")).await;
+    let order = service.api.order(&json!({"id": "A-1", "customer": {"email": "once-421@example.com"}})).await;
+    let id = mail_of(&service, &order, "license").await;
+    assert_eq!(service.wait_of(&id).await, Duration::from_secs(600), "by the channel's own retry");
+    let service = service.restart().await;
+    let delivery = service.play_out(&id).await;
+    assert_eq!(delivery["status"], "accepted");
+    let codes: Vec<_> =
+        delivery["attempts"].as_array().unwrap().iter().map(|attempt| attempt["code"].clone()).collect();
+    assert_eq!(codes, [421, 250]);
+    let mail = &server.mails()[0];
+    assert_eq!((header(mail, "Subject"), part(mail, "text/plain")), ("Your order A-1", "KEY-1\n"));
+    assert_eq!(receiver.count(), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn without_an_address_the_mail_fails_and_the_request_stays_accepted() {
+    let (server, receiver) = (MailServer::start().await, Receiver::start().await);
+    receiver.answer([markdown("KEY-1")]);
+    let service = Service::start(&license(&receiver, &server, "")).await;
+    for customer in [json!({}), json!({"email": "none"}), json!({"email": ["a@b.example"]})] {
+        let order = service.api.order(&json!({"id": "A-1", "customer": customer})).await;
+        let mail = service.api.settled(&mail_of(&service, &order, "license").await).await;
+        assert_eq!(
+            (mail["status"].as_str(), attempt(&mail, 0)["code"].as_i64()),
+            (Some("failed"), Some(-2000)),
+            "{mail:#}"
+        );
+        assert!(text(attempt(&mail, 0), "error").starts_with("email.to: "), "{mail:#}");
+        assert_eq!(service.api.settled(&delivery_to(&order, "license")).await["status"], "accepted");
+    }
+    assert_eq!(server.mails().len(), 0);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_response_that_fails_or_is_too_large_is_not_mailed() {
+    let (server, receiver) = (MailServer::start().await, Receiver::start().await);
+    receiver.answer([Reply::status(400), markdown(&"x".repeat(60_001)), markdown("KEY-1")]);
+    let service = Service::start(&license(&receiver, &server, "")).await;
+    let customer = json!({"email": "jane@example.com"});
+    let order = service.api.order(&json!({"id": "A-1", "customer": customer})).await;
+    assert_eq!(service.api.settled(&delivery_to(&order, "license")).await["status"], "failed");
+    let order = service.api.order(&json!({"id": "A-2", "customer": customer})).await;
+    let delivery = service.play_out(&delivery_to(&order, "license")).await;
+    let codes: Vec<_> =
+        delivery["attempts"].as_array().unwrap().iter().map(|attempt| attempt["code"].clone()).collect();
+    assert_eq!(codes, [-7, 200], "half a text is never mailed");
+    service.api.settled(&mail_of(&service, &order, "license").await).await;
+    assert_eq!(server.mails().len(), 1);
+    assert_eq!(part(&server.mails()[0], "text/plain"), "KEY-1\n");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_is_born_with_the_acceptance_and_outlives_a_power_cut() {
+    let (server, receiver) = (MailServer::start().await, Receiver::start().await);
+    receiver.answer([markdown("KEY-1")]);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let yaml = license(&receiver, &server, "")
+        .replace("interval: 10m", "interval: 100ms")
+        .replace("attempts: 3", "attempts: 20");
+    let away = yaml.replace(&format!("localhost:{}", server.port), &format!("127.0.0.1:{closed}"));
+    let home = Arc::new(Home::new());
+    let mut process = Process::start_in(&home, &away).await;
+    let order = process.api.order(&json!({"id": "A-1", "customer": {"email": "jane@example.com"}})).await;
+    assert_eq!(process.api.settled(&delivery_to(&order, "license")).await["status"], "accepted");
+    let detail = process.api.order_detail(text(&order, "id")).await;
+    assert_eq!(detail["deliveries"][1]["kind"], "email", "as soon as the acceptance is on record: {detail:#}");
+    process.kill();
+    let process = Process::start_in(&home, &yaml).await;
+    server.wait_for(1).await;
+    process.api.all_settled().await;
+    assert_eq!((server.mails().len(), receiver.count()), (1, 1));
+    assert_eq!(part(&server.mails()[0], "text/plain"), "KEY-1\n");
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_repeated_by_a_power_cut_is_the_same_message() {
+    let server = MailServer::start().await;
+    let home = Arc::new(Home::new());
+    let yaml = server.section("smtp", "") + NOTICE;
+    let mut process = Process::start_in(&home, &yaml).await;
+    process.api.order(&json!({"id": "A-1", "to": "silent@example.com", "name": "Jane"})).await;
+    server.wait_for(1).await;
+    process.kill();
+    let process = Process::start_in(&home, &yaml).await;
+    let mails = server.wait_for(2).await;
+    process.api.all_settled().await;
+    assert_eq!(header(&mails[0], "Message-ID"), header(&mails[1], "Message-ID"));
+    assert_eq!(mails[0]["raw"], mails[1]["raw"], "byte for byte");
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_server_that_hangs_slows_no_other_channel() {
+    let (server, receiver) = (MailServer::start().await, Receiver::start().await);
+    let yaml = license(&receiver, &server, "to: hang@example.com");
+    let yaml = yaml.replace("channels: [", "channels: [{name: erp, url: RECEIVER/erp}, ");
+    receiver.answer([markdown("KEY-1")]);
+    let service = Service::start(&receiver.fill(&yaml)).await;
+    for number in 0..20 {
+        let order = service.api.order(&json!({"id": number})).await;
+        for channel in ["license", "erp"] {
+            assert_eq!(service.api.settled(&delivery_to(&order, channel)).await["status"], "accepted");
+        }
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn every_unit_of_a_separate_multibuy_has_a_mail_of_its_own() {
+    let (server, receiver) = (MailServer::start().await, Receiver::start().await);
+    receiver.answer([markdown("KEY-1"), markdown("KEY-2"), markdown("KEY-3")]);
+    let channel = "channels: [{name: license, preset: fulfillment, url: RECEIVER/keys, multibuy: separate, concurrency: 1, email: {subject: 'Key {{ order.id }}'}}]";
+    let service = Service::start(&(server.section("smtp", "") + &receiver.fill(channel))).await;
+    let items = json!([{"product_id": "P", "quantity": 3}]);
+    service.api.order(&json!({"id": "A-1", "customer": {"email": "jane@example.com"}, "items": items})).await;
+    let mails = server.wait_for(3).await;
+    service.api.all_settled().await;
+    let mut texts: Vec<_> = mails.iter().map(|mail| part(mail, "text/plain")).collect();
+    texts.sort_unstable();
+    assert_eq!(texts, ["KEY-1\n", "KEY-2\n", "KEY-3\n"]);
+    let mut ids: Vec<_> = mails.iter().map(|mail| header(mail, "Message-ID")).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_response_in_another_charset_is_mailed_as_it_reads_and_one_that_is_no_text_is_not() {
+    let (server, receiver) = (MailServer::start().await, Receiver::start().await);
+    let bytes = b"Schl\xfcssel".to_vec();
+    receiver.answer([
+        Reply::body(200, "text/plain; charset=iso-8859-1", bytes.clone()),
+        Reply::body(200, "text/plain", bytes),
+    ]);
+    let service = Service::start(&license(&receiver, &server, "")).await;
+    let order = json!({"id": "A-1", "customer": {"email": "jane@example.com"}});
+    let first = service.api.order(&order).await;
+    assert_eq!(service.api.settled(&mail_of(&service, &first, "license").await).await["status"], "accepted");
+    assert_eq!(part(&server.mails()[0], "text/plain"), "Schlüssel\n");
+    let second = service.api.order(&order).await;
+    let mail = service.api.settled(&mail_of(&service, &second, "license").await).await;
+    assert_eq!((mail["status"].as_str(), attempt(&mail, 0)["code"].as_i64()), (Some("failed"), Some(-2000)));
+    assert!(text(attempt(&mail, 0), "error").contains("no text"), "{mail:#}");
+    assert_eq!(server.mails().len(), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn merge_fields_fill_a_mail_too() {
+    let server = MailServer::start().await;
+    let channel = "channels: [{name: a, kind: email, syntax: merge_fields, email: {to: '<Account.Email>', subject: 'For <Account.Name>', body: '<p>Dear <Account.Name></p>'}}]";
+    let service = Service::start(&(server.section("smtp", "") + channel)).await;
+    let order = json!({"id": 1, "Account": {"Name": "A <b>C</b>", "Email": "jane@example.com"}});
+    let order = service.api.order(&order).await;
+    assert_eq!(service.api.settled(&delivery_to(&order, "a")).await["status"], "accepted");
+    let mail = &server.mails()[0];
+    assert_eq!((header(mail, "Subject"), part(mail, "text/plain")), ("For A <b>C</b>", "Dear A <b>C</b>\n"));
+    service.stop().await;
+}
