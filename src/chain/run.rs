@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::domain::order::{RejectedBy, Rejection};
-use crate::domain::{DeliveryId, DeliveryStatus, Event, OrderStatus, StepRecord, StepStatus, Subject, Timestamp};
+use crate::domain::{DeliveryId, DeliveryStatus, Event, OrderStatus, Skip, StepRecord, StepStatus, Subject, Timestamp};
 use crate::store::{Answer, JournalEntry, Journaled, NewDelivery, OrderEnd, StoreError, Taken};
 use crate::template::Scope;
 
@@ -21,6 +21,9 @@ const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// The most that a context may grow to, as JSON text.
 const MAX_CONTEXT: usize = 4 * 1024 * 1024;
+
+/// The event of an order's arrival, and what conditions see that look at an order before its chain.
+const RECEIVED: &str = "order.received";
 
 /// An order on its way through its chain.
 pub struct Job {
@@ -90,15 +93,26 @@ impl Chains {
     }
 
     pub(super) fn scope(&self, subject: &Arc<Subject>, context: &str, now: Timestamp) -> Scope {
-        let event = Event {
+        self.router.scope(&self.received(subject, context, now), now)
+    }
+
+    fn received(&self, subject: &Arc<Subject>, context: &str, at: Timestamp) -> Event {
+        Event {
             id: self.ids.next(),
-            kind: Arc::from("order.received"),
-            at: now,
+            kind: Arc::from(RECEIVED),
+            at,
             subject: Arc::clone(subject),
             context: Arc::from(context),
             step: None,
-        };
-        self.router.scope(&event, now)
+        }
+    }
+
+    /// Why channels that want the order's arrival alone got nothing of it, as far as that follows from the order.
+    fn explain(&self, subject: &Arc<Subject>, skipped: &mut [Skip]) {
+        if self.router.wants(RECEIVED) {
+            let at = subject.received_at;
+            self.router.explain(skipped, &self.received(subject, "{}", at), at, &Taken::new());
+        }
     }
 
     /// Runs one step, and merges what it found out into the context.
@@ -233,6 +247,7 @@ impl Chains {
                 deliveries.extend(plan.deliveries);
                 if &*event.kind != "order.step_failed" {
                     skipped = plan.skipped;
+                    self.explain(&job.subject, &mut skipped);
                 }
             }
             let mut born = job.deliveries.clone();

@@ -239,7 +239,7 @@ impl Lane {
         tokio::spawn(async move {
             for (retries, limit) in [(false, first), (true, retry)] {
                 if limit > 0 && !shared.soft.is_cancelled() {
-                    lane.claim_some(&shared, retries, limit, now).await;
+                    lane.claim_some(&shared, retries, limit).await;
                 }
             }
             lane.claiming.store(false, Ordering::Release);
@@ -247,15 +247,15 @@ impl Lane {
         });
     }
 
-    async fn claim_some(&self, shared: &Shared, retries: bool, limit: usize, now: Timestamp) {
-        if let Err(error) = self.try_claim(shared, retries, limit, now).await {
+    async fn claim_some(&self, shared: &Shared, retries: bool, limit: usize) {
+        if let Err(error) = self.try_claim(shared, retries, limit).await {
             tracing::error!(channel = &*self.channel.name, %error, "deliveries could not be claimed, trying again");
             tokio::time::sleep(Duration::from_millis(500)).await;
-            self.waiting(now);
+            self.waiting(shared.clock.now());
         }
     }
 
-    async fn try_claim(&self, shared: &Shared, retries: bool, limit: usize, now: Timestamp) -> Result<(), StoreError> {
+    async fn try_claim(&self, shared: &Shared, retries: bool, limit: usize) -> Result<(), StoreError> {
         let (queue, channel) = (&shared.store.queue, &self.channel.name);
         // Whoever says from here on that something waits is not overwritten below.
         if retries {
@@ -263,16 +263,16 @@ impl Lane {
         } else {
             lock(&self.due).first = None;
         }
-        let of_kind = |next: NextDue| if retries { next.retry } else { next.first };
-        let mut next = of_kind(queue.next_due(Arc::clone(channel)).await?);
+        let mut next = self.look(shared, retries).await?;
+        let now = shared.clock.now();
         if next.is_some_and(|at| at <= now) {
             let max_bytes = shared.memory.room(channel);
             let which = if retries { Which::Retries } else { Which::First };
             let claim = Claim { replica: shared.replica, channel: Arc::clone(channel), which, now, limit, max_bytes };
             let claimed = queue.claim(claim).await?;
-            let some = !claimed.is_empty();
+            let full = claimed.len() >= limit;
             self.take_claimed(shared, claimed);
-            next = if some { Some(now) } else { of_kind(queue.next_due(Arc::clone(channel)).await?) };
+            next = if full { Some(now) } else { self.look(shared, retries).await? };
         }
         let mut due = lock(&self.due);
         if retries {
@@ -283,9 +283,26 @@ impl Lane {
         Ok(())
     }
 
+    /// When the next first attempt, or retry, in the store is due. What a look at the first attempts finds decides
+    /// whether deliveries may be born with room in memory.
+    async fn look(&self, shared: &Shared, retries: bool) -> Result<Option<Timestamp>, StoreError> {
+        let (memory, channel) = (&shared.memory, &self.channel.name);
+        let mark = memory.mark(channel);
+        let next = shared.store.queue.next_due(Arc::clone(channel)).await?;
+        if retries {
+            return Ok(next.retry);
+        }
+        if next.first.is_some_and(|at| at <= shared.clock.now()) {
+            memory.fall_behind(channel);
+        } else {
+            memory.caught_up(channel, mark);
+        }
+        Ok(next.first)
+    }
+
     fn take_claimed(&self, shared: &Shared, claimed: Vec<Leased>) {
         self.take(claimed.into_iter().map(|mut delivery| {
-            delivery.slot = shared.memory.reserve(&self.channel.name, &delivery.event);
+            delivery.slot = shared.memory.hold(&self.channel.name, &delivery.event);
             delivery
         }));
     }
@@ -345,6 +362,7 @@ impl Lane {
 
     /// Gives what is held in memory back to the store; answers how much it was.
     async fn put_back(&self, shared: &Shared) -> usize {
+        shared.memory.fall_behind(&self.channel.name);
         let held: Vec<Leased> = lock(&self.queue).drain();
         if held.is_empty() {
             return 0;

@@ -306,6 +306,10 @@ impl Handover for Lanes {
 
     fn waiting(&self, channel: &str, due_at: Timestamp) {
         if let Some(lane) = self.lanes.get(channel) {
+            // Before the lane hears of it: the look that it then takes is the one that ends this.
+            if due_at <= self.shared.clock.now() {
+                self.shared.memory.fall_behind(channel);
+            }
             lane.waiting(due_at);
         }
     }

@@ -54,7 +54,10 @@ impl Intake {
         let completed = self.event("order.completed", &subject, &context, now);
         let mut taken = Taken::new();
         loop {
-            let plan = self.router.plan_without(&completed, now, now, &taken);
+            let mut plan = self.router.plan_without(&completed, now, now, &taken);
+            if let Some(received) = &received {
+                self.router.explain(&mut plan.skipped, received, now, &taken);
+            }
             let mut deliveries = self.deliveries_of(received.as_ref(), now, &taken);
             deliveries.extend(plan.deliveries);
             let listed = listed(&deliveries);

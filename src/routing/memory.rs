@@ -1,8 +1,16 @@
 //! How much each lane may hold in memory: a permit a kibibyte, given back when a delivery is done.
+//!
+//! A lane is *behind* while first attempts may wait in the store. As long as it is, deliveries that are born go there
+//! too, even if there is room by now: they would overtake what has waited longer. The flag goes up where a delivery
+//! finds no room, where one has become durable in the store, and where a lane is opened or gives back what it holds;
+//! it goes down once the lane has looked into the store and found nothing due ([`LaneMemory::caught_up`]). A look
+//! takes time, so it begins with a [`LaneMemory::mark`]: whatever comes into the store after that keeps the flag up.
+//! A delivery that was refused and becomes durable only after the flag went down raises it again before its caller
+//! has an answer, so it can be overtaken only by what came in at the same time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
@@ -11,6 +19,9 @@ use crate::store::Slot;
 
 /// What a delivery costs beside its body: its ids, its place in a queue, its attempt's record.
 const OVERHEAD: usize = 1024;
+
+/// The bit that says whether a lane is behind; the bits above count how often that was said.
+const BEHIND: u64 = 1;
 
 /// The lanes' budgets, by channel name.
 #[derive(Debug)]
@@ -22,24 +33,71 @@ pub struct LaneMemory {
 struct Lane {
     room: Arc<Semaphore>,
     open: AtomicBool,
+    behind: AtomicU64,
 }
+
+impl Lane {
+    fn hold(&self, event: &Event) -> Option<Slot> {
+        let kibibytes = u32::try_from(cost(event).div_ceil(1024)).ok()?;
+        Arc::clone(&self.room).try_acquire_many_owned(kibibytes).ok()
+    }
+
+    fn fall_behind(&self) {
+        let raise = |behind: u64| Some(behind.wrapping_add(BEHIND << 1) | BEHIND);
+        let _ = self.behind.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise);
+    }
+}
+
+/// The beginning of a look into the store, for [`LaneMemory::caught_up`].
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Mark(u64);
 
 impl LaneMemory {
     /// A budget of `bytes` for each of these channels.
     pub fn new(channels: impl Iterator<Item = Arc<str>>, bytes: usize) -> Self {
         let permits = (bytes / 1024).clamp(1, Semaphore::MAX_PERMITS);
-        let lane = || Lane { room: Arc::new(Semaphore::new(permits)), open: AtomicBool::new(true) };
+        let lane =
+            || Lane { room: Arc::new(Semaphore::new(permits)), open: AtomicBool::new(true), behind: AtomicU64::new(0) };
         Self { lanes: channels.map(|name| (name, lane())).collect() }
     }
 
-    /// Room for a delivery of that event, unless the lane is full or closed.
+    /// Room for a delivery of that event as it is born, unless the lane is full, closed or behind.
     pub fn reserve(&self, channel: &str, event: &Event) -> Option<Slot> {
         let lane = self.lanes.get(channel)?;
-        if !lane.open.load(Ordering::Acquire) {
+        if !lane.open.load(Ordering::Acquire) || lane.behind.load(Ordering::Acquire) & BEHIND != 0 {
             return None;
         }
-        let kibibytes = u32::try_from(cost(event).div_ceil(1024)).ok()?;
-        Arc::clone(&lane.room).try_acquire_many_owned(kibibytes).ok()
+        let slot = lane.hold(event);
+        if slot.is_none() {
+            lane.fall_behind();
+        }
+        slot
+    }
+
+    /// Room for a delivery that comes out of the store, unless the lane is full.
+    pub fn hold(&self, channel: &str, event: &Event) -> Option<Slot> {
+        self.lanes.get(channel)?.hold(event)
+    }
+
+    /// First attempts are due in the store: from here on deliveries are born there, up to [`LaneMemory::caught_up`].
+    pub fn fall_behind(&self, channel: &str) {
+        if let Some(lane) = self.lanes.get(channel) {
+            lane.fall_behind();
+        }
+    }
+
+    /// To be taken before the store is asked what is due.
+    pub fn mark(&self, channel: &str) -> Mark {
+        Mark(self.lanes.get(channel).map_or(0, |lane| lane.behind.load(Ordering::Acquire)))
+    }
+
+    /// The store was asked after `mark` and had no first attempt that is due. If none has come since, deliveries may
+    /// be born with room again.
+    pub fn caught_up(&self, channel: &str, mark: Mark) {
+        if let Some(lane) = self.lanes.get(channel) {
+            let _ = lane.behind.compare_exchange(mark.0, mark.0 & !BEHIND, Ordering::AcqRel, Ordering::Acquire);
+        }
     }
 
     /// Bytes that a lane has room for now.
@@ -47,9 +105,13 @@ impl LaneMemory {
         self.lanes.get(channel).map_or(0, |lane| lane.room.available_permits() * 1024)
     }
 
-    /// Lets deliveries into a lane's memory, or no longer: those of a paused channel wait in the store.
+    /// Lets deliveries into a lane's memory, or no longer: those of a paused channel wait in the store. A lane that is
+    /// opened is behind: what has come meanwhile, or before the start, goes first.
     pub fn set_open(&self, channel: &str, open: bool) {
         if let Some(lane) = self.lanes.get(channel) {
+            if open {
+                lane.fall_behind();
+            }
             lane.open.store(open, Ordering::Release);
         }
     }
@@ -61,7 +123,10 @@ fn cost(event: &Event) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeSet, VecDeque};
+
     use bytes::Bytes;
+    use proptest::prelude::*;
 
     use crate::domain::{EventId, Origin, Subject, Timestamp};
 
@@ -81,24 +146,161 @@ mod tests {
         Event { id, kind, at: Timestamp::default(), subject: Arc::new(subject), context, step: None }
     }
 
+    fn memory() -> LaneMemory {
+        LaneMemory::new([Arc::from("erp")].into_iter(), 8 * 1024)
+    }
+
     #[test]
     fn a_lane_holds_what_its_budget_says_and_gets_it_back() {
-        let memory = LaneMemory::new([Arc::from("erp")].into_iter(), 8 * 1024);
+        let memory = memory();
         let slots: Vec<_> = std::iter::from_fn(|| memory.reserve("erp", &event(1024))).collect();
         assert_eq!(slots.len(), 4, "a kibibyte of body and one of overhead each");
         assert_eq!(memory.room("erp"), 0);
+        assert!(memory.hold("erp", &event(1)).is_none(), "full");
         drop(slots);
         assert_eq!(memory.room("erp"), 8 * 1024);
-        assert!(memory.reserve("erp", &event(100_000)).is_none(), "larger than the lane");
+        assert!(memory.hold("erp", &event(100_000)).is_none(), "larger than the lane");
         assert!(memory.reserve("other", &event(1)).is_none(), "no such lane");
     }
 
     #[test]
-    fn a_closed_lane_takes_nothing() {
-        let memory = LaneMemory::new([Arc::from("erp")].into_iter(), 8 * 1024);
+    fn a_lane_that_had_no_room_takes_nothing_until_it_has_caught_up() {
+        let memory = memory();
+        let slots: Vec<_> = std::iter::from_fn(|| memory.reserve("erp", &event(1024))).collect();
+        drop(slots);
+        assert!(memory.reserve("erp", &event(1)).is_none(), "older ones may wait in the store");
+        assert!(memory.hold("erp", &event(1)).is_some(), "and those are let in");
+        let early = memory.mark("erp");
+        memory.fall_behind("erp");
+        memory.caught_up("erp", early);
+        assert!(memory.reserve("erp", &event(1)).is_none(), "one has come since the store was asked");
+        memory.caught_up("erp", memory.mark("erp"));
+        assert!(memory.reserve("erp", &event(1)).is_some());
+    }
+
+    #[test]
+    fn a_closed_lane_takes_nothing_and_an_opened_one_nothing_before_what_has_waited() {
+        let memory = memory();
         memory.set_open("erp", false);
         assert!(memory.reserve("erp", &event(1)).is_none());
+        let while_closed = memory.mark("erp");
         memory.set_open("erp", true);
+        memory.caught_up("erp", while_closed);
+        assert!(memory.reserve("erp", &event(1)).is_none());
+        memory.caught_up("erp", memory.mark("erp"));
         assert!(memory.reserve("erp", &event(1)).is_some());
+    }
+
+    /// A delivery in the model: its number, and the times at which it was born, was answered and reached the queue.
+    #[derive(Debug, Default, Clone, Copy)]
+    struct Life {
+        born: usize,
+        answered: Option<usize>,
+        queued: Option<usize>,
+    }
+
+    /// A lane, its store and its callers, a step at a time.
+    struct Model {
+        memory: LaneMemory,
+        lives: Vec<Life>,
+        /// Born, not durable yet.
+        under_way: Vec<(usize, Option<Slot>)>,
+        stored: BTreeSet<usize>,
+        held: VecDeque<Option<Slot>>,
+        /// A look into the store under way, and whether it found something.
+        look: Option<(Mark, bool)>,
+        time: usize,
+    }
+
+    impl Model {
+        fn new() -> Self {
+            let (lives, under_way, held) = (Vec::new(), Vec::new(), VecDeque::new());
+            Self { memory: memory(), lives, under_way, stored: BTreeSet::new(), held, look: None, time: 0 }
+        }
+
+        fn tick(&mut self) -> usize {
+            self.time += 1;
+            self.time
+        }
+
+        fn birth(&mut self) {
+            let born = self.tick();
+            self.under_way.push((self.lives.len(), self.memory.reserve("erp", &event(1024))));
+            self.lives.push(Life { born, ..Life::default() });
+        }
+
+        /// The writer commits them in any order; who has no slot is told as waiting, and then each caller is answered.
+        fn commit(&mut self, which: usize) {
+            if self.under_way.is_empty() {
+                return;
+            }
+            let (number, slot) = self.under_way.remove(which % self.under_way.len());
+            if slot.is_some() {
+                self.queue(number, slot);
+            } else {
+                self.stored.insert(number);
+                self.memory.fall_behind("erp");
+            }
+            self.lives[number].answered = Some(self.tick());
+        }
+
+        fn queue(&mut self, number: usize, slot: Option<Slot>) {
+            assert!(self.lives[number].queued.is_none(), "{number} twice");
+            self.lives[number].queued = Some(self.tick());
+            self.held.push_back(slot);
+        }
+
+        /// A look begins, or ends: by a claim of so many, or by having caught up.
+        fn look(&mut self, limit: usize) {
+            match self.look.take() {
+                None => self.look = Some((self.memory.mark("erp"), !self.stored.is_empty())),
+                Some((mark, false)) => self.memory.caught_up("erp", mark),
+                Some((_, true)) => {
+                    self.memory.fall_behind("erp");
+                    for _ in 0..limit {
+                        let Some(number) = self.stored.pop_first() else { break };
+                        let slot = self.memory.hold("erp", &event(1024));
+                        self.queue(number, slot);
+                    }
+                }
+            }
+        }
+
+        fn done(&mut self) {
+            self.held.pop_front();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn who_was_answered_before_another_was_born_starts_before_it(
+            steps in proptest::collection::vec((0u8..6, 0usize..6), 1..300),
+        ) {
+            let mut model = Model::new();
+            for (step, number) in steps {
+                match step {
+                    0 | 1 => model.birth(),
+                    2 => model.commit(number),
+                    3 | 4 => model.look(number),
+                    _ => model.done(),
+                }
+            }
+            while !model.under_way.is_empty() {
+                model.commit(0);
+            }
+            while !model.stored.is_empty() {
+                model.look(1);
+            }
+            model.held.clear();
+            model.look = None;
+            model.look(0);
+            model.look(0);
+            prop_assert!(model.memory.reserve("erp", &event(1)).is_some(), "nothing waits, so there is room again");
+            for (number, life) in model.lives.iter().enumerate() {
+                prop_assert!(life.queued.is_some(), "{} was lost", number);
+                let later = model.lives.iter().filter(|other| life.answered < Some(other.born));
+                prop_assert!(later.clone().all(|other| life.queued < other.queued), "{} was overtaken", number);
+            }
+        }
     }
 }

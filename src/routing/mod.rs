@@ -17,7 +17,7 @@ use crate::domain::{Event, IdSource, Parcel, Skip, Timestamp, pointer};
 use crate::store::{NewDelivery, Once, Taken};
 use crate::template::{Places, Scope};
 
-pub use memory::LaneMemory;
+pub use memory::{LaneMemory, Mark};
 use products::Lines;
 
 /// What an event makes.
@@ -107,6 +107,20 @@ impl Router {
             }
         }
         plan
+    }
+
+    /// `skipped` by an order's end: a channel that subscribes to its arrival alone is told why it got nothing of that.
+    pub fn explain(&self, skipped: &mut [Skip], received: &Event, now: Timestamp, taken: &Taken) {
+        let (mut scope, mut lines) = (None, None);
+        let partner = self.relationships.as_ref().and_then(|known| relationships::channel(known, received));
+        for skip in skipped.iter_mut().filter(|skip| skip.reason == SkipReason::Event) {
+            let channel = self.channels.iter().find(|channel| channel.name == skip.channel);
+            let Some(channel) = channel.filter(|channel| subscribed(channel, &received.kind)) else { continue };
+            let verdict = self.verdict(channel, received, partner, now, &mut scope);
+            if let Err((reason, detail)) = verdict.and_then(|()| self.share(channel, received, &mut lines, taken)) {
+                (skip.reason, skip.detail) = (reason, detail);
+            }
+        }
     }
 
     /// What of an event a channel gets that takes it.

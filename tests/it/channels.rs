@@ -78,6 +78,33 @@ channels:
 }
 
 #[tokio::test]
+async fn a_channel_that_wants_arrivals_alone_is_recorded_with_what_kept_it_from_the_arrival() {
+    let receiver = Receiver::start().await;
+    let yaml = receiver.fill(
+        r"
+chains:
+  - {name: long, when: order.chain, plugins: [{name: calloutPlugin, options: {endpoint: RECEIVER/step}}]}
+channels:
+  - {name: large, url: RECEIVER/large, events: [order.received], when: order.total > 1000}
+  - {name: ends, url: RECEIVER/ends, events: [order.completed], when: order.total > 1000}
+  - {name: invoices, url: RECEIVER/invoices, events: ['invoice.*'], when: order.total > 1000}
+",
+    );
+    let service = Service::start(&yaml).await;
+    for chain in [false, true] {
+        for (total, large) in [(5, json!("when")), (5000, Value::Null)] {
+            let order = service.api.order(&json!({"total": total, "chain": chain})).await;
+            let order = service.api.ended(text(&order, "id")).await;
+            assert_eq!(order["steps"].as_array().map(Vec::len), Some(usize::from(chain)));
+            for (channel, reason) in [("large", &large), ("ends", &large), ("invoices", &json!("event"))] {
+                assert_eq!(&fate(&order, channel)["reason"], reason, "{channel}, total {total}, chain {chain}");
+            }
+        }
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_condition_that_holds_lets_the_order_through() {
     let receiver = Receiver::start().await;
     let yaml = receiver.fill(

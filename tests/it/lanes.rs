@@ -142,6 +142,57 @@ async fn more_deliveries_than_a_lane_holds_in_memory_are_all_made() {
     service.stop().await;
 }
 
+/// The orders' own ids as the receiver saw them come.
+fn came(receiver: &Receiver) -> Vec<i64> {
+    receiver.requests().iter().map(|request| request.json()["data"]["order"]["id"].as_i64().expect("an id")).collect()
+}
+
+#[tokio::test]
+async fn deliveries_start_in_the_order_of_their_events_also_where_a_lane_has_no_room_for_all_in_memory() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    receiver.answer([Reply::status(200).held(&gate)]);
+    let yaml =
+        receiver.fill("delivery: {lane_memory: 8KiB}\nchannels: [{name: erp, url: RECEIVER/erp, concurrency: 2}]");
+    let service = Service::ticking(&yaml).await;
+    let mut orders = 0..;
+    let mut post = async |count: usize| {
+        for id in orders.by_ref().take(count) {
+            service.api.order(&json!({"id": id})).await;
+        }
+    };
+    post(20).await;
+    receiver.wait_for(2).await;
+    // One ends, one starts. New ones come in whenever there is room again, while older ones still wait in the store.
+    for next in 2..58 {
+        gate.pass();
+        post(usize::from(next < 40)).await;
+        receiver.wait_for(next + 1).await;
+    }
+    gate.open();
+    service.api.all_settled().await;
+    let mut came = came(&receiver);
+    came[..2].sort_unstable();
+    assert_eq!(came, (0..58).collect::<Vec<_>>(), "but for the first two, which started at once");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_waited_for_a_paused_channel_starts_before_what_comes_after_its_resumption() {
+    let receiver = Receiver::start().await;
+    let service = Service::start(&receiver.fill("channels: [{name: erp, url: RECEIVER/erp, concurrency: 1}]")).await;
+    let mut orders = 0..60;
+    for action in ["pause", "resume", "pause", "resume"] {
+        service.api.post(&format!("/v1/channels/erp/{action}"), &json!({})).await.expect(200);
+        for id in orders.by_ref().take(15) {
+            service.api.order(&json!({"id": id})).await;
+        }
+    }
+    service.api.all_settled().await;
+    assert_eq!(came(&receiver), (0..60).collect::<Vec<_>>());
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn a_receiver_that_drips_costs_its_own_channel_only_its_own_time() {
     let receiver = Receiver::start().await;

@@ -362,7 +362,7 @@ async fn an_order_without_a_relationship_goes_by_the_subscriptions() {
     let detail = service.api.order_detail("A-1").await;
     let (got, not) = fates(&detail);
     assert_eq!(got, ["acme", "acme-po", "audit", "erp", "shop"]);
-    assert_eq!(not, [("late", "event"), ("off", "disabled")]);
+    assert_eq!(not, [("late", "when"), ("off", "disabled")]);
     service.stop().await;
 }
 
