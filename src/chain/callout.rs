@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::config::settings::{CalloutOptions, Egress, Payload, Timeout};
 use crate::domain::ids::OrderKind;
 use crate::domain::order::RejectedBy;
-use crate::domain::{Body, Code, IdSource, Subject, Timestamp, trace};
+use crate::domain::{Body, Clock, Code, IdSource, Subject, Timestamp, trace};
 use crate::outbound::{
     Client, ClientOptions, HeaderMap, HeaderName, HeaderValue, Reply, Request, Url, header, header_value,
 };
@@ -30,7 +30,12 @@ pub(super) struct Callout {
 }
 
 impl Callout {
-    pub(super) fn new(options: &CalloutOptions, egress: &Arc<Egress>, ids: IdSource) -> Result<Self, BuildError> {
+    pub(super) fn new(
+        options: &CalloutOptions,
+        egress: &Arc<Egress>,
+        ids: IdSource,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, BuildError> {
         let client = Client::new(&ClientOptions {
             timeout: Timeout::Total(options.timeout),
             max_response: MAX_RESPONSE,
@@ -38,6 +43,7 @@ impl Callout {
             pool: POOL,
             auth: options.auth.clone(),
             egress: Arc::clone(egress),
+            clock,
         });
         let client = client.map_err(|error| BuildError(error.to_string()))?;
         Ok(Self { options: options.clone(), client, ids })

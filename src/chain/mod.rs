@@ -91,7 +91,7 @@ impl Chains {
     pub fn new(settings: &Settings, parts: Parts) -> Result<Self, BuildError> {
         let chains = settings.chains.iter().map(|chain| {
             let steps = chain.plugins.iter().map(|step| {
-                let plugin = plugin::build(step, &settings.egress, &parts.ids)
+                let plugin = plugin::build(step, &settings.egress, &parts.ids, &parts.clock)
                     .map_err(|error| BuildError(format!("chain {}, step {}: {error}", chain.name, step.id)))?;
                 Ok(Step {
                     id: step.id.clone(),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::config::settings::{self, PluginOptions};
 use crate::domain::order::RejectedBy;
-use crate::domain::{Code, IdSource, Subject};
+use crate::domain::{Clock, Code, IdSource, Subject};
 use crate::template::Scope;
 
 use super::callout::Callout;
@@ -65,8 +65,9 @@ pub(super) fn build(
     step: &settings::Step,
     egress: &Arc<settings::Egress>,
     ids: &IdSource,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Box<dyn Plugin>, BuildError> {
     match &step.options {
-        PluginOptions::Callout(options) => Ok(Box::new(Callout::new(options, egress, ids.clone())?)),
+        PluginOptions::Callout(options) => Ok(Box::new(Callout::new(options, egress, ids.clone(), Arc::clone(clock))?)),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::auth::{self, Providers};
 use super::field::Field;
 use super::read::Reader;
 use super::requests;
@@ -13,23 +14,23 @@ use super::{urls, words};
 use crate::template::Language;
 
 /// The chains, in the order of the configuration.
-pub(crate) fn chains(root: &Reader<'_>) -> Option<Vec<Arc<Chain>>> {
+pub(crate) fn chains(root: &Reader<'_>, providers: &Providers) -> Option<Vec<Arc<Chain>>> {
     let mut names = Unique::new("a chain");
-    let read: Vec<_> = root.items("chains").iter().map(|field| chain(&field.block()?, &mut names)).collect();
+    let read: Vec<_> = root.items("chains").iter().map(|field| chain(&field.block()?, &mut names, providers)).collect();
     read.into_iter().map(|chain| chain.map(Arc::new)).collect()
 }
 
-fn chain(block: &Reader<'_>, names: &mut Unique) -> Option<Chain> {
+fn chain(block: &Reader<'_>, names: &mut Unique, providers: &Providers) -> Option<Chain> {
     let name = block.get("name").and_then(|field| names.claim(field, words::name(field)?));
     let when = block.optional("when", Field::expression);
     let mut ids = Unique::new("a step of this chain");
     let plugins: Vec<_> =
-        block.items("plugins").iter().enumerate().map(|(at, field)| step(field, at + 1, &mut ids)).collect();
+        block.items("plugins").iter().enumerate().map(|(at, field)| step(field, at + 1, &mut ids, providers)).collect();
     let plugins: Option<Vec<Step>> = plugins.into_iter().collect();
     Some(Chain { name: name?, when: when?, plugins: plugins? })
 }
 
-fn step(field: &Field<'_>, position: usize, ids: &mut Unique) -> Option<Step> {
+fn step(field: &Field<'_>, position: usize, ids: &mut Unique, providers: &Providers) -> Option<Step> {
     let block = field.block()?;
     let plugin = block.get("name").and_then(|field| field.choice(|name| Some(name.to_owned())));
     let critical = block.get("critical").and_then(Field::boolean);
@@ -41,7 +42,7 @@ fn step(field: &Field<'_>, position: usize, ids: &mut Unique) -> Option<Step> {
     let options = match plugin.as_deref() {
         Some("calloutPlugin") => block
             .get("options")
-            .and_then(|field| callout(&field.block_as(&CALLOUT)?))
+            .and_then(|field| callout(&field.block_as(&CALLOUT)?, providers))
             .map(Box::new)
             .map(PluginOptions::Callout),
         _ => None,
@@ -54,14 +55,14 @@ fn step_id(text: &str) -> Option<String> {
     (!text.is_empty() && text.chars().all(fine)).then(|| text.to_owned())
 }
 
-fn callout(block: &Reader<'_>) -> Option<CalloutOptions> {
+fn callout(block: &Reader<'_>, providers: &Providers) -> Option<CalloutOptions> {
     let language = Language::default();
     let endpoint = block.get("endpoint").and_then(|field| urls::url(field, &language));
     let method = block.get("method").and_then(requests::method);
     let body = block.optional("body", |field| requests::body(field, &language, Format::Json));
     let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
     let headers = requests::headers(block, &language);
-    let auth = requests::auth(block);
+    let auth = auth::auth(block, providers);
     let timeout = block.get("timeoutValue").and_then(Field::integer::<u64>).map(Duration::from_millis);
     let reject_on = block.optional("shouldRejectOn", |field| {
         let classes: Vec<_> = field.block()?.items("status").iter().map(words::class).collect();

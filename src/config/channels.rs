@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::auth::{self, Providers};
 use super::faults::{Path, Report};
 use super::field::Field;
 use super::mail::{self, MailServer};
@@ -23,6 +24,8 @@ pub(crate) struct Around<'a> {
     pub(crate) limits: Option<&'a Limits>,
     /// The locale of the top level.
     pub(crate) locale: Option<&'a Locale>,
+    /// Who gives out tokens.
+    pub(crate) providers: &'a Providers,
     /// The mail server.
     pub(crate) smtp: &'a MailServer,
 }
@@ -35,7 +38,7 @@ pub(crate) fn channels(root: &Reader<'_>, around: Around<'_>) -> Option<Vec<Arc<
 }
 
 fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<Channel> {
-    let Around { limits, locale, smtp } = around;
+    let Around { limits, locale, providers, smtp } = around;
     if !matches!(field.node().data, Data::Map(_)) {
         return field.wrong();
     }
@@ -92,7 +95,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<
     let body = block.optional("body", |field| requests::body(field, &filled, format.unwrap_or_default()));
     let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
     let headers = requests::headers(&block, &language);
-    let auth = requests::auth(&block);
+    let auth = auth::auth(&block, providers);
     let signing = block.optional("signing", |field| requests::signing(&field.masked(), true));
     let timeout = block.get("timeout").and_then(|field| timeout(&field.block()?));
     let url = url.filter(|url| {

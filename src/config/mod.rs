@@ -8,11 +8,13 @@
 //! To add a key: its table in `schema`, one line where its block is resolved, a field in [`settings`].
 //! To add a preset: see `presets`.
 
+mod auth;
 mod chains;
 mod channels;
 mod expand;
 mod faults;
 mod field;
+mod jwt_key;
 mod layers;
 mod mail;
 mod network;
@@ -38,6 +40,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use faults::{Fault, Faults};
+pub use jwt_key::{Algorithm, JwtKey};
 pub use presets::{preset, preset_names};
 pub use reference::reference;
 pub use requests::is_secret_header;

@@ -1,13 +1,13 @@
-//! What requests of chains and channels have in common: headers, body, authentication.
+//! What requests of chains and channels have in common: headers and body.
 
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::field::Field;
 use super::read::Reader;
-use super::settings::{Auth, Format, Method};
+use super::settings::{Format, Method};
 use crate::domain::SigningKeys;
 use crate::template::{Language, Target, Template, check_document};
 
@@ -67,7 +67,7 @@ pub(crate) fn headers(block: &Reader<'_>, language: &Language) -> Option<Vec<(St
     read.into_iter().collect()
 }
 
-fn header_name(name: &str) -> Result<HeaderName, &'static str> {
+pub(crate) fn header_name(name: &str) -> Result<HeaderName, &'static str> {
     let header = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| "not the name of an HTTP header, such as X-Tenant: letters, digits and - only")?;
     if CONNECTION.contains(&header.as_str()) {
@@ -103,50 +103,6 @@ pub(crate) fn signing(field: &Field<'_>, sign: bool) -> Option<Arc<SigningKeys>>
         return None;
     }
     Some(Arc::new(keys))
-}
-
-/// How a request proves who sent it; not at all where the block is left out.
-pub(crate) fn auth(block: &Reader<'_>) -> Option<Auth> {
-    let Some(field) = block.get("auth") else { return Some(Auth::None) };
-    let (kind, reader) = field.variant()?;
-    match kind {
-        "basic" => {
-            let username = reader.get("username").and_then(|field| {
-                field.text_as(|text| {
-                    let fine = !text.contains(':') && !text.chars().any(char::is_control);
-                    fine.then(|| text.to_owned())
-                })
-            });
-            let password = reader.get("password").and_then(Field::secret);
-            let preemptive = reader.get("preemptive").and_then(Field::boolean);
-            Some(Auth::Basic { username: username?, password: password?, preemptive: preemptive? })
-        }
-        "bearer" => Some(Auth::Bearer { token: reader.get("token").and_then(header_secret)? }),
-        "header" => {
-            let name = reader.get("name").and_then(|field| {
-                let name = field.text()?;
-                header_name(name).map_err(|problem| field.fault(problem)).ok().map(|_| name.to_owned())
-            });
-            let value = reader.get("value").and_then(header_secret);
-            Some(Auth::Header { name: name?, value: value? })
-        }
-        _ => Some(Auth::None),
-    }
-}
-
-/// A secret that travels in a header.
-fn header_secret(field: &Field<'_>) -> Option<SecretString> {
-    let secret = field.secret()?;
-    let text = secret.expose_secret();
-    if text.trim().is_empty() {
-        field.fault("is empty");
-        return None;
-    }
-    if HeaderValue::from_str(text).is_err() {
-        field.fault("has characters that a header cannot carry, such as a line break");
-        return None;
-    }
-    Some(secret)
 }
 
 #[cfg(test)]

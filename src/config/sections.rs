@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
+use super::auth::Providers;
 use super::field::Field;
 use super::mail::MailServer;
 use super::read::Reader;
@@ -22,11 +23,16 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
     let egress = root.optional("egress", |field| network::egress(&field.block()?));
     let orders = section("orders").and_then(|block| orders(&block));
     let limits = section("limits").and_then(|block| limits(&block));
-    let chains = chains::chains(root);
+    let providers = Providers::read(root);
+    let chains = chains::chains(root, &providers);
     let locale = root.optional("locale", words::locale);
     let smtp = MailServer::read(root);
-    let around =
-        channels::Around { limits: limits.as_ref(), locale: locale.as_ref().and_then(Option::as_ref), smtp: &smtp };
+    let around = channels::Around {
+        limits: limits.as_ref(),
+        locale: locale.as_ref().and_then(Option::as_ref),
+        providers: &providers,
+        smtp: &smtp,
+    };
     let channels = channels::channels(root, around);
     smtp.known()?;
     let relationships = root.optional("relationships", |field| relationships::relationships(&field.block()?, root));

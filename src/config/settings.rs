@@ -1,5 +1,6 @@
 //! The settings as the service uses them: typed, checked, templates compiled.
 
+mod auth;
 mod mail;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use secrecy::SecretString;
 pub use super::network::{Egress, Place, Proxy};
 use crate::domain::{EventPattern, Granularity, HeaderSet, Outcomes, RetryPolicy, Schedule, SigningKeys, UrlRules};
 use crate::template::{Expression, PathFilter, Syntax, Target, Template};
+pub use auth::{Auth, ClientCredentials, JwtBearer, JwtUse};
 
 pub use mail::{ChannelKind, Email, MailSecurity, Smtp};
 
@@ -300,35 +302,6 @@ impl Format {
             Self::Xml => Target::Xml,
         }
     }
-}
-
-/// How a request proves who sent it.
-#[derive(Debug, Clone, Default)]
-pub enum Auth {
-    /// Not at all.
-    #[default]
-    None,
-    /// HTTP Basic (RFC 7617), UTF-8.
-    Basic {
-        /// The user.
-        username: String,
-        /// The password.
-        password: SecretString,
-        /// Whether the first request carries them; otherwise only the answer to a challenge does.
-        preemptive: bool,
-    },
-    /// A bearer token (RFC 6750).
-    Bearer {
-        /// The token.
-        token: SecretString,
-    },
-    /// A header of one's own.
-    Header {
-        /// Its name.
-        name: String,
-        /// Its value.
-        value: SecretString,
-    },
 }
 
 /// A channel.

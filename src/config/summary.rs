@@ -3,7 +3,7 @@
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::schema::duration;
-use super::settings::{Auth, Channel, PluginOptions, Settings, Step, Timeout};
+use super::settings::{Channel, PluginOptions, Settings, Step, Timeout};
 use crate::domain::{Backoff, EventPattern, RetryPolicy, Runs};
 use crate::template::Expression;
 
@@ -59,7 +59,7 @@ fn row(channel: &Channel) -> [String; 4] {
     [
         format!("{}\npreset {}{off}", channel.name, channel.preset),
         gets,
-        format!("{} {}\nauth {}", channel.method.as_str(), without_query(url), auth(&channel.auth)),
+        format!("{} {}\nauth {}", channel.method.as_str(), without_query(url), channel.auth.kind()),
         format!("{}\n{timeout} each, {} at once{}", retries(&channel.retry), channel.concurrency, runs(channel)),
     ]
 }
@@ -107,16 +107,7 @@ fn retries(policy: &RetryPolicy) -> String {
 fn target(step: &Step) -> String {
     let PluginOptions::Callout(options) = &step.options;
     let url = without_query(options.endpoint.source());
-    format!("{} {url}\nauth {}", options.method.as_str(), auth(&options.auth))
-}
-
-fn auth(auth: &Auth) -> &'static str {
-    match auth {
-        Auth::None => "none",
-        Auth::Basic { .. } => "basic",
-        Auth::Bearer { .. } => "bearer",
-        Auth::Header { .. } => "header",
-    }
+    format!("{} {url}\nauth {}", options.method.as_str(), options.auth.kind())
 }
 
 fn table(width: Option<u16>, header: &[&str]) -> Table {

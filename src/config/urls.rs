@@ -78,6 +78,18 @@ pub(crate) fn ruled(field: &Field<'_>, language: &Language, rules: UrlRules) -> 
     Some(template)
 }
 
+/// A URL of one's own, never filled in: http or https, nothing secret in it.
+pub(crate) fn plain_url(field: &Field<'_>) -> Option<Url> {
+    let text = field.text()?;
+    if credentials(text).is_some() {
+        return field.wrong();
+    }
+    match check_plain_url(text) {
+        Ok(()) => Url::parse(text).ok().or_else(|| field.wrong()),
+        Err(problem) => field.wrong_with(problem),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

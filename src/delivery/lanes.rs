@@ -168,6 +168,7 @@ impl Lanes {
                 pool: channel.concurrency,
                 auth: channel.auth.clone(),
                 egress: Arc::clone(&settings.egress),
+                clock: Arc::clone(&shared.clock),
             });
             let client = client.map_err(|error| format!("channel {name}: {error}"))?;
             let mailer = channel.email.as_ref().map(|email| Mailer::new(&email.smtp, channel.timeout)).transpose();

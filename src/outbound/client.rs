@@ -5,31 +5,28 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, PROXY_AUTHORIZATION, TRANSFER_ENCODING, UPGRADE,
 };
 use reqwest::{StatusCode, Url};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::auth::Credentials;
+use super::call::{Call, Limit};
 use super::dialer::{Dialer, Http};
 use super::fault::Fault;
 use super::phase::Phase;
+use super::received::drain;
 use super::retry_after;
 use crate::config::settings::{Auth, Egress, Method, Timeout};
-use crate::domain::{Body, Code, Timestamp};
-
-/// Bytes that are read and dropped behind those that are kept, so that the connection can be used again. A longer
-/// response costs its connection.
-const DRAIN: usize = 256 * 1024;
-
-/// How long such a rest may take.
-const DRAIN_TIME: Duration = Duration::from_millis(500);
+use crate::domain::{Body, Clock, Code, Timestamp};
 
 /// Headers that belong to the connection, not to the request.
 const FRAMING: [HeaderName; 6] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOST, PROXY_AUTHORIZATION];
+
+/// What a proxy's 407 says.
+pub(super) const WANTS_CREDENTIALS: &str = "it wants a user name and a password (proxy_username)";
 
 /// What a client may do.
 #[derive(Debug, Clone)]
@@ -46,6 +43,8 @@ pub struct ClientOptions {
     pub auth: Auth,
     /// What it may reach, and through which proxy.
     pub egress: Arc<Egress>,
+    /// The time, by which tokens expire.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why a client cannot be made.
@@ -119,63 +118,11 @@ impl Reply {
 /// Sends requests for one channel, or one step of a chain, on the runtime that calls it. Connections, credentials and
 /// limits are its own. To be kept: a new one has no connection yet.
 pub struct Client {
-    http: Http,
+    pub(super) http: Http,
     timeout: Timeout,
     max_response: usize,
     refuse_large: bool,
     credentials: Credentials,
-}
-
-/// What of a response has come so far.
-#[derive(Default)]
-struct Received {
-    status: Option<StatusCode>,
-    headers: HeaderMap,
-    /// The first piece of the body as it came: most come in one.
-    first: Bytes,
-    /// All of it, once there are more.
-    pieces: BytesMut,
-    truncated: bool,
-}
-
-impl Received {
-    /// Reads up to `max` bytes of the body.
-    async fn read(&mut self, response: &mut reqwest::Response, max: usize) -> reqwest::Result<()> {
-        while let Some(mut piece) = response.chunk().await? {
-            let room = max - self.first.len().max(self.pieces.len());
-            if piece.len() > room {
-                self.truncated = true;
-                piece.truncate(room);
-            }
-            if self.first.is_empty() && self.pieces.is_empty() {
-                self.first = piece;
-            } else {
-                if self.pieces.is_empty() {
-                    self.pieces.extend_from_slice(&self.first);
-                }
-                self.pieces.extend_from_slice(&piece);
-            }
-            if self.truncated {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn body(self) -> Bytes {
-        if self.pieces.is_empty() { self.first } else { self.pieces.freeze() }
-    }
-}
-
-/// Reads the rest of a response, if it is not too long.
-async fn drain(response: &mut reqwest::Response) {
-    let mut dropped = 0;
-    while let Ok(Some(piece)) = response.chunk().await {
-        dropped += piece.len();
-        if dropped > DRAIN {
-            return;
-        }
-    }
 }
 
 impl Client {
@@ -191,70 +138,70 @@ impl Client {
             timeout: options.timeout,
             max_response: options.max_response,
             refuse_large: options.refuse_large,
-            credentials: Credentials::new(&options.auth)?,
+            credentials: Credentials::new(options, dialer)?,
         })
     }
 
     /// Sends a request and waits for its response. A redirect is a response like any other. Dropping the future
     /// ends the exchange and closes its connection.
     pub async fn send(&self, request: &Request) -> Reply {
-        let body = request.body.join(&request.order);
-        let mut received = Received::default();
-        let phase = Phase::new(Instant::now());
-        let (mut credentials, mut again) = (self.credentials.at_first(), false);
-        let result = {
+        let mut call = Call::new(request);
+        let limit = call.limit;
+        let result = if let Some(tokens) = self.credentials.tokens() {
+            // Rarer and larger: not to be made room for in every other attempt.
+            Box::pin(tokens.send(self, &mut call)).await
+        } else if let Some(ntlm) = self.credentials.ntlm() {
+            Box::pin(ntlm.send(self, &mut call)).await
+        } else {
             // Pinned where it stands: a future of this size is not to be handed around.
             let exchanges = pin!(async {
-                let result = self.exchange(request, &body, (credentials, false), &mut received).await;
-                if result.is_ok()
-                    && received.status == Some(StatusCode::UNAUTHORIZED)
-                    && let Some(answer) = self.credentials.in_answer_to(&received.headers)
+                call.sent = self.credentials.at_first();
+                self.exchange(&self.http, &mut call).await?;
+                if call.is_refused()
+                    && let Some(answer) = self.credentials.in_answer_to(&mut call)
                 {
-                    received = Received::default();
-                    credentials = Some(answer);
-                    again = true;
-                    return self.exchange(request, &body, (credentials, true), &mut received).await;
+                    call.go_again(Some(answer));
+                    return self.exchange(&self.http, &mut call).await;
                 }
-                result
+                Ok(())
             });
-            self.in_time(&phase, request, phase.watch(exchanges)).await
+            let phase = Phase::new(limit.started);
+            self.in_time(limit, &phase, request, phase.watch(exchanges)).await
         };
-        let code = match (&result, received.status) {
-            (Err(fault), _) => fault.code(),
-            (Ok(()), Some(status)) => Code::status(status.as_u16()),
-            (Ok(()), None) => Code::CLOSED,
-        };
-        Reply {
-            code,
-            elsewhere: result.as_ref().is_err_and(Fault::is_elsewhere),
-            auth: credentials.is_some() && code == Code::status(401),
-            truncated: received.truncated,
-            headers: std::mem::take(&mut received.headers),
-            body: received.body(),
-            again,
-            error: result.err().map(|fault| fault.to_string()),
-            credentials: credentials.map(|(name, _)| name.clone()),
-        }
+        call.end(result, &self.credentials)
     }
 
-    async fn exchange(
-        &self,
-        request: &Request,
-        body: &Bytes,
-        (credentials, again): (Option<(&HeaderName, &HeaderValue)>, bool),
-        received: &mut Received,
-    ) -> Result<(), Fault> {
-        let fault =
-            |error: &reqwest::Error| Fault::of(error, &host(&request.url), self.http.proxy().map(AsRef::as_ref));
+    /// One exchange of several, in its time and within that of the call.
+    pub(super) async fn step(&self, http: &Http, call: &mut Call<'_>) -> Result<(), Fault> {
+        let now = Instant::now();
+        let limit = Limit { started: now, until: Some(self.bound(call)) };
+        let (phase, request) = (Phase::new(now), call.request);
+        let exchange = pin!(self.exchange(http, call));
+        self.in_time(limit, &phase, request, phase.watch(exchange)).await
+    }
+
+    /// When a call has to be at its end, whatever it still does.
+    pub(super) fn bound(&self, call: &Call<'_>) -> Instant {
+        let longest = match self.timeout {
+            Timeout::Total(total) => total,
+            Timeout::Phases { connect, transfer } => connect + transfer,
+        };
+        call.limit.started + longest
+    }
+
+    /// One request and its response.
+    async fn exchange(&self, http: &Http, call: &mut Call<'_>) -> Result<(), Fault> {
+        let Call { request, body, received, .. } = call;
+        let fault = |error: &reqwest::Error| Fault::of(error, &host(&request.url), http.proxy().map(AsRef::as_ref));
         if !matches!(request.url.scheme(), "http" | "https") || !request.url.username().is_empty() {
             return Err(Fault::NotSent("its URL is not one of HTTP, or holds a user name".to_owned()));
         }
         let mut message = reqwest::Request::new(method(request.method), request.url.clone());
         let mut headers = request.headers.clone();
-        if again {
+        if call.again {
             headers.extend(request.again.clone());
         }
-        if let Some((name, value)) = credentials {
+        if let Some((name, value)) = &call.sent {
             headers.insert(name, value.clone());
         }
         // The framing is ours, whatever a template says.
@@ -266,14 +213,11 @@ impl Client {
             *message.body_mut() = Some(body.clone().into());
         }
         *message.headers_mut() = headers;
-        let mut response = self.http.execute(message).await.map_err(|error| fault(&error))?;
-        if let Some(proxy) = self.http.proxy()
+        let mut response = http.execute(message).await.map_err(|error| fault(&error))?;
+        if let Some(proxy) = http.proxy()
             && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
         {
-            return Err(Fault::Proxy(
-                proxy.to_string(),
-                "it wants a user name and a password (proxy_username)".to_owned(),
-            ));
+            return Err(Fault::Proxy(proxy.to_string(), WANTS_CREDENTIALS.to_owned()));
         }
         received.status = Some(response.status());
         received.headers = std::mem::take(response.headers_mut());
@@ -285,26 +229,28 @@ impl Client {
         if self.refuse_large {
             return Err(Fault::TooLarge(self.max_response));
         }
-        // Read to its end, the connection can be used again; else it goes with the response.
-        let _ = timeout(DRAIN_TIME, drain(&mut response)).await;
+        drain(&mut response).await;
         Ok(())
     }
 
     /// Ends an exchange when its time is up.
     async fn in_time(
         &self,
+        limit: Limit,
         phase: &Phase,
         request: &Request,
         exchange: impl Future<Output = Result<(), Fault>>,
     ) -> Result<(), Fault> {
-        let started = Instant::now();
-        let deadline = || match self.timeout {
-            Timeout::Total(total) => started + total,
-            Timeout::Phases { connect, transfer } => match (phase.connecting_since(), phase.connected_since()) {
-                (Some(since), _) => since + connect,
-                (None, Some(since)) => since + transfer,
-                (None, None) => started + connect + transfer,
-            },
+        let deadline = || {
+            let deadline = match self.timeout {
+                Timeout::Total(total) => limit.started + total,
+                Timeout::Phases { connect, transfer } => match (phase.connecting_since(), phase.connected_since()) {
+                    (Some(since), _) => since + connect,
+                    (None, Some(since)) => since + transfer,
+                    (None, None) => limit.started + connect + transfer,
+                },
+            };
+            limit.until.map_or(deadline, |until| until.min(deadline))
         };
         let mut exchange = pin!(exchange);
         let mut timer = pin!(sleep_until(deadline()));
@@ -343,7 +289,7 @@ fn method(method: Method) -> reqwest::Method {
 }
 
 /// Host and port, without anything else of a URL.
-fn host(url: &Url) -> String {
+pub(super) fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

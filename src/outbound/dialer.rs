@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::{Request, Response};
 
+use super::auth::ntlm::Gate;
 use super::client::ClientError;
 use super::egress::{Guard, Target, proxy};
 use super::phase::Reporting;
@@ -45,6 +46,19 @@ impl Dialer {
 
     pub(super) fn with_guard(egress: &Arc<Egress>, tls: rustls::ClientConfig, guard: Guard) -> Self {
         Self { tls, egress: Arc::clone(egress), guard }
+    }
+
+    /// The same way, by the roots that the system trusts, whatever is said about TLS.
+    pub(super) fn verified(&self) -> Result<Self, ClientError> {
+        Ok(Self { tls: tls::shared().map_err(ClientError::Tls)?, ..self.clone() })
+    }
+
+    /// A client of HTTP/1.1 that connects once, through that gate.
+    pub(super) fn single(&self, gate: Gate) -> Result<Http, ClientError> {
+        let mut tls = self.tls.clone();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let dialer = Self { tls, ..self.clone() };
+        self.built(dialer.builder(1)?.http1_only().connector_layer(gate))
     }
 
     /// A client that keeps up to `pool` connections to a host.

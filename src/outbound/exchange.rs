@@ -1,15 +1,12 @@
 //! The record of an exchange, as the history keeps it: secrets masked.
 
-use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, USER_AGENT};
 
 use super::client::{Reply, Request};
 use super::dialer::AGENT;
+use super::mask::{MASK, without};
 use crate::domain::{Exchange, HeaderLines};
-
-/// Stands for what is not shown.
-pub const MASK: &str = "***";
 
 /// Headers of nearly every exchange that hold no secret: known without a look at their names.
 const PLAIN: &[&str] = &[
@@ -65,23 +62,6 @@ pub fn hide(exchange: &mut Exchange, secret: &str) {
     for bytes in [&mut body.head, &mut exchange.response_body].into_iter().chain(&mut body.spliced) {
         *bytes = without(bytes, secret.as_bytes());
     }
-}
-
-fn without(bytes: &Bytes, secret: &[u8]) -> Bytes {
-    if secret.is_empty() || !bytes.windows(secret.len()).any(|window| window == secret) {
-        return bytes.clone();
-    }
-    let (mut kept, mut rest) = (Vec::with_capacity(bytes.len()), &bytes[..]);
-    while let Some((first, others)) = rest.split_first() {
-        if let Some(behind) = rest.strip_prefix(secret) {
-            kept.extend_from_slice(MASK.as_bytes());
-            rest = behind;
-        } else {
-            kept.push(*first);
-            rest = others;
-        }
-    }
-    kept.into()
 }
 
 /// A URL without the values of query fields that are secret by their name.

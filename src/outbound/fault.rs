@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::auth::ntlm::Lost;
 use super::egress::{Forbidden, NoAddress, ProxyFailed};
 use crate::domain::Code;
 
@@ -35,6 +36,10 @@ pub(super) enum Fault {
     TooLarge(usize),
     #[error("the request cannot be sent: {0}")]
     NotSent(String),
+    #[error("{0}")]
+    NoCredentials(String),
+    #[error("the connection that was vouched for is closed")]
+    Lost,
 }
 
 fn through(proxy: Option<&str>) -> String {
@@ -54,16 +59,17 @@ impl Fault {
             Self::Tls(..) => Code::TLS,
             Self::ConnectTimeout(..) => Code::CONNECT_TIMEOUT,
             Self::Timeout(_) => Code::TIMEOUT,
-            Self::Closed(_) | Self::Garbage(_) => Code::CLOSED,
+            Self::Closed(_) | Self::Garbage(_) | Self::Lost => Code::CLOSED,
             Self::HeadTooLarge | Self::TooLarge(_) => Code::TOO_LARGE,
             Self::NotSent(_) => Code::NOT_BUILT,
+            Self::NoCredentials(_) => Code::AUTH,
         }
     }
 
     /// Whether it is the failure of somebody else than the receiver. While connecting through a proxy, time may run out
     /// for either.
     pub(super) const fn is_elsewhere(&self) -> bool {
-        matches!(self, Self::Proxy(..) | Self::ConnectTimeout(_, Some(_), _))
+        matches!(self, Self::Proxy(..) | Self::ConnectTimeout(_, Some(_), _) | Self::NoCredentials(_))
     }
 
     /// What reqwest says about an exchange with `host`, through `proxy`.
@@ -79,6 +85,9 @@ impl Fault {
         }
         if let Some(NoAddress { name, cause }) = causes(error).find_map(|cause| cause.downcast_ref()) {
             return Self::Dns(name.clone(), cause.to_string());
+        }
+        if causes(error).any(<dyn Error>::is::<Lost>) {
+            return Self::Lost;
         }
         // TLS 1.3 lets a server refuse a client's certificate only behind the handshake.
         if let Some(alert) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {

@@ -6,21 +6,24 @@
 //!
 //! Nothing connects to an address that the egress guard (`egress/`) refuses.
 //!
-//! `client.rs` sends and reads, over connections that `dialer.rs` makes; `phase.rs` tells connecting from transferring, each with its own limit; `fault.rs` makes a
-//! code of what went wrong, by its type, never by its text; `exchange.rs` makes the record of it all, masked.
+//! `client.rs` sends and `received.rs` reads, over connections that `dialer.rs` makes; `call.rs` keeps what has come so
+//! far; `phase.rs` tells connecting from transferring, each with its own limit; `fault.rs` makes a code of what went
+//! wrong, by its type, never by its text; `exchange.rs` makes the record of it all, `mask.rs` takes secrets out of it.
 //!
-//! `mail/` sends mail over SMTP instead, with lettre.
-//!
-//! To add a way to authenticate, add a variant to `auth::Credentials`.
+//! `auth` proves who sends: a file for each way. To add one, see there. `mail/` sends mail over SMTP instead, with
+//! lettre.
 
 mod auth;
+mod call;
 mod client;
 mod dialer;
 mod egress;
 mod exchange;
 mod fault;
 pub mod mail;
+mod mask;
 mod phase;
+mod received;
 mod retry_after;
 #[cfg(test)]
 mod tests;
@@ -28,7 +31,8 @@ mod text;
 mod tls;
 
 pub use client::{Client, ClientError, ClientOptions, Reply, Request};
-pub use exchange::{MASK, exchange, hide};
+pub use exchange::{exchange, hide};
+pub use mask::MASK;
 pub use reqwest::Url;
 pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use text::text;

@@ -13,10 +13,12 @@
 
 mod client;
 mod harness;
+mod peers;
 mod receiver;
 mod smtp;
 
 mod architecture;
+mod auth;
 mod bad_input;
 mod callouts;
 mod chain;
@@ -34,6 +36,8 @@ mod logs;
 mod mail;
 mod metrics;
 mod misbehave;
+mod ntlm;
+mod oauth;
 mod orderful;
 mod orders_api;
 mod outcomes;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::config::settings::{Auth, Egress, Method, Timeout};
 use crate::domain::Body;
 use crate::outbound::{self, ClientOptions, HeaderMap, HeaderValue, Request, Url, header};
+use crate::system::SystemClock;
 
 /// Calls the service as an order system would.
 pub(super) struct Client {
@@ -26,6 +27,7 @@ impl Client {
             pool: 64,
             auth: Auth::None,
             egress: Arc::new(Egress::anywhere()),
+            clock: Arc::new(SystemClock),
         });
         let base = Url::parse(&format!("http://{address}")).map_err(|error| error.to_string())?;
         Ok(Self { inner: inner.map_err(|error| error.to_string())?, base })

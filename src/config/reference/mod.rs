@@ -176,6 +176,8 @@ mod tests {
             "STOCK_KEY",
             "BILLING_TOKEN",
             "SMTP_PASSWORD",
+            "OAUTH_SECRET",
+            "PARTNER_JWT_SIGNING_SECRET",
         ];
         let signing = ["ORDER_SYSTEM_SECRET", "NEW_SECRET", "OLD_SECRET"];
         let tokens = secrets.iter().map(|name| ((*name).to_owned(), format!("secret-of-{name}")));

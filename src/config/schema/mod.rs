@@ -5,6 +5,7 @@
 //! `UPDATE_DOCS=1`. A key with a default that stands in a section of the file's top level belongs into
 //! `config/default.yaml` too; a test says so.
 
+mod auth;
 mod chains;
 mod channels;
 mod mail;
@@ -17,10 +18,11 @@ mod sections;
 use std::fmt::Write;
 use std::time::Duration;
 
+use auth::{AUTH, OAUTH_PROVIDER};
 pub(crate) use chains::{CALLOUT, CHAIN};
 pub(crate) use channels::CHANNEL;
 pub(crate) use mail::{EMAIL, EMAIL_KEYS, SMTP};
-use requests::{AUTH, HEADERS};
+use requests::HEADERS;
 pub(crate) use sections::ROOT;
 
 /// A block of keys.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::channels::SIGNING;
 use super::network::EGRESS;
 use super::relationships::RELATIONSHIPS;
-use super::{Block, CHAIN, CHANNEL, DAY, HOUR, Key, Kind, MILLISECOND, SMTP};
+use super::{Block, CHAIN, CHANNEL, DAY, HOUR, Key, Kind, MILLISECOND, OAUTH_PROVIDER, SMTP};
 
 /// The top level of a file.
 pub(crate) static ROOT: Block = Block {
@@ -19,6 +19,11 @@ pub(crate) static ROOT: Block = Block {
         Key::new("egress", Kind::Block(&EGRESS), "What outbound connections may reach."),
         Key::new("smtp", Kind::Block(&SMTP), "The mail server, needed once a channel sends e-mail."),
         Key::new("orders", Kind::Block(&ORDERS), "Where an order says what it is."),
+        Key::new(
+            "oauth_providers",
+            Kind::List(&Kind::Block(&OAUTH_PROVIDER)),
+            "Providers of tokens that channels choose by name.",
+        ),
         Key::new(
             "chains",
             Kind::List(&Kind::Block(&CHAIN)),

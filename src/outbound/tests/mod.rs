@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::{Client, ClientOptions, Reply, Request, Url};
 use crate::config::settings::{Auth, Egress, Method, Timeout};
 use crate::domain::Body;
+use crate::system::SystemClock;
 
 /// Long enough never to be met in a test that does not mean it.
 const LONG: Duration = Duration::from_secs(20);
@@ -32,6 +33,7 @@ fn options() -> ClientOptions {
         pool: 8,
         auth: Auth::None,
         egress: Arc::new(Egress::anywhere()),
+        clock: Arc::new(SystemClock),
     }
 }
 

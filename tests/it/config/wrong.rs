@@ -133,6 +133,31 @@ channels:
   - {name: i, url: 'http://i', headers: {X-Key: \"hunter2\\nx\"}}
   - {name: j, url: 'http://j', headers: {X-Key: 'hunter2 {{', Cookie: 12345678}}
 "),
+    ("tokens of providers", "
+oauth_providers:
+  - {name: corp, token_url: 'ftp://hunter2', client_id: '', client_secret: ''}
+  - {name: corp, token_url: 'https://u:hunter2@id', client_id: shop, client_secret: 12345678}
+  - {name: fine, token_url: 'https://id', client_id: shop, client_secret: hunter2}
+channels:
+  - {name: a, url: 'http://a', auth: {type: oauth2, provider: hunter2}}
+  - {name: b, url: 'http://b', auth: {type: oauth2, provider: fine, client_id: shop, client_secret: hunter2}}
+  - {name: c, url: 'http://c', auth: {type: oauth2, client_id: shop}}
+  - {name: d, url: 'http://d', auth: {type: oauth2, provider: corp, scope: ''}}
+  - {name: e, url: 'http://e', auth: {type: oauth3}}
+"),
+    ("keys of assertions", "
+channels:
+  - {name: a, url: 'http://a', auth: {type: jwt_bearer, issuer: '', algorithm: RS512, use: assertion, key: hunter2}}
+  - {name: b, url: 'http://b', auth: {type: jwt_bearer, token_url: 'https://id', issuer: shop, key: hunter2}}
+  - {name: c, url: 'http://c', auth: {type: jwt_bearer, token_url: 'https://id', issuer: shop, key_file: /nonexistent/hunter2}}
+  - {name: d, url: 'http://d', auth: {type: jwt_bearer, token_url: 'https://id', issuer: shop, key: hunter2, algorithm: HS256}}
+  - {name: e, url: 'http://e', auth: {type: jwt_bearer, token_url: 'https://id', issuer: shop, key: '-----BEGIN PUBLIC KEY-----'}}
+"),
+    ("users of NTLM", "
+channels:
+  - {name: a, url: 'http://a', auth: {type: ntlm, username: 'SHOP\\hunter2', password: hunter2}}
+  - {name: b, url: 'http://b', auth: {type: ntlm, domain: ''}}
+"),
     ("headers and bodies", "
 channels:
   - {name: a, url: 'http://a', headers: {'X Y': a, Content-Length: '5', X-A: a, x-a: b, X-N: 5}}

@@ -1,0 +1,189 @@
+//! How requests prove who sent them: the block `auth`, and the providers that it may name.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::field::Field;
+use super::jwt_key::{Algorithm, JwtKey};
+use super::read::Reader;
+use super::requests::header_name;
+use super::settings::{Auth, ClientCredentials, JwtBearer, JwtUse};
+use super::unique::Unique;
+use super::urls::plain_url;
+use super::words;
+
+/// The providers by name; `None` where one is wrong, which is on report.
+pub(crate) struct Providers(Vec<(String, Option<Arc<ClientCredentials>>)>);
+
+impl Providers {
+    /// Reads `oauth_providers`.
+    pub(crate) fn read(root: &Reader<'_>) -> Self {
+        let mut names = Unique::new("a provider");
+        let mut all = Vec::new();
+        let fields = root.get("oauth_providers").map(|field| field.masked().items()).unwrap_or_default();
+        for block in fields.iter().filter_map(Field::block) {
+            let name = block.get("name").and_then(|field| names.claim(field, words::name(field)?));
+            let provider = provider(&block);
+            all.extend(name.map(|name| (name, provider)));
+        }
+        Self(all)
+    }
+
+    fn named(&self, field: &Field<'_>) -> Option<Arc<ClientCredentials>> {
+        let name = words::name(field)?;
+        let found = self.0.iter().find(|(known, _)| *known == name);
+        if found.is_none() {
+            field.fault("found ***, but oauth_providers has no provider of this name");
+        }
+        found.and_then(|(_, provider)| provider.clone())
+    }
+}
+
+fn provider(block: &Reader<'_>) -> Option<Arc<ClientCredentials>> {
+    let token_url = block.get("token_url").and_then(plain_url);
+    let client_id = block.get("client_id").and_then(words_of);
+    let client_secret = block.get("client_secret").and_then(filled_secret);
+    let scope = block.optional("scope", words_of);
+    let audience = block.optional("audience", words_of);
+    Some(Arc::new(ClientCredentials {
+        token_url: token_url?,
+        client_id: client_id?,
+        client_secret: client_secret?,
+        scope: scope?,
+        audience: audience?,
+    }))
+}
+
+/// How a request proves who sent it; not at all where the block is left out.
+pub(crate) fn auth(block: &Reader<'_>, providers: &Providers) -> Option<Auth> {
+    let Some(field) = block.get("auth") else { return Some(Auth::None) };
+    let (kind, reader) = field.variant()?;
+    match kind {
+        "basic" => {
+            let username = reader.get("username").and_then(|field| {
+                field.text_as(|text| {
+                    let fine = !text.contains(':') && !text.chars().any(char::is_control);
+                    fine.then(|| text.to_owned())
+                })
+            });
+            let password = reader.get("password").and_then(Field::secret);
+            let preemptive = reader.get("preemptive").and_then(Field::boolean);
+            Some(Auth::Basic { username: username?, password: password?, preemptive: preemptive? })
+        }
+        "bearer" => Some(Auth::Bearer { token: reader.get("token").and_then(header_secret)? }),
+        "header" => {
+            let name = reader.get("name").and_then(|field| {
+                let name = field.text()?;
+                header_name(name).map_err(|problem| field.fault(problem)).ok().map(|_| name.to_owned())
+            });
+            let value = reader.get("value").and_then(header_secret);
+            Some(Auth::Header { name: name?, value: value? })
+        }
+        "ntlm" => {
+            let username = reader.get("username").and_then(|field| {
+                let text = words_of(field)?;
+                if text.contains('\\') {
+                    return field.wrong_with("the domain has a key of its own, domain");
+                }
+                Some(text)
+            });
+            let password = reader.get("password").and_then(Field::secret);
+            let domain = reader.optional("domain", words_of);
+            Some(Auth::Ntlm { username: username?, password: password?, domain: domain?.unwrap_or_default() })
+        }
+        "oauth2" => oauth2(&reader, providers).map(Auth::OAuth2),
+        "jwt_bearer" => jwt_bearer(&reader).map(Arc::new).map(Auth::JwtBearer),
+        _ => Some(Auth::None),
+    }
+}
+
+fn oauth2(block: &Reader<'_>, providers: &Providers) -> Option<Arc<ClientCredentials>> {
+    const OWN: [&str; 3] = ["token_url", "client_id", "client_secret"];
+    let Some(field) = block.get("provider") else {
+        let missing: Vec<&str> = OWN.into_iter().filter(|key| block.get(key).is_none()).collect();
+        if missing.is_empty() {
+            return provider(block);
+        }
+        return block.refuse(format!(
+            "needs provider, or token_url, client_id and client_secret; missing: {}",
+            missing.join(", ")
+        ));
+    };
+    let named = providers.named(field);
+    let own: Vec<&str> = OWN.into_iter().filter(|key| block.get(key).is_some()).collect();
+    if !own.is_empty() {
+        return block.refuse(format!("has provider beside {}; name either the provider or its keys", own.join(", ")));
+    }
+    let scope = block.optional("scope", words_of);
+    let audience = block.optional("audience", words_of);
+    let (named, scope, audience) = (named?, scope?, audience?);
+    if scope.is_none() && audience.is_none() {
+        return Some(named);
+    }
+    let named = ClientCredentials::clone(&named);
+    Some(Arc::new(ClientCredentials { scope: scope.or(named.scope), audience: audience.or(named.audience), ..named }))
+}
+
+fn jwt_bearer(block: &Reader<'_>) -> Option<JwtBearer> {
+    let token_url = block.get("token_url").and_then(plain_url);
+    let issuer = block.get("issuer").and_then(words_of);
+    let subject = block.optional("subject", words_of);
+    let audience = block.optional("audience", words_of);
+    let scope = block.optional("scope", words_of);
+    let key_id = block.optional("key_id", words_of);
+    let algorithm = block
+        .get("algorithm")
+        .and_then(|field| field.choice(|word| Algorithm::ALL.iter().copied().find(|known| known.as_str() == word)));
+    let usage = block.get("use").and_then(|field| {
+        field.choice(|word| match word {
+            "grant" => Some(JwtUse::Grant),
+            "client_assertion" => Some(JwtUse::ClientAssertion),
+            _ => None,
+        })
+    });
+    let key = block.get("key").and_then(|field| {
+        let text = field.secret()?;
+        JwtKey::read(algorithm?, text.expose_secret()).map_err(|problem| field.fault(problem)).ok()
+    });
+    let (token_url, issuer) = (token_url?, issuer?);
+    Some(JwtBearer {
+        subject: subject?.unwrap_or_else(|| issuer.clone()),
+        audience: audience?.unwrap_or_else(|| token_url.to_string()),
+        token_url,
+        issuer,
+        scope: scope?,
+        key: key?,
+        key_id: key_id?,
+        usage: usage?,
+    })
+}
+
+/// Text that is there.
+fn words_of(field: &Field<'_>) -> Option<String> {
+    field.text_as(|text| {
+        let fine = !text.trim().is_empty() && !text.chars().any(char::is_control);
+        fine.then(|| text.to_owned())
+    })
+}
+
+/// A secret that is there.
+fn filled_secret(field: &Field<'_>) -> Option<SecretString> {
+    let secret = field.secret()?;
+    if secret.expose_secret().trim().is_empty() {
+        field.fault("is empty");
+        return None;
+    }
+    Some(secret)
+}
+
+/// A secret that travels in a header.
+fn header_secret(field: &Field<'_>) -> Option<SecretString> {
+    let secret = filled_secret(field)?;
+    if HeaderValue::from_str(secret.expose_secret()).is_err() {
+        field.fault("has characters that a header cannot carry, such as a line break");
+        return None;
+    }
+    Some(secret)
+}

@@ -1,0 +1,136 @@
+//! How a request proves who sent it: a file for each way.
+//!
+//! `fixed.rs` sends the same header with every request; `basic.rs` answers a challenge, which `challenge.rs` reads;
+//! `ntlm` vouches for
+//! connections; `oauth2.rs` and `jwt.rs` ask an `endpoint.rs` for tokens, which `tokens.rs` keeps.
+//!
+//! To add a way: a variant of `Auth` in the settings, a file here, a variant of [`Credentials`], and what it does in
+//! `Client::send`. Whatever it sends is masked in the history; a secret of its own belongs into
+//! [`Credentials::secrets`] too, so that it is masked where a receiver repeats it.
+
+mod basic;
+mod challenge;
+mod endpoint;
+mod fixed;
+mod jwt;
+pub(super) mod ntlm;
+mod oauth2;
+mod tokens;
+
+use std::sync::Arc;
+
+use reqwest::header::{HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::call::Call;
+use super::client::{ClientError, ClientOptions};
+use super::dialer::Dialer;
+use crate::config::settings::Auth;
+use endpoint::Endpoint;
+use ntlm::{Identity, Ntlm};
+use tokens::{Grant, Tokens};
+
+/// What one client proves its identity with.
+pub(super) struct Credentials {
+    way: Way,
+    secrets: Vec<SecretString>,
+}
+
+/// When credentials go out.
+enum Way {
+    Never,
+    /// With every request.
+    Always(HeaderName, HeaderValue),
+    /// Only in answer to a Basic challenge.
+    Challenged(HeaderValue),
+    /// A token that a provider gives out.
+    Token(Box<Tokens>),
+    /// Over connections of its own.
+    Ntlm(Box<Ntlm>),
+}
+
+impl Credentials {
+    /// What `options` ask for; `dialer` connects to the receiver.
+    pub(super) fn new(options: &ClientOptions, dialer: &Dialer) -> Result<Self, ClientError> {
+        let (way, secrets) = match &options.auth {
+            Auth::None => (Way::Never, Vec::new()),
+            Auth::Basic { username, password, preemptive } => {
+                let value = basic::header(username, password)?;
+                let way = if *preemptive { fixed::authorization(value) } else { Way::Challenged(value) };
+                (way, vec![password.clone()])
+            }
+            Auth::Bearer { token } => (fixed::bearer(token)?, vec![token.clone()]),
+            Auth::Header { name, value } => (fixed::header(name, value)?, vec![value.clone()]),
+            Auth::Ntlm { username, password, domain } => {
+                let (username, domain) = (username.clone(), domain.clone());
+                let identity = Identity { username, password: password.clone(), domain };
+                let ntlm = Ntlm::new(dialer, identity, Arc::clone(&options.clock), options.pool);
+                (Way::Ntlm(Box::new(ntlm)), vec![password.clone()])
+            }
+            Auth::OAuth2(client) => {
+                let secret = &client.client_secret;
+                let endpoint = Endpoint::new(&client.token_url, dialer, Some(secret.clone()))?;
+                let grant = Grant::OAuth2(oauth2::Grant::new(client));
+                (tokens(endpoint, grant, options), vec![secret.clone()])
+            }
+            Auth::JwtBearer(jwt) => {
+                let endpoint = Endpoint::new(&jwt.token_url, dialer, None)?;
+                (tokens(endpoint, Grant::Jwt(jwt::Grant::new(jwt)), options), Vec::new())
+            }
+        };
+        Ok(Self { way, secrets })
+    }
+
+    /// What to look for in a response, so that it is not kept: whatever has gone out apart from the header itself.
+    pub(super) fn secrets(&self) -> &[SecretString] {
+        &self.secrets
+    }
+
+    /// The tokens that requests are sent with, if they are.
+    pub(super) fn tokens(&self) -> Option<&Tokens> {
+        match &self.way {
+            Way::Token(tokens) => Some(tokens),
+            _ => None,
+        }
+    }
+
+    /// The connections that requests are sent on, where they are vouched for.
+    pub(super) fn ntlm(&self) -> Option<&Ntlm> {
+        match &self.way {
+            Way::Ntlm(ntlm) => Some(ntlm),
+            _ => None,
+        }
+    }
+
+    /// The header of the first request.
+    pub(super) fn at_first(&self) -> Option<(HeaderName, HeaderValue)> {
+        match &self.way {
+            Way::Always(name, value) => Some((name.clone(), value.clone())),
+            Way::Never | Way::Challenged(_) | Way::Token(_) | Way::Ntlm(_) => None,
+        }
+    }
+
+    /// The header that answers a 401, where there is one to give.
+    pub(super) fn in_answer_to(&self, call: &mut Call<'_>) -> Option<(HeaderName, HeaderValue)> {
+        match &self.way {
+            Way::Challenged(value) => basic::answer(value, call),
+            Way::Never | Way::Always(..) | Way::Token(_) | Way::Ntlm(_) => None,
+        }
+    }
+}
+
+fn tokens(endpoint: Endpoint, grant: Grant, options: &ClientOptions) -> Way {
+    Way::Token(Box::new(Tokens::new(endpoint, grant, Arc::clone(&options.clock))))
+}
+
+/// A header value that shows itself nowhere.
+fn secret(text: &str) -> Result<HeaderValue, ClientError> {
+    let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| ClientError::HeaderValue)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The same of a scheme and a secret behind it.
+fn with_scheme(scheme: &str, text: &SecretString) -> Result<HeaderValue, ClientError> {
+    secret(&format!("{scheme} {}", text.expose_secret()))
+}

@@ -1,0 +1,72 @@
+//! A response as it is read: as much of its body as is kept, the rest read and dropped within bounds.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use tokio::time::timeout;
+
+/// Bytes that are read and dropped behind those that are kept, so that the connection can be used again. A longer
+/// response costs its connection.
+const DRAIN: usize = 256 * 1024;
+
+/// How long such a rest may take.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// What of a response has come so far.
+#[derive(Default)]
+pub(super) struct Received {
+    pub(super) status: Option<StatusCode>,
+    pub(super) headers: HeaderMap,
+    /// The first piece of the body as it came: most come in one.
+    first: Bytes,
+    /// All of it, once there are more.
+    pieces: BytesMut,
+    pub(super) truncated: bool,
+}
+
+impl Received {
+    /// Reads up to `max` bytes of the body.
+    pub(super) async fn read(&mut self, response: &mut reqwest::Response, max: usize) -> reqwest::Result<()> {
+        while let Some(mut piece) = response.chunk().await? {
+            let room = max - self.first.len().max(self.pieces.len());
+            if piece.len() > room {
+                self.truncated = true;
+                piece.truncate(room);
+            }
+            if self.first.is_empty() && self.pieces.is_empty() {
+                self.first = piece;
+            } else {
+                if self.pieces.is_empty() {
+                    self.pieces.extend_from_slice(&self.first);
+                }
+                self.pieces.extend_from_slice(&piece);
+            }
+            if self.truncated {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn body(self) -> Bytes {
+        if self.pieces.is_empty() { self.first } else { self.pieces.freeze() }
+    }
+}
+
+/// Reads the rest of a response, if it is not too long. Read to its end, the connection can be used again; else it goes
+/// with the response.
+pub(super) async fn drain(response: &mut reqwest::Response) {
+    let _ = timeout(DRAIN_TIME, read_rest(response)).await;
+}
+
+async fn read_rest(response: &mut reqwest::Response) {
+    let mut dropped = 0;
+    while let Ok(Some(piece)) = response.chunk().await {
+        dropped += piece.len();
+        if dropped > DRAIN {
+            return;
+        }
+    }
+}
