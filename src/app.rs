@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{self, Api, ChannelOverview, Rooms};
 use crate::chain::{self, Answering, Chains};
 use crate::config::settings::Settings;
-use crate::delivery::{self, Lanes};
+use crate::delivery::{self, Lanes, Trials};
 use crate::domain::{Clock, DeliveryId, IdSource, SettleKeys, Timestamp};
 use crate::intake::{self, Answered, Incoming, Intake, PostedEvent, Refusal};
 use crate::routing::{LaneMemory, Router};
@@ -118,6 +118,13 @@ impl App {
             replica,
             metrics: Arc::clone(&metrics),
         };
+        let trials = Arc::new(Trials::new(
+            Arc::clone(&settings),
+            Arc::clone(&router),
+            Arc::clone(&clock),
+            ids.clone(),
+            Arc::clone(&settle_keys),
+        ));
         let lanes = Lanes::start(&settings, lanes).await.map_err(StartError::Build)?;
         let intake = intake::Parts {
             store: store.clone(),
@@ -140,6 +147,7 @@ impl App {
             history: Arc::clone(&store.history),
             clock: Arc::clone(&clock),
             settle_keys,
+            trials,
             metrics,
         };
         let router = api::router(Api::new(&settings.server, &settings.channels, rooms));

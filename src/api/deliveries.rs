@@ -260,8 +260,9 @@ struct Tried<'a> {
     response: Option<Received<'a>>,
 }
 
+/// A request as it went out, or would.
 #[derive(Serialize)]
-struct Sent<'a> {
+pub(super) struct Sent<'a> {
     method: &'a str,
     url: &'a str,
     headers: Headers<'a>,
@@ -269,31 +270,40 @@ struct Sent<'a> {
     body: Text<'a>,
 }
 
+/// What came back for it.
 #[derive(Serialize)]
-struct Received<'a> {
+pub(super) struct Received<'a> {
     headers: Headers<'a>,
     #[serde(flatten)]
     body: Text<'a>,
     truncated: bool,
 }
 
-impl<'a> Tried<'a> {
-    fn of(attempt: &'a Attempt) -> Self {
-        let Exchange { method, url, request_headers, request_body, response_headers, response_body, truncated } =
-            &attempt.exchange;
-        let request = (!method.is_empty()).then(|| Sent {
-            method,
-            url,
-            headers: Headers(request_headers),
-            body: Text::of(&request_body.head),
-        });
-        let answered =
-            attempt.code.http_status().is_some() || !response_headers.is_empty() || !response_body.is_empty();
-        let response = answered.then(|| Received {
+impl<'a> Sent<'a> {
+    pub(super) fn of(exchange: &'a Exchange) -> Self {
+        let Exchange { method, url, request_headers, request_body, .. } = exchange;
+        Self { method, url, headers: Headers(request_headers), body: Text::of(&request_body.head) }
+    }
+}
+
+impl<'a> Received<'a> {
+    /// `None` where nothing came back.
+    pub(super) fn of(code: Code, exchange: &'a Exchange) -> Option<Self> {
+        let Exchange { response_headers, response_body, truncated, .. } = exchange;
+        let answered = code.http_status().is_some() || !response_headers.is_empty() || !response_body.is_empty();
+        answered.then(|| Self {
             headers: Headers(response_headers),
             body: Text::of(response_body),
             truncated: *truncated,
-        });
+        })
+    }
+}
+
+impl<'a> Tried<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        let exchange = &attempt.exchange;
+        let request = (!exchange.method.is_empty()).then(|| Sent::of(exchange));
+        let response = Received::of(attempt.code, exchange);
         Self {
             id: attempt.id,
             number: attempt.number,

@@ -27,6 +27,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod trials;
 
 use axum::Router;
 use axum::http::{Method, Uri};
@@ -60,6 +61,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/deliveries/cancel", post(deliveries::cancel_all))
         .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
         .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel))
+        .route("/v1/channels/{name}/preview", post(trials::preview))
+        .route("/v1/channels/{name}/test", post(trials::test))
         .route("/v1/channels/{name}/pause", post(channels::pause))
         .route("/v1/channels/{name}/resume", post(channels::resume))
         .route_layer(from_fn_with_state(api.clone(), tokens::manage));

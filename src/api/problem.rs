@@ -102,6 +102,8 @@ problems! {
     KeyMismatch "idempotency-key-reused" 422 "The key belongs to another request";
     /// A critical step rejected the order by the status of its response; `step` and `plugin` say which.
     OrderRejected "order-rejected" 422 "The order was rejected";
+    /// The channel can make no request of this order. `detail` says why.
+    NotBuilt "not-built" 422 "The request cannot be built";
     /// The head of the request is more than is read: 100 headers, 32 KiB with the path.
     HeadersTooLarge "headers-too-large" 431 "The head of the request is too large";
     /// Something failed that should not have. The log says what.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use axum::http::HeaderMap;
 
 use crate::config::settings::{Channel, Server};
+use crate::delivery::Trials;
 use crate::domain::{Clock, DeliveryId, SettleKeys, SigningKeys};
 use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
 use crate::store::{ChannelState, History, Queue, StoreError};
@@ -74,6 +75,8 @@ pub struct Rooms {
     pub clock: Arc<dyn Clock>,
     /// Knows the keys by which receivers settle deliveries.
     pub settle_keys: Arc<SettleKeys>,
+    /// Tries channels out.
+    pub trials: Arc<Trials>,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
 }

@@ -1,4 +1,4 @@
-//! The command line: `serve`, `demo`, `check`, `preset`, `healthcheck`.
+//! The command line: `serve`, `demo`, `check`, `preview`, `test`, `preset`, `healthcheck`.
 //!
 //! Exit codes: 0 done, 1 the thing failed, 2 wrong use. To add a command: a variant of [`Command`] with an example in
 //! its help, and a file beside `serve.rs`.
@@ -8,6 +8,7 @@ mod demo;
 mod healthcheck;
 mod output;
 mod serve;
+mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +46,12 @@ enum Command {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Show the request that a channel would send for an order, without sending it.
+    #[command(after_help = "Example:\n  orderhook preview erp --config orderhook.yaml --order order.json")]
+    Preview(TrialArgs),
+    /// Send a channel's request for an order now, once, and show what comes back. Nothing is stored.
+    #[command(after_help = "Example:\n  orderhook test erp --config orderhook.yaml --order order.json")]
+    Test(TrialArgs),
     /// Print a preset: the defaults that `preset: NAME` gives a channel.
     #[command(after_help = "Example:\n  orderhook preset standard")]
     Preset {
@@ -66,6 +73,18 @@ struct ConfigArgs {
     /// over all.
     #[arg(long, short, value_name = "FILE")]
     config: Vec<PathBuf>,
+}
+
+/// Which channel to try, and with what.
+#[derive(Debug, Args)]
+struct TrialArgs {
+    /// The channel's name.
+    channel: String,
+    /// A file with an order, a JSON object; without it a sample order of the channel's preset.
+    #[arg(long, value_name = "FILE")]
+    order: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 /// How to log.
@@ -110,6 +129,8 @@ pub fn main() -> ExitCode {
         Command::Serve { config, logs } => serve::run(&config, &logs),
         Command::Demo(args) => demo::run(&args),
         Command::Check { config } => check::run(&config),
+        Command::Preview(args) => trial::preview(&args.config, &args.channel, args.order.as_deref()),
+        Command::Test(args) => trial::test(&args.config, &args.channel, args.order.as_deref()),
         Command::Preset { name } => check::preset(&name),
         Command::Healthcheck { config } => healthcheck::run(&config),
     }

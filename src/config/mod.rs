@@ -41,7 +41,7 @@ use std::path::PathBuf;
 
 pub use faults::{Fault, Faults};
 pub use jwt_key::{Algorithm, JwtKey};
-pub use presets::{preset, preset_names};
+pub use presets::{preset, preset_names, sample};
 pub use reference::reference;
 pub use requests::is_secret_header;
 pub use settings::Settings;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use config::{Value, ValueKind};
 
 use super::faults::{Path, Report};
@@ -11,6 +12,7 @@ use super::layers::{Text, parse};
 use super::mail;
 use super::node::{Data, Node};
 use super::schema::{self, Block, CHANNEL, Kind};
+use super::settings::{Channel, Orders};
 
 /// Every preset: its name and its file.
 pub(crate) static ALL: &[(&str, &str)] = &[
@@ -21,6 +23,32 @@ pub(crate) static ALL: &[(&str, &str)] = &[
     ("fulfillment", include_str!("../../config/presets/fulfillment.yaml")),
     ("email", include_str!("../../config/presets/email.yaml")),
 ];
+
+/// An order to try each preset with.
+static SAMPLES: &[(&str, &str)] = &[
+    ("standard", include_str!("../../config/samples/standard.json")),
+    ("zuora", include_str!("../../config/samples/zuora.json")),
+    ("orderful", include_str!("../../config/samples/orderful.json")),
+    ("secutix", include_str!("../../config/samples/secutix.json")),
+    ("fulfillment", include_str!("../../config/samples/fulfillment.json")),
+];
+
+/// The sample order of a channel's preset, as JSON. Where the channel takes some products only, its items are of the
+/// first of them.
+pub fn sample(channel: &Channel, orders: &Orders) -> Bytes {
+    let find = |name: &str| SAMPLES.iter().find_map(|(known, text)| (*known == name).then_some(*text));
+    let text = find(&channel.preset).or_else(|| find(STANDARD)).unwrap_or("{}");
+    let product = channel.items.as_ref().and_then(|items| items.products.first());
+    let Some(product) = product else { return Bytes::from_static(text.as_bytes()) };
+    let mut order: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let items = order.pointer_mut(&orders.items).and_then(serde_json::Value::as_array_mut);
+    for item in items.into_iter().flatten() {
+        if let Some(place) = orders.product.iter().find_map(|place| place.strip_prefix('/')) {
+            item[place] = product.as_str().into();
+        }
+    }
+    Bytes::from(order.to_string())
+}
 
 /// The preset that holds where a channel names none.
 pub(crate) const STANDARD: &str = "standard";

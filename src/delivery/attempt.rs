@@ -15,7 +15,8 @@ use crate::template::Scope;
 use super::confirm;
 use super::lane::Lane;
 use super::lanes::Shared;
-use super::mail;
+use super::mail::{self, Draft};
+use super::outlet::{Kit, Outlet};
 
 /// A retry due within this time stays in memory; a later one waits in the store.
 const SOON: Duration = Duration::from_secs(10);
@@ -33,15 +34,15 @@ pub(super) struct Ended {
 pub(super) struct Begun {
     pub(super) id: AttemptId,
     pub(super) started_at: Timestamp,
-    started: Instant,
+    pub(super) started: Instant,
     /// For the jitter of the wait behind it, where several deliveries have the same.
     chance: Option<f64>,
 }
 
 impl Begun {
-    pub(super) fn now(shared: &Shared) -> Self {
-        let (started_at, started) = (shared.clock.now(), Instant::now());
-        Self { id: shared.ids.next(), started_at, started, chance: None }
+    pub(super) fn now(kit: &Kit) -> Self {
+        let (started_at, started) = (kit.clock.now(), Instant::now());
+        Self { id: kit.ids.next(), started_at, started, chance: None }
     }
 
     /// The same for each of `count` deliveries of one request.
@@ -53,19 +54,19 @@ impl Begun {
 
 /// What a request came to.
 pub(super) struct Sent {
-    code: Code,
+    pub(super) code: Code,
     auth: bool,
     /// The body says that it was no success.
     denied: bool,
     /// The body's text, or why it is none, where the channel wants one.
     said: Option<Result<String, String>>,
     retry_after: Option<Duration>,
-    error: Option<String>,
-    exchange: Exchange,
+    pub(super) error: Option<String>,
+    pub(super) exchange: Exchange,
 }
 
 impl Sent {
-    pub(super) fn reply(shared: &Shared, channel: &Channel, request: &Request, reply: &Reply) -> Self {
+    pub(super) fn reply(kit: &Kit, channel: &Channel, request: &Request, reply: &Reply) -> Self {
         let denied = channel.confirm_body && confirm::is_denied(reply);
         let wanted = (channel.require_text || channel.email.is_some()) && reply.error.is_none();
         Self {
@@ -73,7 +74,7 @@ impl Sent {
             said: wanted.then(|| text(&reply.headers, &reply.body)),
             code: reply.code,
             auth: reply.auth,
-            retry_after: reply.retry_after(shared.clock.now()),
+            retry_after: reply.retry_after(kit.clock.now()),
             error: reply.error.clone().or_else(|| denied.then(|| DENIED.to_owned())),
             exchange: exchange(request, reply),
         }
@@ -91,6 +92,19 @@ impl Sent {
             error: Some(error),
             exchange,
         }
+    }
+
+    /// What the channel's rules make of it.
+    pub(super) fn judge(&mut self, channel: &Channel, mails: bool) -> Outcome {
+        if self.denied {
+            return Outcome::Retry;
+        }
+        let outcome = mail::outcomes(channel, mails).decide(self.code, self.auth);
+        if let (Outcome::Accepted, true, Some(Err(no_text))) = (outcome, channel.require_text, &self.said) {
+            self.error = Some(no_text.clone());
+            return Outcome::Retry;
+        }
+        outcome
     }
 
     /// The same without a key that was filled in.
@@ -114,12 +128,7 @@ impl From<outbound::mail::Sent> for Sent {
 pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended {
     let begun = Begun::now(shared);
     if mail::is_mail(&lane.channel, &delivery) {
-        let (draft, key) = {
-            let scope = shared.router.scope(&delivery.event, begun.started_at);
-            let scope =
-                scope.with_delivery(delivery.id, delivery.parcel.as_ref()).with_settle_keys(&shared.settle_keys);
-            (mail::draft(lane, &delivery, &scope), scope.used_key().map(str::to_owned))
-        };
+        let (draft, key) = draft(shared, lane, &delivery, &begun);
         // In a box: requests, of which there are more, need not make room for it.
         let sent = Sent::from(Box::pin(mail::send(lane, draft)).await);
         return end(shared, lane, delivery, &begun, sent.hiding(key));
@@ -132,42 +141,48 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended
     end(shared, lane, delivery, &begun, sent.hiding(key))
 }
 
+/// The mail of an attempt, or what cannot be filled in; and a key filled into it that no record shows.
+pub(super) fn draft(
+    kit: &Kit,
+    outlet: &Outlet,
+    delivery: &Leased,
+    begun: &Begun,
+) -> (Result<Draft, String>, Option<String>) {
+    let scope = kit.router.scope(&delivery.event, begun.started_at);
+    let scope = scope.with_delivery(delivery.id, delivery.parcel.as_ref()).with_settle_keys(&kit.settle_keys);
+    (mail::draft(outlet, delivery, &scope), scope.used_key().map(str::to_owned))
+}
+
 /// The request of an attempt, or what cannot be built; and a key filled into it that no record shows.
 pub(super) fn build(
-    shared: &Shared,
-    lane: &Lane,
+    kit: &Kit,
+    outlet: &Outlet,
     delivery: &Leased,
     begun: &Begun,
 ) -> (Result<Request, String>, Option<String>) {
     let filled: OnceCell<Scope> = OnceCell::new();
     let scope = || {
-        let scope = || {
-            shared.router.scope(&delivery.event, begun.started_at).with_delivery(delivery.id, delivery.parcel.as_ref())
-        };
-        filled.get_or_init(|| scope().with_settle_keys(&shared.settle_keys)).clone()
+        let scope =
+            || kit.router.scope(&delivery.event, begun.started_at).with_delivery(delivery.id, delivery.parcel.as_ref());
+        filled.get_or_init(|| scope().with_settle_keys(&kit.settle_keys)).clone()
     };
     let fault = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone());
-    let request = match (&lane.blueprint, fault) {
+    let request = match (&outlet.blueprint, fault) {
         (_, Some(fault)) => Err(fault),
-        (Ok(blueprint), None) => blueprint.build(&lane.channel, delivery, scope, begun.id, begun.started_at),
+        (Ok(blueprint), None) => blueprint.build(&outlet.channel, delivery, scope, begun.id, begun.started_at),
         (Err(error), None) => Err(error.clone()),
     };
     (request, filled.into_inner().and_then(|scope| scope.used_key().map(str::to_owned)))
 }
 
 /// What an attempt makes of its delivery.
-pub(super) fn end(shared: &Shared, lane: &Lane, delivery: Leased, begun: &Begun, sent: Sent) -> Ended {
+pub(super) fn end(shared: &Shared, lane: &Lane, delivery: Leased, begun: &Begun, mut sent: Sent) -> Ended {
     let channel = &lane.channel;
     let took = begun.started.elapsed();
     let now = shared.clock.now();
     let number = delivery.attempts + 1;
-    let mut error = sent.error;
     let mails = mail::is_mail(channel, &delivery);
-    let outcomes = mail::outcomes(channel, mails);
-    let mut outcome = if sent.denied { Outcome::Retry } else { outcomes.decide(sent.code, sent.auth) };
-    if let (Outcome::Accepted, true, Some(Err(no_text))) = (outcome, channel.require_text, &sent.said) {
-        (outcome, error) = (Outcome::Retry, Some(no_text.clone()));
-    }
+    let mut outcome = sent.judge(channel, mails);
     let next = if let Some(status) = outcome.ends_as() {
         Next::End(status)
     } else {
@@ -190,7 +205,7 @@ pub(super) fn end(shared: &Shared, lane: &Lane, delivery: Leased, begun: &Begun,
         duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         code: sent.code,
         outcome,
-        error,
+        error: sent.error,
         exchange: sent.exchange,
     };
     let deliveries = match next {

@@ -62,6 +62,12 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, mut deliveries: Vec<Leased
     ended
 }
 
+/// The request of a bucket with one delivery in it.
+pub(super) fn of_one(channel: &Channel, delivery: Leased, begun: Begun, request: Request) -> Result<Request, String> {
+    let part = Part { delivery, begun, request: request.clone(), key: None };
+    together(channel, &[part]).unwrap_or(Ok(request))
+}
+
 /// The request of all parts; none where there are none.
 fn together(channel: &Channel, parts: &[Part]) -> Option<Result<Request, String>> {
     let Part { request: first, begun, .. } = parts.first()?;

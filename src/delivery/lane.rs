@@ -1,23 +1,21 @@
 //! A channel's lane: the task that starts its attempts, claims from the store, and waits for what is due.
 
 use std::collections::HashSet;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::config::settings::Channel;
 use crate::domain::{DeliveryId, Outcome, Timestamp};
-use crate::outbound::Client;
-use crate::outbound::mail::Mailer;
 use crate::store::{ChannelState, Claim, Leased, NextDue, StoreError, Which};
 use crate::telemetry::metrics::ChannelMetrics;
 
 use super::lanes::Shared;
+use super::outlet::Outlet;
 use super::queue::{LaneQueue, is_retry};
 use super::record::Recorder;
-use super::request::Blueprint;
 use super::runs::{LaneRuns, Wish};
 use super::stats::{LastHour, Rates};
 use super::workers::Workers;
@@ -28,11 +26,7 @@ use super::{attempt, bucket};
 const POLL: Duration = Duration::from_secs(5);
 
 pub(super) struct Lane {
-    pub(super) channel: Arc<Channel>,
-    pub(super) blueprint: Result<Blueprint, String>,
-    pub(super) client: Client,
-    /// Where the channel sends mails.
-    pub(super) mailer: Option<Mailer>,
+    outlet: Outlet,
     pub(super) metrics: ChannelMetrics,
     workers: Workers,
     queue: Mutex<LaneQueue>,
@@ -61,21 +55,20 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
     }
 }
 
+impl Deref for Lane {
+    type Target = Outlet;
+
+    fn deref(&self) -> &Outlet {
+        &self.outlet
+    }
+}
+
 impl Lane {
-    pub(super) fn new(
-        channel: Arc<Channel>,
-        client: Client,
-        mailer: Option<Mailer>,
-        metrics: ChannelMetrics,
-        workers: Workers,
-        state: ChannelState,
-    ) -> Self {
+    pub(super) fn new(outlet: Outlet, metrics: ChannelMetrics, workers: Workers, state: ChannelState) -> Self {
         let past = Some(Timestamp::default());
+        let channel = &outlet.channel;
         Self {
-            blueprint: Blueprint::new(&channel),
             queue: Mutex::new(LaneQueue::new(channel.concurrency)),
-            client,
-            mailer,
             metrics,
             workers,
             wake: Notify::new(),
@@ -86,7 +79,7 @@ impl Lane {
             recalled: AtomicBool::new(false),
             state: AtomicU8::new(state as u8),
             hour: Mutex::new(LastHour::default()),
-            channel,
+            outlet,
         }
     }
 

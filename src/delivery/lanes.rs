@@ -1,6 +1,7 @@
 //! All lanes together: their threads, what is handed over to them, pause and resume, and the stop.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,14 +13,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::settings::Settings;
 use crate::domain::{Clock, Code, DeliveryId, IdSource, SettleKeys, Timestamp};
-use crate::outbound::mail::Mailer;
-use crate::outbound::{Client, ClientOptions};
 use crate::routing::{LaneMemory, Router};
 use crate::store::{ChannelState, Handover, Leased, Replica, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 use super::attempt::own_event;
 use super::lane::Lane;
+use super::outlet::{Kit, Outlet};
 use super::record::recorder;
 use super::stats::Rates;
 use super::workers::Workers;
@@ -55,17 +55,22 @@ pub struct Parts {
 /// What every lane works with.
 pub(super) struct Shared {
     pub(super) store: Store,
-    pub(super) router: Arc<Router>,
+    kit: Kit,
     pub(super) memory: Arc<LaneMemory>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) ids: IdSource,
-    pub(super) settle_keys: Arc<SettleKeys>,
     pub(super) replica: Replica,
     pub(super) soft: CancellationToken,
     pub(super) hard: CancellationToken,
     pub(super) tasks: TaskTracker,
     random: Mutex<fastrand::Rng>,
     begun: Instant,
+}
+
+impl Deref for Shared {
+    type Target = Kit;
+
+    fn deref(&self) -> &Kit {
+        &self.kit
+    }
 }
 
 impl Shared {
@@ -141,11 +146,8 @@ impl Lanes {
             store.queue.channel_states().await.map_err(|error| error.to_string())?.into_iter().collect();
         let shared = Arc::new(Shared {
             store,
-            router,
+            kit: Kit { router, clock, ids, settle_keys },
             memory,
-            clock,
-            ids,
-            settle_keys,
             replica,
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
@@ -160,26 +162,14 @@ impl Lanes {
         let places = Workers::share(settings.delivery.workers, settings.channels.len());
         for ((at, channel), workers) in settings.channels.iter().enumerate().zip(places) {
             let name = Arc::clone(&channel.name);
-            let client = Client::new(&ClientOptions {
-                timeout: channel.timeout,
-                max_response: channel.max_response,
-                // Half a text is not to be mailed.
-                refuse_large: channel.require_text || channel.email.is_some(),
-                pool: channel.concurrency,
-                auth: channel.auth.clone(),
-                egress: Arc::clone(&settings.egress),
-                clock: Arc::clone(&shared.clock),
-            });
-            let client = client.map_err(|error| format!("channel {name}: {error}"))?;
-            let mailer = channel.email.as_ref().map(|email| Mailer::new(&email.smtp, channel.timeout)).transpose();
-            let mailer = mailer.map_err(|error| format!("channel {name}: smtp: {error}"))?;
+            let outlet = Outlet::new(channel, settings, &shared.clock)?;
             let mut state = states.get(&name).copied().unwrap_or(ChannelState::Enabled);
             if !channel.enabled && state == ChannelState::Enabled {
                 // What it still holds from before stays pending until it is switched on again.
                 state = ChannelState::Disabled;
             }
             shared.memory.set_open(&name, state == ChannelState::Enabled);
-            let lane = Arc::new(Lane::new(Arc::clone(channel), client, mailer, metrics.channel(&name), workers, state));
+            let lane = Arc::new(Lane::new(outlet, metrics.channel(&name), workers, state));
             if let Some(thread) = on_thread.get_mut(at % count) {
                 thread.push(Arc::clone(&lane));
             }

@@ -12,8 +12,8 @@ use crate::outbound::mail::{Mail, Page, Sent};
 use crate::store::{Leased, NewDelivery};
 use crate::template::{Scope, Template};
 
-use super::lane::Lane;
 use super::lanes::Shared;
+use super::outlet::Outlet;
 
 /// Whether a delivery goes out as a mail.
 pub(super) fn is_mail(channel: &Channel, delivery: &Leased) -> bool {
@@ -53,21 +53,21 @@ pub(super) fn of_response(
 }
 
 /// Fills in what a mail says. `Err` says why it cannot be.
-pub(super) fn draft(lane: &Lane, delivery: &Leased, scope: &Scope) -> Result<Draft, String> {
+pub(super) fn draft(outlet: &Outlet, delivery: &Leased, scope: &Scope) -> Result<Draft, String> {
     if let Some(fault) = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone()) {
         return Err(fault);
     }
-    let email = lane.channel.email.as_ref().ok_or("the channel has no `email` block any more")?;
+    let email = outlet.channel.email.as_ref().ok_or("the channel has no `email` block any more")?;
     fill(email, delivery, scope)
 }
 
 /// Makes one attempt at a mail.
-pub(super) async fn send(lane: &Lane, draft: Result<Draft, String>) -> Sent {
+pub(super) async fn send(outlet: &Outlet, draft: Result<Draft, String>) -> Sent {
     let written = match draft {
         Ok(draft) => draft.written().await,
         Err(error) => Err(error),
     };
-    match (&lane.mailer, written) {
+    match (&outlet.mailer, written) {
         (Some(mailer), Ok(mail)) => mailer.send(&mail).await,
         (Some(mailer), Err(error)) => mailer.refused(error),
         (None, Ok(_)) => Sent::not_built(String::new(), "the channel sends no mails any more".to_owned()),
@@ -108,7 +108,7 @@ fn fill(email: &Email, delivery: &Leased, scope: &Scope) -> Result<Draft, String
 
 impl Draft {
     /// The mail, both forms of its text made aside: a long one takes its time, and other lanes live on this thread.
-    async fn written(self) -> Result<Mail, String> {
+    pub(super) async fn written(self) -> Result<Mail, String> {
         let Self { id, to, subject, instructions, text } = self;
         let page = move || {
             let instructions = instructions.map(|html| Page::of_html(&html)).unwrap_or_default();

@@ -19,11 +19,14 @@ mod confirm;
 mod lane;
 mod lanes;
 mod mail;
+mod outlet;
 mod queue;
 mod record;
 mod request;
 mod runs;
 mod stats;
+mod trial;
 mod workers;
 
 pub use lanes::{Lanes, Overview, Parts};
+pub use trial::{Tested, Trial, TrialFault, Trials};

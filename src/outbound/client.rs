@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, PROXY_AUTHORIZATION, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use reqwest::{StatusCode, Url};
 use tokio::time::{Instant, sleep_until};
@@ -15,12 +16,13 @@ use tokio::time::{Instant, sleep_until};
 use super::auth::Credentials;
 use super::call::{Call, Limit};
 use super::dialer::{Dialer, Http};
+use super::exchange::exchange;
 use super::fault::Fault;
 use super::phase::Phase;
 use super::received::drain;
 use super::retry_after;
 use crate::config::settings::{Auth, Egress, Method, Timeout};
-use crate::domain::{Body, Clock, Code, Timestamp};
+use crate::domain::{Body, Clock, Code, Exchange, Timestamp};
 
 /// Headers that belong to the connection, not to the request.
 const FRAMING: [HeaderName; 6] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOST, PROXY_AUTHORIZATION];
@@ -140,6 +142,27 @@ impl Client {
             refuse_large: options.refuse_large,
             credentials: Credentials::new(options, dialer)?,
         })
+    }
+
+    /// What would go out first, as the history would keep it.
+    pub fn preview(&self, request: &Request) -> Exchange {
+        let reply = Reply {
+            code: Code::CLOSED,
+            auth: false,
+            truncated: false,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            again: false,
+            elsewhere: false,
+            error: None,
+            // A token that is yet to be fetched goes out in the first request, too.
+            credentials: self
+                .credentials
+                .at_first()
+                .map(|(name, _)| name)
+                .or_else(|| self.credentials.tokens().map(|_| AUTHORIZATION)),
+        };
+        exchange(request, &reply)
     }
 
     /// Sends a request and waits for its response. A redirect is a response like any other. Dropping the future

@@ -123,6 +123,19 @@ impl Router {
         }
     }
 
+    /// What an event would make for a channel whatever the channel's conditions say, and what they say against it.
+    pub fn trial(&self, channel: &Channel, event: &Event, now: Timestamp) -> (Vec<Option<Parcel>>, Option<Skip>) {
+        let partner = self.relationships.as_ref().and_then(|known| relationships::channel(known, event));
+        let verdict = self.verdict(channel, event, partner, now, &mut None);
+        let (parcels, said) = match self.share(channel, event, &mut None, &Vec::new()) {
+            Ok(Share { parcels: None, .. }) => (vec![None], None),
+            Ok(Share { parcels: Some(parcels), .. }) => (parcels.into_iter().map(Some).collect(), None),
+            Err(said) => (Vec::new(), Some(said)),
+        };
+        let skip = |(reason, detail)| Skip { channel: Arc::clone(&channel.name), reason, detail };
+        (parcels, verdict.err().or(said).map(skip))
+    }
+
     /// What of an event a channel gets that takes it.
     fn share(
         &self,

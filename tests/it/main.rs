@@ -51,5 +51,6 @@ mod store_contract;
 mod store_faults;
 mod templates;
 mod tokens;
+mod trials;
 mod walkthroughs;
 mod zuora;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use crate::config::load_text;
+use crate::delivery::Trials;
 use crate::domain::{
     Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, Event, EventId, Exchange, IdSource, ManualClock, OrderId,
     OrderStatus, Origin, Outcome, SettleKeys, Subject, Timestamp,
@@ -283,6 +284,7 @@ impl World {
             history: Arc::clone(&store) as Arc<dyn History>,
             clock: Arc::new(ManualClock::new(now())),
             settle_keys: Arc::new(SettleKeys::new(&[7; 32])),
+            trials: Arc::new(Trials::alone(settings.clone(), Arc::new(ManualClock::new(now())), 7)),
             metrics: Arc::new(Metrics::new()),
         };
         let router = router(Api::new(&settings.server, &settings.channels, rooms));

@@ -82,6 +82,11 @@ impl Mailer {
         Ok(Self { smtp: Arc::clone(smtp), timeout, tls })
     }
 
+    /// What would go out, as the history would keep it. `Err` says why it cannot be written.
+    pub fn preview(&self, mail: &Mail) -> Result<Exchange, String> {
+        compose::compose(&self.smtp.from, mail).map(|message| self.exchange(message, None))
+    }
+
     /// Sends a mail.
     pub async fn send(&self, mail: &Mail) -> Sent {
         let message = match compose::compose(&self.smtp.from, mail) {

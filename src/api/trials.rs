@@ -1,0 +1,94 @@
+//! `POST /v1/channels/{name}/preview` and `/test`: what a channel would send, and what comes back for it.
+
+use axum::body::HttpBody;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::delivery::{Tested, Trial, TrialFault};
+use crate::domain::{Code, Outcome, Skip};
+
+use super::deliveries::{Received, Sent};
+use super::path::Named;
+use super::problem::{Kind, Problem};
+use super::state::Api;
+use super::{answer, body};
+
+/// `POST /v1/channels/{name}/preview`.
+pub(super) async fn preview(State(api): State<Api>, Named(name): Named, request: Request) -> Result<Response, Problem> {
+    let order = order(&api, request).await?;
+    let trial = api.rooms.trials.preview(&name, order).await?;
+    Ok(answer::json(&Previewed::of(&trial)))
+}
+
+/// `POST /v1/channels/{name}/test`.
+pub(super) async fn test(State(api): State<Api>, Named(name): Named, request: Request) -> Result<Response, Problem> {
+    let order = order(&api, request).await?;
+    let tested = api.rooms.trials.test(&name, order).await?;
+    tracing::info!(channel = name, code = tested.code.as_i32(), "a channel was tested by hand");
+    Ok(answer::json(&Outcomes::of(&tested)))
+}
+
+/// The order to try; `None` for an empty body, which asks for the sample.
+async fn order(api: &Api, request: Request) -> Result<Option<Bytes>, Problem> {
+    let (head, body) = request.into_parts();
+    if body::media(&head.headers)?.is_none() && !body.is_end_stream() {
+        return Err(body::untyped());
+    }
+    let body = body::read(body, api.max_body, api.body_timeout).await?;
+    Ok(Some(body).filter(|body| !body.is_empty()))
+}
+
+impl From<TrialFault> for Problem {
+    fn from(fault: TrialFault) -> Self {
+        match fault {
+            TrialFault::NoChannel(name) => Self::not_found("channel", &name),
+            TrialFault::NotAnOrder(_) => Self::new(Kind::InvalidJson, fault.to_string()),
+            TrialFault::NotBuilt(_) => Self::new(Kind::NotBuilt, fault.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Previewed<'a> {
+    #[serde(flatten)]
+    request: Sent<'a>,
+    /// How many deliveries the order would make for this channel.
+    deliveries: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<&'a Skip>,
+}
+
+impl<'a> Previewed<'a> {
+    fn of(trial: &'a Trial) -> Self {
+        Self { request: Sent::of(&trial.exchange), deliveries: trial.deliveries, skipped: trial.skipped.as_ref() }
+    }
+}
+
+#[derive(Serialize)]
+struct Outcomes<'a> {
+    request: Sent<'a>,
+    code: Code,
+    response: Option<Received<'a>>,
+    outcome: Outcome,
+    error: Option<&'a str>,
+    duration_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<&'a Skip>,
+}
+
+impl<'a> Outcomes<'a> {
+    fn of(tested: &'a Tested) -> Self {
+        let exchange = &tested.trial.exchange;
+        Self {
+            request: Sent::of(exchange),
+            code: tested.code,
+            response: Received::of(tested.code, exchange),
+            outcome: tested.outcome,
+            error: tested.error.as_deref(),
+            duration_ms: tested.duration_ms,
+            skipped: tested.trial.skipped.as_ref(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `preview` and `test`: what a channel would send, and what comes back for it, without a running service.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::delivery::{Tested, Trial, TrialFault, Trials};
+use crate::domain::{DeliveryStatus, Exchange, HeaderLines};
+use crate::system::{self, SystemClock};
+
+use super::{ConfigArgs, load, output};
+
+/// `orderhook preview`.
+pub(super) fn preview(config: &ConfigArgs, channel: &str, order: Option<&Path>) -> ExitCode {
+    run(config, order, |trials, order| async move {
+        let trial = trials.preview(channel, order).await?;
+        sent(&trial);
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// `orderhook test`.
+pub(super) fn test(config: &ConfigArgs, channel: &str, order: Option<&Path>) -> ExitCode {
+    run(config, order, |trials, order| async move {
+        let Tested { trial, code, outcome, error, duration_ms } = trials.test(channel, order).await?;
+        sent(&trial);
+        output::line("");
+        let Exchange { response_headers, response_body, truncated, .. } = &trial.exchange;
+        if code.http_status().is_some() {
+            output::line(&format!("{} in {duration_ms} ms", code.as_i32()));
+            headers(response_headers);
+            if !response_body.is_empty() {
+                output::line("");
+                output::line(&String::from_utf8_lossy(response_body));
+            }
+            if *truncated {
+                output::line("… (more than max_response)");
+            }
+        }
+        if let Some(error) = error {
+            output::line(&format!("{} after {duration_ms} ms: {error}", code.as_i32()));
+        }
+        output::line(&format!("\noutcome: {outcome}"));
+        let good = matches!(outcome.ends_as(), Some(DeliveryStatus::Accepted | DeliveryStatus::Dispatched));
+        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+fn run<F: Future<Output = Result<ExitCode, TrialFault>>>(
+    config: &ConfigArgs,
+    order: Option<&Path>,
+    work: impl FnOnce(Arc<Trials>, Option<bytes::Bytes>) -> F,
+) -> ExitCode {
+    let settings = match load(config) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    let order = match order.map(|path| std::fs::read(path).map_err(|error| (path, error))).transpose() {
+        Ok(order) => order.map(bytes::Bytes::from),
+        Err((path, error)) => {
+            output::error(&format!("--order {}: {error}", path.display()));
+            return ExitCode::FAILURE;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::error(&format!("no runtime: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let trials = Arc::new(Trials::alone(settings, Arc::new(SystemClock), system::seed()));
+    runtime.block_on(work(trials, order)).unwrap_or_else(|fault| {
+        output::error(&fault.to_string());
+        ExitCode::FAILURE
+    })
+}
+
+fn sent(trial: &Trial) {
+    let Exchange { method, url, request_headers, request_body, .. } = &trial.exchange;
+    if let Some(skip) = &trial.skipped {
+        let detail = skip.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        output::line(&format!("# this order would be skipped: {}{detail}", skip.reason));
+    }
+    if trial.deliveries > 1 {
+        output::line(&format!("# the first of {} deliveries", trial.deliveries));
+    }
+    output::line(&format!("{method} {url}"));
+    headers(request_headers);
+    if !request_body.head.is_empty() {
+        output::line("");
+        output::line(&String::from_utf8_lossy(&request_body.head));
+    }
+}
+
+fn headers(headers: &HeaderLines) {
+    for (name, value) in headers.iter() {
+        output::line(&format!("{name}: {value}"));
+    }
+}

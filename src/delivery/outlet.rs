@@ -1,0 +1,49 @@
+//! What attempts are made with: an [`Outlet`] for each channel, and one [`Kit`] for all.
+
+use std::sync::Arc;
+
+use crate::config::settings::{Channel, Settings};
+use crate::domain::{Clock, IdSource, SettleKeys};
+use crate::outbound::mail::Mailer;
+use crate::outbound::{Client, ClientOptions};
+use crate::routing::Router;
+
+use super::request::Blueprint;
+
+/// Where a channel's requests and mails go out.
+pub(super) struct Outlet {
+    pub(super) channel: Arc<Channel>,
+    /// What of its requests is always the same, or why there can be none.
+    pub(super) blueprint: Result<Blueprint, String>,
+    pub(super) client: Client,
+    /// Where it sends mails.
+    pub(super) mailer: Option<Mailer>,
+}
+
+impl Outlet {
+    /// The outlet of a channel. `Err` says what cannot be built of its settings.
+    pub(super) fn new(channel: &Arc<Channel>, settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Self, String> {
+        let client = Client::new(&ClientOptions {
+            timeout: channel.timeout,
+            max_response: channel.max_response,
+            // Half a text is not to be mailed.
+            refuse_large: channel.require_text || channel.email.is_some(),
+            pool: channel.concurrency,
+            auth: channel.auth.clone(),
+            egress: Arc::clone(&settings.egress),
+            clock: Arc::clone(clock),
+        });
+        let client = client.map_err(|error| format!("channel {}: {error}", channel.name))?;
+        let mailer = channel.email.as_ref().map(|email| Mailer::new(&email.smtp, channel.timeout)).transpose();
+        let mailer = mailer.map_err(|error| format!("channel {}: smtp: {error}", channel.name))?;
+        Ok(Self { channel: Arc::clone(channel), blueprint: Blueprint::new(channel), client, mailer })
+    }
+}
+
+/// What every attempt needs of the rest.
+pub(super) struct Kit {
+    pub(super) router: Arc<Router>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: IdSource,
+    pub(super) settle_keys: Arc<SettleKeys>,
+}

@@ -1,0 +1,243 @@
+//! Preview and test of a channel: the request that an order would make, and what comes back for it. Nothing is
+//! stored, no delivery is made, and nothing that a channel has learned about its receiver is touched.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::config::settings::{Channel, Settings};
+use crate::domain::{
+    Clock, Code, Event, EventId, Exchange, IdSource, OrderId, Origin, Outcome, SettleKeys, Skip, Subject, pointer,
+};
+use crate::outbound::{Request, hide};
+use crate::routing::{LaneMemory, Router};
+use crate::store::Leased;
+
+use super::attempt::{self, Begun, Sent};
+use super::outlet::{Kit, Outlet};
+use super::{bucket, mail};
+
+/// Tries channels out.
+pub struct Trials {
+    settings: Arc<Settings>,
+    channels: HashMap<Arc<str>, Arc<Channel>>,
+    kit: Kit,
+}
+
+/// What a trial is of.
+#[derive(Debug)]
+pub struct Trial {
+    /// What would go out, or did, secrets masked; the body whole.
+    pub exchange: Exchange,
+    /// Why the order would not reach the channel, where a condition of the channel says so.
+    pub skipped: Option<Skip>,
+    /// Deliveries that the order would make for the channel; this is the first of them.
+    pub deliveries: usize,
+}
+
+/// What a test came to.
+#[derive(Debug)]
+pub struct Tested {
+    /// What went out, and what came back.
+    pub trial: Trial,
+    /// The response's status, or why there was none.
+    pub code: Code,
+    /// What the channel's rules make of it.
+    pub outcome: Outcome,
+    /// What went wrong, in a sentence.
+    pub error: Option<String>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// Why there is nothing to try.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrialFault {
+    /// The order cannot be read.
+    #[error("the order is no JSON object: {0}")]
+    NotAnOrder(String),
+    /// The channel would make no request of it.
+    #[error("{0}")]
+    NotBuilt(String),
+    /// There is no such channel.
+    #[error("there is no channel {0:?}")]
+    NoChannel(String),
+}
+
+/// All that a trial takes.
+struct Prepared {
+    outlet: Outlet,
+    delivery: Leased,
+    begun: Begun,
+    trial: Trial,
+}
+
+impl Trials {
+    /// Tries the channels of these settings.
+    pub fn new(
+        settings: Arc<Settings>,
+        router: Arc<Router>,
+        clock: Arc<dyn Clock>,
+        ids: IdSource,
+        settle_keys: Arc<SettleKeys>,
+    ) -> Self {
+        let channels = settings.channels.iter().map(|channel| (Arc::clone(&channel.name), Arc::clone(channel)));
+        Self { channels: channels.collect(), settings, kit: Kit { router, clock, ids, settle_keys } }
+    }
+
+    /// Tries the channels of these settings without a service and its store.
+    pub fn alone(settings: Settings, clock: Arc<dyn Clock>, seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ids = IdSource::new(Arc::clone(&clock), random.u64(..));
+        let names = settings.channels.iter().map(|channel| Arc::clone(&channel.name));
+        let memory = Arc::new(LaneMemory::new(names, settings.delivery.lane_memory));
+        let router = Arc::new(Router::new(&settings, ids.clone(), memory));
+        // Of no service's keys: nothing that is tried can be settled.
+        let settle_keys = Arc::new(SettleKeys::new(&std::array::from_fn(|_| random.u8(..))));
+        Self::new(Arc::new(settings), router, clock, ids, settle_keys)
+    }
+
+    /// The request that `order`, or else the preset's sample order, would make.
+    pub async fn preview(&self, channel: &str, order: Option<Bytes>) -> Result<Trial, TrialFault> {
+        let Prepared { outlet, delivery, begun, trial } = self.prepare(channel, order)?;
+        let (mut exchange, key) = if mail::is_mail(&outlet.channel, &delivery) {
+            let (draft, key) = attempt::draft(&self.kit, &outlet, &delivery, &begun);
+            let mail = draft.map_err(TrialFault::NotBuilt)?.written().await.map_err(TrialFault::NotBuilt)?;
+            let mailer = outlet.mailer.as_ref().ok_or_else(|| TrialFault::NotBuilt("there is no smtp".to_owned()))?;
+            (mailer.preview(&mail).map_err(TrialFault::NotBuilt)?, key)
+        } else {
+            let (request, key) = self.request(&outlet, &delivery, begun);
+            let request = request.map_err(TrialFault::NotBuilt)?;
+            (whole(outlet.client.preview(&request), &delivery), key)
+        };
+        if let Some(key) = key {
+            hide(&mut exchange, &key);
+        }
+        Ok(Trial { exchange, ..trial })
+    }
+
+    /// Sends that request now, once.
+    pub async fn test(&self, channel: &str, order: Option<Bytes>) -> Result<Tested, TrialFault> {
+        let Prepared { outlet, delivery, begun, trial } = self.prepare(channel, order)?;
+        let mails = mail::is_mail(&outlet.channel, &delivery);
+        let started = begun.started;
+        let mut sent = if mails {
+            let (draft, key) = attempt::draft(&self.kit, &outlet, &delivery, &begun);
+            Sent::from(mail::send(&outlet, draft).await).hiding(key)
+        } else {
+            let (request, key) = self.request(&outlet, &delivery, begun);
+            let sent = match request {
+                Err(error) => Sent::not_built(&outlet.channel, error),
+                Ok(request) => Sent::reply(&self.kit, &outlet.channel, &request, &outlet.client.send(&request).await),
+            };
+            sent.hiding(key)
+        };
+        let outcome = sent.judge(&outlet.channel, mails);
+        let trial = Trial { exchange: whole(sent.exchange, &delivery), ..trial };
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(Tested { trial, code: sent.code, outcome, error: sent.error, duration_ms })
+    }
+
+    /// The request as it goes out: of a channel that sends in buckets, one with this delivery alone.
+    fn request(&self, outlet: &Outlet, delivery: &Leased, begun: Begun) -> (Result<Request, String>, Option<String>) {
+        let (request, key) = attempt::build(&self.kit, outlet, delivery, &begun);
+        let channel = &outlet.channel;
+        let buckets = channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);
+        let request = match request {
+            Ok(request) if buckets => bucket::of_one(channel, of(delivery), begun, request),
+            other => other,
+        };
+        (request, key)
+    }
+
+    fn prepare(&self, name: &str, order: Option<Bytes>) -> Result<Prepared, TrialFault> {
+        let channel = self.channels.get(name).ok_or_else(|| TrialFault::NoChannel(name.to_owned()))?;
+        let body = order.map_or_else(|| Ok(self.sample(channel)), readable)?;
+        let event = Arc::new(self.event(channel, body));
+        let now = self.kit.clock.now();
+        let (parcels, skipped) = self.kit.router.trial(channel, &event, now);
+        let deliveries = parcels.len();
+        let Some(parcel) = parcels.into_iter().next() else {
+            let why = skipped.as_ref().and_then(|skip| skip.detail.clone());
+            let why = why.unwrap_or_else(|| "the order has nothing for this channel".to_owned());
+            return Err(TrialFault::NotBuilt(why));
+        };
+        let delivery = Leased {
+            id: self.kit.ids.next(),
+            channel: Arc::clone(&channel.name),
+            event,
+            parcel: parcel.map(Arc::new),
+            due_at: now,
+            attempts: 0,
+            round_start: 0,
+            slot: None,
+        };
+        let outlet = Outlet::new(channel, &self.settings, &self.kit.clock).map_err(TrialFault::NotBuilt)?;
+        let trial = Trial { exchange: Exchange::default(), skipped, deliveries };
+        Ok(Prepared { outlet, delivery, begun: Begun::now(&self.kit), trial })
+    }
+
+    /// The event that the channel would hear of: of the first type that it subscribes to.
+    fn event(&self, channel: &Channel, body: Bytes) -> Event {
+        const USUAL: &str = "order.completed";
+        let kind = match channel.events.first() {
+            Some(first) if !channel.events.iter().any(|pattern| pattern.matches(USUAL)) => {
+                first.as_str().replace('*', "test")
+            }
+            _ => USUAL.to_owned(),
+        };
+        let text = std::str::from_utf8(&body).unwrap_or_default();
+        let plain = |place: &str| {
+            let found = pointer::find(text, place).and_then(pointer::plain);
+            found.map(std::borrow::Cow::into_owned).filter(|value| !value.is_empty())
+        };
+        let id: OrderId = self.kit.ids.next();
+        let now = self.kit.clock.now();
+        let subject = Subject {
+            origin: Origin::Order(id),
+            order_id: plain(&self.settings.orders.id).unwrap_or_else(|| id.to_string()),
+            kind: plain(&self.settings.orders.kind).unwrap_or_else(|| "order".to_owned()),
+            received_at: now,
+            chain: None,
+            body,
+        };
+        let event: EventId = self.kit.ids.next();
+        let (kind, context) = (Arc::from(kind), Arc::from("{}"));
+        Event { id: event, kind, at: now, subject: Arc::new(subject), context, step: None }
+    }
+
+    /// The preset's sample order, about a product that the channel takes.
+    fn sample(&self, channel: &Channel) -> Bytes {
+        crate::config::sample(channel, &self.settings.orders)
+    }
+}
+
+/// An order that is a JSON object.
+fn readable(body: Bytes) -> Result<Bytes, TrialFault> {
+    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body) {
+        Ok(_) => Ok(body),
+        Err(error) => Err(TrialFault::NotAnOrder(error.to_string())),
+    }
+}
+
+/// The same delivery once more.
+fn of(delivery: &Leased) -> Leased {
+    let Leased { id, channel, event, parcel, due_at, attempts, round_start, slot: _ } = delivery;
+    Leased {
+        id: *id,
+        channel: Arc::clone(channel),
+        event: Arc::clone(event),
+        parcel: parcel.clone(),
+        due_at: *due_at,
+        attempts: *attempts,
+        round_start: *round_start,
+        slot: None,
+    }
+}
+
+/// The record with the order put back into the body.
+fn whole(mut exchange: Exchange, delivery: &Leased) -> Exchange {
+    exchange.request_body = crate::domain::Body::whole(exchange.request_body.join(&delivery.event.subject.body));
+    exchange
+}
