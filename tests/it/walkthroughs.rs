@@ -145,6 +145,17 @@ async fn orderful() {
 }
 
 #[tokio::test]
+async fn secutix() {
+    let receiver = Receiver::start().await;
+    let process = follow("secutix.md", include_str!("../../docs/secutix.md"), &receiver).await;
+    let order = receiver.wait_for_on("/orders/4711", 1).await[0].json();
+    let movement = &order["orderDetailsData"]["operationDatas"][0]["movementDatas"][0];
+    assert_eq!(*movement, json!({"seat": "A1"}));
+    receiver.wait_for_on("/orders/4712", 1).await;
+    process.stop().await;
+}
+
+#[tokio::test]
 async fn fulfillment() {
     let receiver = Receiver::start().await;
     receiver.answer([Reply::body(200, "text/plain", "KEY-1")]);

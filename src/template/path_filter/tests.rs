@@ -254,6 +254,26 @@ proptest! {
     }
 
     #[test]
+    fn a_filter_says_of_an_order_what_it_says_of_the_order_trimmed(
+        names in proptest::collection::vec("a|b|operations|TicketDatas", 4),
+        value in 0u8..3, at in 0usize..5, select in "[(][*][)]|",
+    ) {
+        let mut order = json!({&names[3]: value});
+        for (depth, name) in names[..3].iter().enumerate() {
+            order = if depth == at { json!({name: order}) } else { json!({name: [{"x": 1}, order]}) };
+        }
+        let path: Vec<_> = names.iter().take(3).rev().map(|name| format!("{name}{select}")).collect();
+        let filter = compiled(&format!("{}.{}=1", path.join("."), names[3]));
+        for granularity in Granularity::ALL {
+            let trimmed = granularity.trim(order.to_string().as_bytes()).expect("JSON");
+            prop_assert_eq!(
+                filter.holds(&scope(order.to_string().as_bytes()), *granularity),
+                filter.holds(&scope(&trimmed), Granularity::Tickets)
+            );
+        }
+    }
+
+    #[test]
     fn numbers_are_equal_by_value(number in any::<i32>(), zeros in 0usize..5) {
         let order = json!({"n": number});
         let filter = format!("n={number}.0{}", "0".repeat(zeros));
