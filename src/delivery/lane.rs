@@ -64,7 +64,13 @@ impl Deref for Lane {
 }
 
 impl Lane {
-    pub(super) fn new(outlet: Outlet, metrics: ChannelMetrics, workers: Workers, state: ChannelState) -> Self {
+    pub(super) fn new(
+        outlet: Outlet,
+        metrics: ChannelMetrics,
+        workers: Workers,
+        state: ChannelState,
+        now: Timestamp,
+    ) -> Self {
         let past = Some(Timestamp::default());
         let channel = &outlet.channel;
         Self {
@@ -73,7 +79,7 @@ impl Lane {
             workers,
             wake: Notify::new(),
             due: Mutex::new(NextDue { first: past, retry: past }),
-            runs: channel.schedule.clone().map(|schedule| Mutex::new(LaneRuns::new(schedule))),
+            runs: channel.schedule.clone().map(|schedule| Mutex::new(LaneRuns::new(schedule, now))),
             bucket: channel.schedule.as_ref().map_or(1, |schedule| schedule.bucket),
             claiming: AtomicBool::new(false),
             recalled: AtomicBool::new(false),
@@ -333,8 +339,8 @@ impl Lane {
             max_bytes: shared.memory.room(channel),
         };
         let claimed = match wish {
-            Wish::Last => {
-                let last = queue.last_run(Arc::clone(channel), shared.clock.now()).await?;
+            Wish::Last(or) => {
+                let last = queue.last_run(Arc::clone(channel), or).await?;
                 lock(runs).last(last);
                 return Ok(());
             }

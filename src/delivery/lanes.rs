@@ -169,7 +169,8 @@ impl Lanes {
                 state = ChannelState::Disabled;
             }
             shared.memory.set_open(&name, state == ChannelState::Enabled);
-            let lane = Arc::new(Lane::new(outlet, metrics.channel(&name), workers, state));
+            let (metrics, now) = (metrics.channel(&name), shared.clock.now());
+            let lane = Arc::new(Lane::new(outlet, metrics, workers, state, now));
             if let Some(thread) = on_thread.get_mut(at % count) {
                 thread.push(Arc::clone(&lane));
             }

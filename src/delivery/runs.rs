@@ -11,6 +11,8 @@ use crate::store::Run;
 #[derive(Debug)]
 pub(super) struct LaneRuns {
     schedule: Schedule,
+    /// When the lane was made: stands for the last run of a channel that never had one.
+    started: Timestamp,
     /// `None`: to be read from the store.
     clock: Option<RunClock>,
     /// How many deliveries the run under way may still claim.
@@ -20,8 +22,8 @@ pub(super) struct LaneRuns {
 /// What a lane is to ask the store for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// When the last run was.
-    Last,
+    /// When the last run was; that time goes on record where there was none.
+    Last(Timestamp),
     /// To begin a run, with so many deliveries at most.
     Begin(Run, usize),
     /// So many more for the run that began at that time.
@@ -29,13 +31,13 @@ pub(super) enum Wish {
 }
 
 impl LaneRuns {
-    pub(super) fn new(schedule: Schedule) -> Self {
-        Self { schedule, clock: None, left: 0 }
+    pub(super) fn new(schedule: Schedule, started: Timestamp) -> Self {
+        Self { schedule, started, clock: None, left: 0 }
     }
 
     /// What to ask for, with `held` deliveries in memory that are not started.
     pub(super) fn wish(&mut self, now: Timestamp, held: usize) -> Option<Wish> {
-        let Some(clock) = &mut self.clock else { return Some(Wish::Last) };
+        let Some(clock) = &mut self.clock else { return Some(Wish::Last(self.started)) };
         if held > 0 {
             return None;
         }
@@ -97,7 +99,7 @@ mod tests {
 
     fn runs(batch: usize) -> LaneRuns {
         let runs = Runs::Every(Duration::from_secs(15 * 60));
-        LaneRuns::new(Schedule { runs, batch, bucket: 1 })
+        LaneRuns::new(Schedule { runs, batch, bucket: 1 }, at(0))
     }
 
     fn run(last: i64, now: i64) -> Run {
@@ -107,7 +109,7 @@ mod tests {
     #[test]
     fn a_run_claims_its_batch_bit_by_bit_and_the_next_one_waits_for_it() {
         let mut lane = runs(60);
-        assert_eq!(lane.wish(at(1), 0), Some(Wish::Last));
+        assert_eq!(lane.wish(at(1), 0), Some(Wish::Last(at(0))));
         lane.last(at(1));
         assert_eq!(lane.wish(at(14), 0), None);
         assert_eq!(lane.next(at(14)), Some(at(15)));
@@ -130,7 +132,7 @@ mod tests {
         let mut lane = runs(60);
         lane.last(at(1));
         lane.begun(run(1, 15), None);
-        assert_eq!(lane.wish(at(15), 0), Some(Wish::Last));
+        assert_eq!(lane.wish(at(15), 0), Some(Wish::Last(at(0))));
         lane.last(at(15));
         assert_eq!(lane.wish(at(15), 0), None);
     }
