@@ -3,7 +3,7 @@
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::schema::duration;
-use super::settings::{Channel, PluginOptions, Settings, Step, Timeout};
+use super::settings::{Channel, ChannelKind, Email, PluginOptions, Settings, Step, Timeout};
 use crate::domain::{Backoff, EventPattern, RetryPolicy, Runs};
 use crate::template::Expression;
 
@@ -49,6 +49,14 @@ fn row(channel: &Channel) -> [String; 4] {
     };
     // As configured: what the environment fills in may be secret.
     let url = channel.shown.get("url").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let by_mail = |email: &Email| format!("by {}", email.smtp.url());
+    let sends_to = match (channel.kind, &channel.email) {
+        (ChannelKind::Email, email) => format!("mail\n{}", email.as_ref().map(by_mail).unwrap_or_default()),
+        (ChannelKind::Http, email) => {
+            let request = format!("{} {}\nauth {}", channel.method.as_str(), without_query(url), channel.auth.kind());
+            email.as_ref().map_or(request.clone(), |email| format!("{request}\nmails the response {}", by_mail(email)))
+        }
+    };
     let mut gets = with_condition(&events.join("\n"), channel.when.as_ref());
     if let Some(filter) = &channel.filter {
         gets.push_str(&format!("\nfilter {}", filter.source()));
@@ -59,7 +67,7 @@ fn row(channel: &Channel) -> [String; 4] {
     [
         format!("{}\npreset {}{off}", channel.name, channel.preset),
         gets,
-        format!("{} {}\nauth {}", channel.method.as_str(), without_query(url), channel.auth.kind()),
+        sends_to,
         format!("{}\n{timeout} each, {} at once{}", retries(&channel.retry), channel.concurrency, runs(channel)),
     ]
 }

@@ -560,3 +560,24 @@ async fn merge_fields_fill_a_mail_too() {
     assert_eq!((header(mail, "Subject"), part(mail, "text/plain")), ("For A <b>C</b>", "Dear A <b>C</b>\n"));
     service.stop().await;
 }
+
+#[test]
+fn of_a_preset_for_requests_a_mail_channel_has_what_is_not_about_requests() {
+    use orderhook::config::{self, Environment};
+    use orderhook::domain::{Code, Outcome};
+    let yaml = "smtp: {url: 'smtp://localhost', from: a@shop.example}\nchannels: [{name: z, kind: email, preset: zuora, email: {to: '<Account.Email>', subject: a, body: b}}]";
+    let settings =
+        config::load_text("shop.yaml", yaml, &Environment::new()).unwrap_or_else(|faults| panic!("{faults}"));
+    let channel = &settings.channels[0];
+    assert_eq!((channel.retry.attempts(), channel.preset.as_str()), (3, "zuora"));
+    for (code, auth, outcome) in [
+        (Code::status(250), false, Outcome::Accepted),
+        (Code::status(451), false, Outcome::Retry),
+        (Code::status(550), false, Outcome::Failed),
+        (Code::status(535), true, Outcome::Retry),
+        (Code::NO_CONNECTION, false, Outcome::Retry),
+    ] {
+        assert_eq!(channel.outcomes.decide(code, auth), outcome, "{code}");
+    }
+    assert_eq!(channel.shown["method"], Value::Null, "{:#}", channel.shown);
+}
