@@ -44,6 +44,7 @@ impl Callout {
             auth: options.auth.clone(),
             egress: Arc::clone(egress),
             clock,
+            tls: options.tls.clone(),
         });
         let client = client.map_err(|error| BuildError(error.to_string()))?;
         Ok(Self { options: options.clone(), client, ids })

@@ -10,7 +10,7 @@ use super::requests;
 use super::schema::CALLOUT;
 use super::settings::{CalloutOptions, Chain, Format, Payload, PluginOptions, Step};
 use super::unique::Unique;
-use super::{urls, words};
+use super::{tls, urls, words};
 use crate::template::Language;
 
 /// The chains, in the order of the configuration.
@@ -63,6 +63,7 @@ fn callout(block: &Reader<'_>, providers: &Providers) -> Option<CalloutOptions> 
     let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
     let headers = requests::headers(block, &language);
     let auth = auth::auth(block, providers);
+    let tls = block.optional("tls", |field| tls::tls(&field.block()?));
     let timeout = block.get("timeoutValue").and_then(Field::integer::<u64>).map(Duration::from_millis);
     let reject_on = block.optional("shouldRejectOn", |field| {
         let classes: Vec<_> = field.block()?.items("status").iter().map(words::class).collect();
@@ -81,6 +82,7 @@ fn callout(block: &Reader<'_>, providers: &Providers) -> Option<CalloutOptions> 
         payload: payload?,
         headers: headers?,
         auth: auth?,
+        tls: tls?.map(Arc::new),
         timeout: timeout?,
         reject_on: reject_on?.unwrap_or_default(),
         capture: capture?,

@@ -13,7 +13,7 @@ use super::schema::{CHANNEL, EMAIL_KEYS, one_of};
 use super::sections::Limits;
 use super::settings::{Channel, ChannelKind, Format, Items, Method, Multibuy, Parameter, Payload, Timeout};
 use super::unique::Unique;
-use super::{presets, schedules, shown, urls, words};
+use super::{presets, schedules, shown, tls, urls, words};
 use crate::domain::{Backoff, HeaderSet, Outcome, Outcomes, RetryPolicy, Rule};
 use crate::template::{Language, Locale, Syntax, Target};
 
@@ -96,6 +96,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<
     let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
     let headers = requests::headers(&block, &language);
     let auth = auth::auth(&block, providers);
+    let tls = block.optional("tls", |field| tls::tls(&field.block()?));
     let signing = block.optional("signing", |field| requests::signing(&field.masked(), true));
     let timeout = block.get("timeout").and_then(|field| timeout(&field.block()?));
     let url = url.filter(|url| {
@@ -164,6 +165,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<
         headers: headers?,
         auth: auth?,
         timeout: timeout?,
+        tls: tls?.map(Arc::new),
         signing: signing?,
         max_response: max_response? as usize,
         require_text: require_text?,

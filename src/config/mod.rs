@@ -31,6 +31,7 @@ mod sections;
 pub mod settings;
 mod shown;
 mod summary;
+mod tls;
 mod unique;
 mod urls;
 mod words;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use super::network::{Egress, Place, Proxy};
+pub use super::tls::{Identity, Tls};
 use crate::domain::{EventPattern, Granularity, HeaderSet, Outcomes, RetryPolicy, Schedule, SigningKeys, UrlRules};
 use crate::template::{Expression, PathFilter, Syntax, Target, Template};
 pub use auth::{Auth, ClientCredentials, JwtBearer, JwtUse};
@@ -193,6 +194,8 @@ pub struct CalloutOptions {
     pub headers: Vec<(String, Template)>,
     /// `auth`.
     pub auth: Auth,
+    /// `tls`.
+    pub tls: Option<Arc<Tls>>,
     /// `timeoutValue`: for the whole exchange.
     pub timeout: Duration,
     /// `shouldRejectOn.status`.
@@ -353,6 +356,8 @@ pub struct Channel {
     pub timeout: Timeout,
     /// By whose secrets its requests are signed.
     pub signing: Option<Arc<SigningKeys>>,
+    /// How TLS is spoken with its receiver; none: as the system says.
+    pub tls: Option<Arc<Tls>>,
     /// Bytes of a response that are kept.
     pub max_response: usize,
     /// Whether a delivery is accepted with a text only; a response above `max_response` is refused then.

@@ -32,6 +32,7 @@ impl Outlet {
             auth: channel.auth.clone(),
             egress: Arc::clone(&settings.egress),
             clock: Arc::clone(clock),
+            tls: channel.tls.clone(),
         });
         let client = client.map_err(|error| format!("channel {}: {error}", channel.name))?;
         let mailer = channel.email.as_ref().map(|email| Mailer::new(&email.smtp, channel.timeout)).transpose();

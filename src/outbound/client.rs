@@ -20,8 +20,8 @@ use super::exchange::exchange;
 use super::fault::Fault;
 use super::phase::Phase;
 use super::received::drain;
-use super::retry_after;
-use crate::config::settings::{Auth, Egress, Method, Timeout};
+use super::{retry_after, tls};
+use crate::config::settings::{Auth, Egress, Method, Timeout, Tls};
 use crate::domain::{Body, Clock, Code, Exchange, Timestamp};
 
 /// Headers that belong to the connection, not to the request.
@@ -47,6 +47,8 @@ pub struct ClientOptions {
     pub egress: Arc<Egress>,
     /// The time, by which tokens expire.
     pub clock: Arc<dyn Clock>,
+    /// How it speaks TLS; none: with the authorities that the system knows.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Why a client cannot be made.
@@ -130,7 +132,11 @@ pub struct Client {
 impl Client {
     /// A client with these options.
     pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
-        Self::over(options, &Dialer::new(&options.egress)?)
+        let dialer = match &options.tls {
+            None => Dialer::new(&options.egress)?,
+            Some(tls) => Dialer::with_tls(&options.egress, tls::own(tls).map_err(ClientError::Tls)?),
+        };
+        Self::over(options, &dialer)
     }
 
     /// A client whose connections are made like that.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::auth::ntlm::Lost;
 use super::egress::{Forbidden, NoAddress, ProxyFailed};
+use super::tls;
 use crate::domain::Code;
 
 /// What went wrong, each with its code, as a sentence for a person. Never holds a URL, a header or a body.
@@ -91,7 +92,7 @@ impl Fault {
         }
         // TLS 1.3 lets a server refuse a client's certificate only behind the handshake.
         if let Some(alert) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-            return Self::Tls(host(), alert.to_string());
+            return Self::Tls(host(), tls::in_words(alert));
         }
         if error.is_connect() {
             // TCP never ends in the middle while it connects: that was the handshake.

@@ -3,7 +3,10 @@
 use std::sync::{Arc, LazyLock};
 
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+
+use crate::config::settings::Tls;
+use crate::domain::Timestamp;
 
 /// The configuration of all clients that say nothing about TLS. Its session tickets are shared, which is fine as
 /// long as none of them has a certificate of its own. `Err` is a sentence.
@@ -22,11 +25,84 @@ pub(super) fn system_roots() -> impl Iterator<Item = CertificateDer<'static>> {
     rustls_native_certs::load_native_certs().certs.into_iter()
 }
 
+/// The configuration of a client that has its own authorities, its own certificate, or both. `Err` is a sentence.
+pub(super) fn own(tls: &Tls) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    match &tls.authorities {
+        None => _ = roots.add_parsable_certificates(system_roots()),
+        Some(authorities) => {
+            for authority in authorities {
+                roots.add(authority.clone()).map_err(|error| error.to_string())?;
+            }
+        }
+    }
+    build(roots, Some(tls))
+}
+
 pub(super) fn with_roots(roots: RootCertStore) -> Result<ClientConfig, String> {
+    build(roots, None)
+}
+
+fn build(roots: RootCertStore, tls: Option<&Tls>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    let builder = builder.with_root_certificates(roots);
+    let mut config = match tls.and_then(|tls| tls.identity.as_ref()) {
+        None => builder.with_no_client_auth(),
+        Some(identity) => builder
+            .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
+            .map_err(|error| error.to_string())?,
+    };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Why TLS failed, in words.
+pub(super) fn in_words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(error) => certificate(error),
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "it wants a client certificate (tls.client_cert_file)".to_owned()
+        }
+        rustls::Error::AlertReceived(
+            alert @ (AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied),
+        ) => format!("it does not accept our client certificate ({alert:?}): see tls.client_cert_file"),
+        other => other.to_string(),
+    }
+}
+
+/// What is wrong with a receiver's certificate.
+fn certificate(error: &CertificateError) -> String {
+    let day = |time: &rustls::pki_types::UnixTime| {
+        let time =
+            Timestamp::from_millis(i64::try_from(time.as_secs()).unwrap_or(i64::MAX / 1000).saturating_mul(1000));
+        time.to_string()
+    };
+    match error {
+        CertificateError::Expired => "its certificate has expired".to_owned(),
+        CertificateError::ExpiredContext { not_after, .. } => format!("its certificate expired on {}", day(not_after)),
+        CertificateError::NotValidYet => "its certificate is not valid yet".to_owned(),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("its certificate is not valid before {}", day(not_before))
+        }
+        CertificateError::UnknownIssuer => {
+            "its certificate is self-signed or from an unknown authority; tls.ca_file can name one's own".to_owned()
+        }
+        CertificateError::NotValidForName => "its certificate is for another host".to_owned(),
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "its certificate names no host".to_owned()
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            format!("its certificate is for another host: {}", presented.join(", "))
+        }
+        CertificateError::Revoked => "its certificate is revoked".to_owned(),
+        other => format!("its certificate, perhaps self-signed, cannot be used: {other}"),
+    }
 }

@@ -50,6 +50,7 @@ mod signing;
 mod store_contract;
 mod store_faults;
 mod templates;
+mod tls;
 mod tokens;
 mod trials;
 mod walkthroughs;

@@ -28,6 +28,7 @@ impl Client {
             auth: Auth::None,
             egress: Arc::new(Egress::anywhere()),
             clock: Arc::new(SystemClock),
+            tls: None,
         });
         let base = Url::parse(&format!("http://{address}")).map_err(|error| error.to_string())?;
         Ok(Self { inner: inner.map_err(|error| error.to_string())?, base })

@@ -1,5 +1,6 @@
 //! Chains, their steps, and the options of each plugin.
 
+use super::network::TLS;
 use super::sections::{NAME, POINTER};
 use super::{AUTH, Block, HEADERS, Key, Kind};
 
@@ -96,6 +97,7 @@ chains:
         .or("envelope"),
         Key::new("headers", HEADERS, "Further headers. Their values are templates."),
         Key::new("auth", AUTH, "How the request proves who sent it."),
+        Key::new("tls", Kind::Block(&TLS), "Private authorities, and a certificate of our own."),
         Key::new(
             "timeoutValue",
             Kind::Integer(1, 3_600_000, "milliseconds"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::HeaderSet;
 
 use super::chains::{METHODS, URL};
+use super::network::TLS;
 use super::schedules::SCHEDULE;
 use super::sections::{LOCALE, NAME, POINTER};
 use super::{AUTH, Block, DAY, EMAIL, HEADERS, HOUR, Key, Kind, MILLISECOND};
@@ -137,6 +138,7 @@ channels:
             Kind::Block(&SIGNING),
             "Signatures by which the receiver knows that a request is from here: the header `webhook-signature` (Standard Webhooks).",
         ),
+        Key::new("tls", Kind::Block(&TLS), "Private authorities, and a certificate of our own."),
         Key::new("timeout", Kind::Block(&TIMEOUT), "How long an attempt may take.").required(),
         Key::new(
             "max_response",

@@ -2,6 +2,29 @@
 
 use super::{Block, Key, Kind};
 
+/// How TLS is spoken with a receiver.
+pub(crate) static TLS: Block = Block {
+    title: "tls",
+    doc: "How TLS is spoken with the receiver of a channel or callout. All files are PEM, and are read at the start. `docs/tls.md` tells more.",
+    example: "",
+    keys: &[
+        Key::new(
+            "ca_file",
+            FILE,
+            "The certificates of the authorities that vouch for the receiver, instead of those that the system knows.",
+        ),
+        Key::new(
+            "client_cert_file",
+            FILE,
+            "The certificate that proves to the receiver who we are, followed by those between it and its authority.",
+        ),
+        Key::new("client_key_file", FILE, "Its private key, not encrypted."),
+    ],
+    either: &[],
+};
+
+const FILE: Kind = Kind::Text("the path of a PEM file");
+
 /// The section `egress`.
 pub(crate) static EGRESS: Block = Block {
     title: "egress",

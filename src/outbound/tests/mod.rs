@@ -34,6 +34,7 @@ fn options() -> ClientOptions {
         auth: Auth::None,
         egress: Arc::new(Egress::anywhere()),
         clock: Arc::new(SystemClock),
+        tls: None,
     }
 }
 
