@@ -41,6 +41,7 @@ mod oauth;
 mod orderful;
 mod orders_api;
 mod outcomes;
+mod proxies;
 mod requests;
 mod retries;
 mod schedules;

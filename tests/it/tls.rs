@@ -47,7 +47,7 @@ impl Identity {
 }
 
 /// PEM files that vanish with their test.
-struct Files(tempfile::TempDir);
+pub(crate) struct Files(tempfile::TempDir);
 
 impl Files {
     fn new() -> Self {
@@ -117,6 +117,14 @@ async fn receiver(identity: &Identity, clients: Option<&Authority>) -> String {
     url
 }
 
+/// A receiver behind TLS: its URL, and the file of the authority that vouches for it, which lives as long as what is third.
+pub(crate) async fn behind_tls() -> (String, String, Files) {
+    let (files, ca) = (Files::new(), authority("Private CA"));
+    let url = receiver(&Identity::issued(&ca, "localhost", |_| ()), None).await;
+    let file = files.with("ca.pem", &pem("CERTIFICATE", ca.der()));
+    (url, file, files)
+}
+
 /// What became of a delivery to that URL by a channel with these keys: its first attempt.
 async fn attempt(url: &str, tls: &str) -> serde_json::Value {
     let yaml = format!("channels: [{{name: erp, url: '{url}', tls: {tls}, retry: {{attempts: 1, interval: 1s}}}}]");
@@ -129,11 +137,9 @@ async fn attempt(url: &str, tls: &str) -> serde_json::Value {
 
 #[tokio::test]
 async fn a_private_authority_vouches_for_a_receiver() {
-    let (files, ca) = (Files::new(), authority("Private CA"));
-    let url = receiver(&Identity::issued(&ca, "localhost", |_| ()), None).await;
-    let file = files.with("ca.pem", &pem("CERTIFICATE", ca.der()));
-    let fine = attempt(&url, &format!("{{ca_file: '{file}'}}")).await;
-    assert_eq!((&fine["code"], &fine["response"]["body"]), (&json!(200), &json!("0")), "{fine:#}");
+    let (url, file, _files) = behind_tls().await;
+    let made = attempt(&url, &format!("{{ca_file: '{file}'}}")).await;
+    assert_eq!((&made["code"], &made["response"]["body"]), (&json!(200), &json!("0")), "{made:#}");
 }
 
 #[tokio::test]
@@ -186,8 +192,8 @@ async fn a_receiver_that_demands_a_certificate_gets_ours() {
         let key = files.with(&format!("{name}.key"), &pem("PRIVATE KEY", &identity.key.serialize_der()));
         format!("{{ca_file: '{ca_file}', client_cert_file: '{cert}', client_key_file: '{key}'}}")
     };
-    let fine = attempt(&url, &keys("ours", &ours)).await;
-    assert_eq!((&fine["code"], &fine["response"]["body"]), (&json!(200), &json!("1")), "{fine:#}");
+    let made = attempt(&url, &keys("ours", &ours)).await;
+    assert_eq!((&made["code"], &made["response"]["body"]), (&json!(200), &json!("1")), "{made:#}");
     for (tls, reason) in [
         (format!("{{ca_file: '{ca_file}'}}"), "it wants a client certificate (tls.client_cert_file)"),
         (keys("strange", &strange), "it does not accept our client certificate ("),

@@ -81,10 +81,16 @@ impl Target {
             Self::Address(address) => return guard.check_address(*address),
             Self::Proxied { host, .. } => host,
         };
-        if let Some(proxy) = &guard.egress.proxy
-            && let Ok(address) = bare(&proxy.host).parse()
-        {
-            guard.check_address(address)?;
+        if let Some(proxy) = &guard.egress.proxy {
+            let proxy_host = bare(&proxy.host);
+            if let Ok(address) = proxy_host.parse() {
+                guard.check_address(address)?;
+            } else if proxy.url.starts_with("socks")
+                && let Err(Unreachable::Forbidden(forbidden)) = Guard::resolve(guard, &proxy_host).await
+            {
+                // The connector refuses it as well, but SOCKS does not tell why.
+                return Err(forbidden);
+            }
         }
         guard.check_name(host)?;
         match timeout(LOOKUP, Guard::resolve(guard, host)).await {
