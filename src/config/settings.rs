@@ -356,7 +356,7 @@ pub struct Channel {
     pub timeout: Timeout,
     /// By whose secrets its requests are signed.
     pub signing: Option<Arc<SigningKeys>>,
-    /// How TLS is spoken with its receiver; none: as the system says.
+    /// How it speaks TLS; none: as the system says.
     pub tls: Option<Arc<Tls>>,
     /// Bytes of a response that are kept.
     pub max_response: usize,

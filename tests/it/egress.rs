@@ -155,6 +155,24 @@ async fn a_redirect_to_a_refused_address_leads_nowhere() {
     service.stop().await;
 }
 
+#[tokio::test]
+async fn a_mail_server_is_refused_like_any_receiver() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    for host in ["127.0.0.1", "localhost"] {
+        let yaml = format!(
+            "{CLOSED}smtp: {{url: 'smtp://{host}:{port}', from: a@shop.example}}\nchannels: [{{name: mail, kind: email, email: {{to: b@shop.example, subject: s, body: b}}}}]"
+        );
+        let service = Service::start(&yaml).await;
+        let order = service.api.order(&json!({"id": "A-1"})).await;
+        let delivery = service.api.settled(&delivery_to(&order, "mail")).await;
+        let attempt = &delivery["attempts"][0];
+        assert_eq!((&delivery["status"], &attempt["code"]), (&json!("failed"), &json!(-8)), "{delivery:#}");
+        assert!(text(attempt, "error").contains("127.0.0.1"), "{attempt:#}");
+        service.stop().await;
+    }
+}
+
 #[test]
 fn wrong_settings_are_told_with_their_place() {
     let load = |yaml: &str| orderhook::config::load_text("test.yaml", yaml, &orderhook::config::Environment::new());

@@ -238,16 +238,16 @@ async fn the_guard_looks_at_the_proxy_and_at_what_is_behind_it() {
 #[tokio::test]
 async fn a_proxy_that_fails_is_told_apart_from_the_receiver() {
     let receiver = Receiver::start().await;
-    let closed = ClosedPort::new();
-    let closed = closed.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let nobody = ClosedPort::new();
+    let nobody = nobody.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
     let secure = receiver.url("/erp").replace("http:", "https:");
     let wants = Proxy::start(Manner::Says("407 Proxy Authentication Required")).await.address.to_string();
     let refuses = Proxy::start(Manner::Says("403 Forbidden")).await.address.to_string();
     let closes = Proxy::start(Manner::Closes).await.address.to_string();
     for (proxy, url, code) in [
-        (format!("http://{closed}"), receiver.url("/erp"), -1),
-        (format!("http://{closed}"), secure.clone(), -1),
-        (format!("socks5://{closed}"), receiver.url("/erp"), -1),
+        (format!("http://{nobody}"), receiver.url("/erp"), -1),
+        (format!("http://{nobody}"), secure.clone(), -1),
+        (format!("socks5://{nobody}"), receiver.url("/erp"), -1),
         (format!("http://{wants}"), receiver.url("/erp"), -1),
         (format!("http://{wants}"), secure.clone(), -1),
         (format!("http://{refuses}"), secure.clone(), -1),

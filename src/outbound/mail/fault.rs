@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lettre::transport::smtp::Error;
 
+use super::super::egress::Forbidden;
 use crate::domain::Code;
 
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,8 @@ pub(super) enum MailFault {
     NoConnection(String, String),
     #[error("the name {0} has no address: {1}")]
     Dns(String, String),
+    #[error("{0}")]
+    Egress(Forbidden),
     #[error("TLS with {0} failed: {1}")]
     Tls(String, String),
     #[error("no connection to {0} within {limit}", limit = humantime::format_duration(*.1))]
@@ -46,6 +49,7 @@ impl MailFault {
         match self {
             Self::NoConnection(..) => Code::NO_CONNECTION,
             Self::Dns(..) => Code::DNS,
+            Self::Egress(_) => Code::EGRESS,
             Self::Tls(..) => Code::TLS,
             Self::ConnectTimeout(..) => Code::CONNECT_TIMEOUT,
             Self::Timeout(_) => Code::TIMEOUT,

@@ -20,9 +20,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::settings::{Smtp, Timeout};
+use crate::config::settings::{Egress, Smtp, Timeout};
 use crate::domain::{Body, Code, Exchange, Mailbox, Timestamp};
 
+use super::egress::Guard;
 use compose::Message;
 use dialog::Tls;
 use fault::MailFault;
@@ -72,14 +73,16 @@ impl Sent {
 pub struct Mailer {
     smtp: Arc<Smtp>,
     timeout: Timeout,
+    guard: Guard,
     tls: Option<Tls>,
 }
 
 impl Mailer {
-    /// A mailer by these settings, each mail within `timeout`. `Err` is a sentence.
-    pub fn new(smtp: &Arc<Smtp>, timeout: Timeout) -> Result<Self, String> {
+    /// A mailer by these settings, each mail within `timeout`. It reaches what `egress` lets it; mail goes through no proxy.
+    /// `Err` is a sentence.
+    pub fn new(smtp: &Arc<Smtp>, timeout: Timeout, egress: &Arc<Egress>) -> Result<Self, String> {
         let tls = Tls::new(smtp)?;
-        Ok(Self { smtp: Arc::clone(smtp), timeout, tls })
+        Ok(Self { smtp: Arc::clone(smtp), timeout, guard: Guard::new(egress), tls })
     }
 
     /// What would go out, as the history would keep it. `Err` says why it cannot be written.
@@ -121,7 +124,7 @@ impl Mailer {
             Timeout::Phases { connect, transfer } => (connect, transfer),
         };
         let deadline = started + connect;
-        let connecting = wire::connect(&self.smtp, self.tls.as_ref(), deadline);
+        let connecting = wire::connect(&self.smtp, &self.guard, self.tls.as_ref(), deadline);
         let wire = timeout_at(deadline, connecting).await.unwrap_or_else(|_| Err(self.late(connect)))?;
         let deadline = match self.timeout {
             Timeout::Total(_) => deadline,

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+use super::super::egress::{Guard, Unreachable};
 use super::dialog::Tls;
 use super::fault::MailFault;
 use crate::config::settings::{MailSecurity, Smtp};
@@ -33,8 +34,13 @@ enum Stream {
 }
 
 /// Connects, to one of the server's addresses after another.
-pub(super) async fn connect(smtp: &Smtp, tls: Option<&Tls>, deadline: Instant) -> Result<Wire, MailFault> {
-    let tcp = to_any(smtp, deadline).await?;
+pub(super) async fn connect(
+    smtp: &Smtp,
+    guard: &Guard,
+    tls: Option<&Tls>,
+    deadline: Instant,
+) -> Result<Wire, MailFault> {
+    let tcp = to_any(smtp, guard, deadline).await?;
     let stream = match tls.filter(|_| smtp.security == MailSecurity::Tls) {
         None => Stream::Plain(tcp),
         Some(tls) => {
@@ -47,17 +53,19 @@ pub(super) async fn connect(smtp: &Smtp, tls: Option<&Tls>, deadline: Instant) -
     Ok(Wire { stream, left: MAX_SAID })
 }
 
-async fn to_any(smtp: &Smtp, deadline: Instant) -> Result<TcpStream, MailFault> {
+async fn to_any(smtp: &Smtp, guard: &Guard, deadline: Instant) -> Result<TcpStream, MailFault> {
     let dns = |error: &dyn std::fmt::Display| MailFault::Dns(smtp.host.clone(), error.to_string());
     let bare = smtp.host.trim_start_matches('[').trim_end_matches(']');
-    let found = tokio::net::lookup_host((bare, smtp.port)).await.map_err(|error| dns(&error))?;
-    let addresses: Vec<SocketAddr> = found.collect();
+    let addresses = guard.resolve(bare).await.map_err(|error| match error {
+        Unreachable::Forbidden(forbidden) => MailFault::Egress(forbidden),
+        Unreachable::NoAddress(none) => dns(&none.cause),
+    })?;
     let mut last = None;
     for (at, address) in addresses.iter().enumerate() {
         // One that does not answer leaves the others their share of the time.
         let now = Instant::now();
         let share = deadline.saturating_duration_since(now) / u32::try_from(addresses.len() - at).unwrap_or(1);
-        match timeout_at(now + share, TcpStream::connect(address)).await {
+        match timeout_at(now + share, TcpStream::connect((*address, smtp.port))).await {
             Ok(Ok(stream)) => {
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
