@@ -35,11 +35,8 @@ impl Outlet {
             tls: channel.tls.clone(),
         });
         let client = client.map_err(|error| format!("channel {}: {error}", channel.name))?;
-        let mailer = channel
-            .email
-            .as_ref()
-            .map(|email| Mailer::new(&email.smtp, channel.timeout, &settings.egress))
-            .transpose();
+        let mailer =
+            channel.email.as_ref().map(|email| Mailer::new(&email.smtp, channel.timeout, &settings.egress)).transpose();
         let mailer = mailer.map_err(|error| format!("channel {}: smtp: {error}", channel.name))?;
         Ok(Self { channel: Arc::clone(channel), blueprint: Blueprint::new(channel), client, mailer })
     }
