@@ -28,7 +28,7 @@ const FILE: Kind = Kind::Text("the path of a PEM file");
 /// The section `egress`.
 pub(crate) static EGRESS: Block = Block {
     title: "egress",
-    doc: "What outbound connections may reach: those of channels, callouts, token endpoints and proxies, but not that to the mail server of `smtp`, which no order can choose. Loopback, private and other addresses that are not of the public Internet are refused with code -8 unless `allow` names them. It is checked when a connection is made, at the address connected to. `docs/egress.md` tells more.",
+    doc: "What outbound connections may reach: those of channels, callouts, token endpoints, proxies and the mail server of `smtp`. Loopback, private and other addresses that are not of the public Internet are refused with code -8 unless `allow` names them. It is checked when a connection is made, at the address connected to. `docs/egress.md` tells more.",
     example: "\
 egress:
   allow: [10.1.0.0/16, billing.internal]
