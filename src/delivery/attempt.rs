@@ -127,18 +127,28 @@ impl From<outbound::mail::Sent> for Sent {
 /// Makes one attempt.
 pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended {
     let begun = Begun::now(shared);
-    if mail::is_mail(&lane.channel, &delivery) {
-        let (draft, key) = draft(shared, lane, &delivery, &begun);
+    let sent = if mail::is_mail(&lane.channel, &delivery) {
         // In a box: requests, of which there are more, need not make room for it.
-        let sent = Sent::from(Box::pin(mail::send(lane, draft)).await);
-        return end(shared, lane, delivery, &begun, sent.hiding(key));
-    }
-    let (request, key) = build(shared, lane, &delivery, &begun);
-    let sent = match request {
-        Err(error) => Sent::not_built(&lane.channel, error),
-        Ok(request) => Sent::reply(shared, &lane.channel, &request, &lane.client.send(&request).await),
+        Box::pin(send_mail(shared, lane, &delivery, &begun)).await
+    } else {
+        let (request, key) = build(shared, lane, &delivery, &begun);
+        send(shared, lane, request).await.hiding(key)
     };
-    end(shared, lane, delivery, &begun, sent.hiding(key))
+    end(shared, lane, delivery, &begun, sent)
+}
+
+/// Sends a request, if it could be built.
+pub(super) async fn send(kit: &Kit, outlet: &Outlet, request: Result<Request, String>) -> Sent {
+    match request {
+        Err(error) => Sent::not_built(&outlet.channel, error),
+        Ok(request) => Sent::reply(kit, &outlet.channel, &request, &outlet.client.send(&request).await),
+    }
+}
+
+/// Sends the mail of an attempt, if it can be filled in.
+pub(super) async fn send_mail(kit: &Kit, outlet: &Outlet, delivery: &Leased, begun: &Begun) -> Sent {
+    let (draft, key) = draft(kit, outlet, delivery, begun);
+    Sent::from(mail::send(outlet, draft).await).hiding(key)
 }
 
 /// The mail of an attempt, or what cannot be filled in; and a key filled into it that no record shows.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::config::settings::Channel;
-use crate::domain::{Body, DeliveryId};
+use crate::domain::{Body, DeliveryId, Timestamp};
 use crate::outbound::{HeaderName, Request, header_value};
 use crate::store::Leased;
 
@@ -42,7 +42,9 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, mut deliveries: Vec<Leased
             }
         }
     }
-    let Some(whole) = together(&lane.channel, &parts) else { return ended };
+    let requests: Vec<_> = parts.iter().map(|part| (part.delivery.id, &part.request)).collect();
+    let Some(started_at) = parts.first().map(|part| part.begun.started_at) else { return ended };
+    let Some(whole) = together(&lane.channel, &requests, started_at) else { return ended };
     let whole = match whole {
         Ok(whole) => whole,
         Err(error) => {
@@ -62,27 +64,25 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, mut deliveries: Vec<Leased
     ended
 }
 
-/// The request of a bucket with one delivery in it.
-pub(super) fn of_one(channel: &Channel, delivery: Leased, begun: Begun, request: Request) -> Result<Request, String> {
-    let part = Part { delivery, begun, request: request.clone(), key: None };
-    together(channel, &[part]).unwrap_or(Ok(request))
-}
-
-/// The request of all parts; none where there are none.
-fn together(channel: &Channel, parts: &[Part]) -> Option<Result<Request, String>> {
-    let Part { request: first, begun, .. } = parts.first()?;
+/// The request of all these deliveries' own requests; none where there are none.
+pub(super) fn together(
+    channel: &Channel,
+    parts: &[(DeliveryId, &Request)],
+    started_at: Timestamp,
+) -> Option<Result<Request, String>> {
+    let (_, first) = parts.first()?;
     let mut array = vec![b'['];
-    for (at, part) in parts.iter().enumerate() {
+    for (at, (_, request)) in parts.iter().enumerate() {
         if at > 0 {
             array.push(b',');
         }
-        array.extend_from_slice(&part.request.body.join(&part.request.order));
+        array.extend_from_slice(&request.body.join(&request.order));
     }
     array.push(b']');
-    let ids: Vec<DeliveryId> = parts.iter().map(|part| part.delivery.id).collect();
+    let ids: Vec<DeliveryId> = parts.iter().map(|(id, _)| *id).collect();
     let mut headers = first.headers.clone();
     let id = bucket_id(&ids);
-    let signature = channel.signing.as_ref().map(|keys| keys.sign(&id, begun.started_at.as_secs(), &array));
+    let signature = channel.signing.as_ref().map(|keys| keys.sign(&id, started_at.as_secs(), &array));
     let headers = header_value(&id).and_then(|id| {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         headers.insert(WEBHOOK_ID, id.clone());

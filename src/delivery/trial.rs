@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::config;
 use crate::config::settings::{Channel, Settings};
 use crate::domain::{
     Clock, Code, Event, EventId, Exchange, IdSource, OrderId, Origin, Outcome, SettleKeys, Skip, Subject, pointer,
@@ -14,7 +15,7 @@ use crate::outbound::{Request, hide};
 use crate::routing::{LaneMemory, Router};
 use crate::store::Leased;
 
-use super::attempt::{self, Begun, Sent};
+use super::attempt::{self, Begun};
 use super::outlet::{Kit, Outlet};
 use super::{bucket, mail};
 
@@ -107,7 +108,7 @@ impl Trials {
             let mailer = outlet.mailer.as_ref().ok_or_else(|| TrialFault::NotBuilt("there is no smtp".to_owned()))?;
             (mailer.preview(&mail).map_err(TrialFault::NotBuilt)?, key)
         } else {
-            let (request, key) = self.request(&outlet, &delivery, begun);
+            let (request, key) = self.request(&outlet, &delivery, &begun);
             let request = request.map_err(TrialFault::NotBuilt)?;
             (whole(outlet.client.preview(&request), &delivery), key)
         };
@@ -121,31 +122,27 @@ impl Trials {
     pub async fn test(&self, channel: &str, order: Option<Bytes>) -> Result<Tested, TrialFault> {
         let Prepared { outlet, delivery, begun, trial } = self.prepare(channel, order)?;
         let mails = mail::is_mail(&outlet.channel, &delivery);
-        let started = begun.started;
         let mut sent = if mails {
-            let (draft, key) = attempt::draft(&self.kit, &outlet, &delivery, &begun);
-            Sent::from(mail::send(&outlet, draft).await).hiding(key)
+            attempt::send_mail(&self.kit, &outlet, &delivery, &begun).await
         } else {
-            let (request, key) = self.request(&outlet, &delivery, begun);
-            let sent = match request {
-                Err(error) => Sent::not_built(&outlet.channel, error),
-                Ok(request) => Sent::reply(&self.kit, &outlet.channel, &request, &outlet.client.send(&request).await),
-            };
-            sent.hiding(key)
+            let (request, key) = self.request(&outlet, &delivery, &begun);
+            attempt::send(&self.kit, &outlet, request).await.hiding(key)
         };
         let outcome = sent.judge(&outlet.channel, mails);
         let trial = Trial { exchange: whole(sent.exchange, &delivery), ..trial };
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from(begun.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Tested { trial, code: sent.code, outcome, error: sent.error, duration_ms })
     }
 
     /// The request as it goes out: of a channel that sends in buckets, one with this delivery alone.
-    fn request(&self, outlet: &Outlet, delivery: &Leased, begun: Begun) -> (Result<Request, String>, Option<String>) {
-        let (request, key) = attempt::build(&self.kit, outlet, delivery, &begun);
+    fn request(&self, outlet: &Outlet, delivery: &Leased, begun: &Begun) -> (Result<Request, String>, Option<String>) {
+        let (request, key) = attempt::build(&self.kit, outlet, delivery, begun);
         let channel = &outlet.channel;
         let buckets = channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);
         let request = match request {
-            Ok(request) if buckets => bucket::of_one(channel, of(delivery), begun, request),
+            Ok(request) if buckets => {
+                bucket::together(channel, &[(delivery.id, &request)], begun.started_at).unwrap_or(Ok(request))
+            }
             other => other,
         };
         (request, key)
@@ -153,7 +150,7 @@ impl Trials {
 
     fn prepare(&self, name: &str, order: Option<Bytes>) -> Result<Prepared, TrialFault> {
         let channel = self.channels.get(name).ok_or_else(|| TrialFault::NoChannel(name.to_owned()))?;
-        let body = order.map_or_else(|| Ok(self.sample(channel)), readable)?;
+        let body = order.map_or_else(|| Ok(config::sample(channel, &self.settings.orders)), readable)?;
         let event = Arc::new(self.event(channel, body));
         let now = self.kit.clock.now();
         let (parcels, skipped) = self.kit.router.trial(channel, &event, now);
@@ -206,11 +203,6 @@ impl Trials {
         let (kind, context) = (Arc::from(kind), Arc::from("{}"));
         Event { id: event, kind, at: now, subject: Arc::new(subject), context, step: None }
     }
-
-    /// The preset's sample order, about a product that the channel takes.
-    fn sample(&self, channel: &Channel) -> Bytes {
-        crate::config::sample(channel, &self.settings.orders)
-    }
 }
 
 /// An order that is a JSON object.
@@ -218,21 +210,6 @@ fn readable(body: Bytes) -> Result<Bytes, TrialFault> {
     match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body) {
         Ok(_) => Ok(body),
         Err(error) => Err(TrialFault::NotAnOrder(error.to_string())),
-    }
-}
-
-/// The same delivery once more.
-fn of(delivery: &Leased) -> Leased {
-    let Leased { id, channel, event, parcel, due_at, attempts, round_start, slot: _ } = delivery;
-    Leased {
-        id: *id,
-        channel: Arc::clone(channel),
-        event: Arc::clone(event),
-        parcel: parcel.clone(),
-        due_at: *due_at,
-        attempts: *attempts,
-        round_start: *round_start,
-        slot: None,
     }
 }
 
