@@ -4,18 +4,16 @@
 
 #![no_main]
 
-use std::sync::Arc;
+mod support;
 
-use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use orderhook::domain::{Event, EventId, Origin, Subject, Timestamp};
-use orderhook::template::{Expression, Places, Scope, Syntax, Target, Template, as_form, as_xml, check_document};
+use orderhook::template::{Expression, Syntax, Target, Template, as_form, as_xml, check_document};
 
 fuzz_target!(|data: &[u8]| {
     let mut parts = data.splitn(2, |byte| *byte == 0);
     let source = parts.next().and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default();
     let order = parts.next().unwrap_or(b"{}");
-    let scope = scope(order);
+    let scope = support::scope(order);
     for syntax in Syntax::ALL {
         for target in [Target::Url, Target::Json, Target::Form, Target::Xml, Target::Text] {
             match Template::compile(*syntax, source, target) {
@@ -39,30 +37,3 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(check_document(Target::Xml, &document), Ok(()));
     }
 });
-
-fn scope(order: &[u8]) -> Scope {
-    let id = EventId::from_u128(1);
-    let subject = Subject {
-        origin: Origin::Event(id),
-        order_id: "4711".to_owned(),
-        kind: "new".to_owned(),
-        received_at: Timestamp::from_millis(0),
-        chain: None,
-        body: Bytes::copy_from_slice(order),
-    };
-    let event = Event {
-        id,
-        kind: "order.completed".into(),
-        at: Timestamp::from_millis(0),
-        subject: Arc::new(subject),
-        context: "{}".into(),
-        step: None,
-    };
-    let places = Places {
-        public_url: "http://localhost".to_owned(),
-        customer_email: "/customer/email".to_owned(),
-        items: "/items".to_owned(),
-        product: vec!["/sku".to_owned()],
-    };
-    Scope::new(&event, &Arc::new(places), Timestamp::from_millis(0))
-}
