@@ -63,7 +63,7 @@ async fn an_event_is_mailed_as_text_and_html() {
     let service = notices(&server).await;
     let delivery = notify(&service, "Jane Doe <jane@example.com>").await;
     assert_eq!(delivery["status"], "accepted", "{delivery:#}");
-    let mail = &server.wait_for(1).await[0];
+    let mail = &server.mails().await[0];
     assert_eq!(
         (mail["sender"].as_str(), mail["to"][0].as_str()),
         (Some("orders@shop.example"), Some("jane@example.com"))
@@ -97,7 +97,7 @@ async fn an_attempt_on_record_shows_the_mail_and_the_servers_reply() {
     assert_eq!(sent(attempt, "From"), "\"Shop\" <orders@shop.example>");
     assert_eq!(sent(attempt, "To"), "jane@example.com");
     assert_eq!(sent(attempt, "Subject"), "Order A-1");
-    assert_eq!(sent(attempt, "Message-ID"), header(&server.mails()[0], "Message-ID"));
+    assert_eq!(sent(attempt, "Message-ID"), header(&server.mails().await[0], "Message-ID"));
     assert!(text(&attempt["request"], "body").contains("<strong>Jane</strong>"), "{attempt:#}");
     assert_eq!(attempt["response"]["body"], "250 2.0.0 OK queued as 42");
     service.stop().await;
@@ -112,7 +112,7 @@ async fn a_posted_event_is_mailed_too() {
     let event = json!({"type": "invoice.paid", "data": {"number": "I-7"}});
     let answer = service.api.post("/v1/events", &event).await.expect(202);
     assert_eq!(service.api.settled(&delivery_to(&answer, "billing")).await["status"], "accepted");
-    let mail = &server.mails()[0];
+    let mail = &server.mails().await[0];
     assert_eq!((header(mail, "Subject"), part(mail, "text/plain").trim()), ("invoice.paid", "Invoice I-7"));
     service.stop().await;
 }
@@ -125,7 +125,7 @@ async fn what_is_filled_in_appears_as_it_is() {
     let order = json!({"id": "A <1> & \"2\" Ü", "to": "jane@example.com", "name": name});
     let order = service.api.order(&order).await;
     service.api.settled(&delivery_to(&order, "notice")).await;
-    let mail = &server.mails()[0];
+    let mail = &server.mails().await[0];
     assert_eq!(header(mail, "Subject"), "Order A <1> & \"2\" Ü");
     assert_eq!(part(mail, "text/plain").trim(), format!("Hello {name}"));
     let html = part(mail, "text/html");
@@ -142,7 +142,7 @@ async fn a_body_may_be_html() {
     let order = json!({"id": 1, "name": "A*B_C", "customer": {"email": "jane@example.com"}});
     let order = service.api.order(&order).await;
     assert_eq!(service.api.settled(&delivery_to(&order, "a")).await["status"], "accepted");
-    let mail = &server.mails()[0];
+    let mail = &server.mails().await[0];
     assert_eq!(mail["to"], json!(["jane@example.com"]), "the customer, where `to` is left out");
     assert_eq!(part(mail, "text/plain"), "Dear A*B_C,\n\nbye\n");
     let html = part(mail, "text/html");
@@ -159,7 +159,7 @@ async fn starttls_and_tls_from_the_first_byte() {
         let service = Service::start(&(server.section(scheme, &more) + NOTICE)).await;
         let delivery = notify(&service, "jane@example.com").await;
         assert_eq!(delivery["status"], "accepted", "{scheme}: {delivery:#}");
-        let mail = &server.mails()[0];
+        let mail = &server.mails().await[0];
         assert_eq!((mail["tls"].as_bool(), mail["user"].as_str()), (Some(true), Some("shop")), "{scheme}");
         let url = format!("{scheme}://localhost:{}", server.port);
         assert_eq!(attempt(&delivery, 0)["request"]["url"], url, "without credentials");
@@ -178,7 +178,7 @@ async fn a_certificate_that_nobody_knows_is_refused() {
         let attempt = attempt(&delivery, 0);
         assert_eq!((attempt["code"].as_i64(), attempt["outcome"].as_str()), (Some(-3), Some("retry")), "{attempt:#}");
         assert!(text(attempt, "error").contains("certificate"), "{attempt:#}");
-        assert_eq!(server.mails().len(), 0);
+        assert_eq!(server.mails().await.len(), 0);
         service.stop().await;
     }
 }
@@ -190,7 +190,7 @@ async fn a_server_without_starttls_gets_no_mail_where_that_is_asked_for() {
     let delivery = notify(&service, "jane@example.com").await;
     assert_eq!(attempt(&delivery, 0)["code"], -3, "{delivery:#}");
     assert!(text(attempt(&delivery, 0), "error").contains("STARTTLS"), "{delivery:#}");
-    assert_eq!(server.mails().len(), 0);
+    assert_eq!(server.mails().await.len(), 0);
     service.stop().await;
 }
 
@@ -200,7 +200,7 @@ async fn credentials_right_wrong_wanted_and_of_no_known_kind() {
     let yaml = |credentials: &str| server.section("smtp", credentials) + NOTICE;
     let service = Service::start(&yaml(", username: shop, password: hunter2")).await;
     assert_eq!(notify(&service, "jane@example.com").await["status"], "accepted");
-    assert_eq!(server.mails()[0]["user"], "shop");
+    assert_eq!(server.mails().await[0]["user"], "shop");
     for (credentials, code) in [(", username: shop, password: hunter3", 535), ("", 530)] {
         let service = Service::start(&yaml(credentials)).await;
         let delivery = notify(&service, "jane@example.com").await;
@@ -235,7 +235,7 @@ async fn a_4xx_is_retried_with_the_same_message() {
     let (first, second) = (attempt(&delivery, 0), attempt(&delivery, 1));
     assert_eq!(sent(first, "Message-ID"), sent(second, "Message-ID"));
     assert_eq!(first["request"]["body"], second["request"]["body"]);
-    assert_eq!((server.refused(), server.mails().len()), (1, 1));
+    assert_eq!((server.refused().await, server.mails().await.len()), (1, 1));
     service.stop().await;
 }
 
@@ -336,7 +336,7 @@ async fn addresses_that_are_none_and_lines_put_into_headers_are_refused() {
     let delivery = service.api.settled(&delivery_to(&order, "notice")).await;
     assert_eq!(attempt(&delivery, 0)["code"], -2000);
     assert!(text(attempt(&delivery, 0), "error").starts_with("subject: "), "{delivery:#}");
-    assert_eq!((server.mails().len(), server.refused()), (0, 0));
+    assert_eq!((server.mails().await.len(), server.refused().await), (0, 0));
     service.stop().await;
 }
 
@@ -345,7 +345,7 @@ async fn addresses_of_other_alphabets_need_a_server_that_takes_them() {
     let server = MailServer::with(&["--utf8"]).await;
     let service = notices(&server).await;
     assert_eq!(notify(&service, "josé@münchen.example").await["status"], "accepted");
-    assert_eq!(server.mails()[0]["to"], json!(["josé@xn--mnchen-3ya.example"]));
+    assert_eq!(server.mails().await[0]["to"], json!(["josé@xn--mnchen-3ya.example"]));
     service.stop().await;
     let server = MailServer::start().await;
     let service = notices(&server).await;
@@ -385,7 +385,11 @@ async fn an_accepted_response_is_mailed_to_the_customer() {
     );
     assert!(!["onclick", "<script", "img", "t.example", "<i>"].iter().any(|word| html.contains(word)), "{html}");
     service.api.all_settled().await;
-    assert_eq!((server.mails().len(), receiver.count()), (1, 1), "one mail for a delivery, and none for the mail");
+    assert_eq!(
+        (server.mails().await.len(), receiver.count()),
+        (1, 1),
+        "one mail for a delivery, and none for the mail"
+    );
     let all = service.api.list("/v1/deliveries?channel=license").await;
     assert_eq!(all.len(), 2, "{all:#?}");
     service.stop().await;
@@ -405,7 +409,7 @@ async fn a_mail_is_retried_by_itself_and_the_request_is_not_made_again() {
     let codes: Vec<_> =
         delivery["attempts"].as_array().unwrap().iter().map(|attempt| attempt["code"].clone()).collect();
     assert_eq!(codes, [421, 250]);
-    let mail = &server.mails()[0];
+    let mail = &server.mails().await[0];
     assert_eq!((header(mail, "Subject"), part(mail, "text/plain")), ("Your order A-1", "KEY-1\n"));
     assert_eq!(receiver.count(), 1);
     service.stop().await;
@@ -427,7 +431,7 @@ async fn without_an_address_the_mail_fails_and_the_request_stays_accepted() {
         assert!(text(attempt(&mail, 0), "error").starts_with("email.to: "), "{mail:#}");
         assert_eq!(service.api.settled(&delivery_to(&order, "license")).await["status"], "accepted");
     }
-    assert_eq!(server.mails().len(), 0);
+    assert_eq!(server.mails().await.len(), 0);
     service.stop().await;
 }
 
@@ -445,8 +449,8 @@ async fn a_response_that_fails_or_is_too_large_is_not_mailed() {
         delivery["attempts"].as_array().unwrap().iter().map(|attempt| attempt["code"].clone()).collect();
     assert_eq!(codes, [-7, 200], "half a text is never mailed");
     service.api.settled(&mail_of(&service, &order, "license").await).await;
-    assert_eq!(server.mails().len(), 1);
-    assert_eq!(part(&server.mails()[0], "text/plain"), "KEY-1\n");
+    assert_eq!(server.mails().await.len(), 1);
+    assert_eq!(part(&server.mails().await[0], "text/plain"), "KEY-1\n");
     service.stop().await;
 }
 
@@ -469,8 +473,8 @@ async fn a_mail_is_born_with_the_acceptance_and_outlives_a_power_cut() {
     let process = Process::start_in(&home, &yaml).await;
     server.wait_for(1).await;
     process.api.all_settled().await;
-    assert_eq!((server.mails().len(), receiver.count()), (1, 1));
-    assert_eq!(part(&server.mails()[0], "text/plain"), "KEY-1\n");
+    assert_eq!((server.mails().await.len(), receiver.count()), (1, 1));
+    assert_eq!(part(&server.mails().await[0], "text/plain"), "KEY-1\n");
     process.stop().await;
 }
 
@@ -539,12 +543,12 @@ async fn a_response_in_another_charset_is_mailed_as_it_reads_and_one_that_is_no_
     let order = json!({"id": "A-1", "customer": {"email": "jane@example.com"}});
     let first = service.api.order(&order).await;
     assert_eq!(service.api.settled(&mail_of(&service, &first, "license").await).await["status"], "accepted");
-    assert_eq!(part(&server.mails()[0], "text/plain"), "Schlüssel\n");
+    assert_eq!(part(&server.mails().await[0], "text/plain"), "Schlüssel\n");
     let second = service.api.order(&order).await;
     let mail = service.api.settled(&mail_of(&service, &second, "license").await).await;
     assert_eq!((mail["status"].as_str(), attempt(&mail, 0)["code"].as_i64()), (Some("failed"), Some(-2000)));
     assert!(text(attempt(&mail, 0), "error").contains("no text"), "{mail:#}");
-    assert_eq!(server.mails().len(), 1);
+    assert_eq!(server.mails().await.len(), 1);
     service.stop().await;
 }
 
@@ -556,7 +560,7 @@ async fn merge_fields_fill_a_mail_too() {
     let order = json!({"id": 1, "Account": {"Name": "A <b>C</b>", "Email": "jane@example.com"}});
     let order = service.api.order(&order).await;
     assert_eq!(service.api.settled(&delivery_to(&order, "a")).await["status"], "accepted");
-    let mail = &server.mails()[0];
+    let mail = &server.mails().await[0];
     assert_eq!((header(mail, "Subject"), part(mail, "text/plain")), ("For A <b>C</b>", "Dear A <b>C</b>\n"));
     service.stop().await;
 }

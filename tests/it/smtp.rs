@@ -1,9 +1,10 @@
 //! A real mail server: Python's aiosmtpd, run by `smtp/server.py`, one for each test that wants one. `tests/run` sees to
 //! it that aiosmtpd is there.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::Value;
@@ -15,9 +16,10 @@ use crate::harness::eventually;
 pub(crate) struct MailServer {
     pub(crate) port: u16,
     told: Arc<Mutex<Vec<Value>>>,
+    asked: AtomicU64,
     child: Child,
-    /// Closed, it ends the server.
-    _stdin: ChildStdin,
+    /// A line asks the server for an answer behind all that it has told; closed, it ends the server.
+    stdin: Mutex<ChildStdin>,
 }
 
 /// A certificate for `localhost`, and the files that hold it and its key.
@@ -78,30 +80,51 @@ impl MailServer {
                 lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        let mut server = Self { port: 0, told, _stdin: child.stdin.take().expect("a pipe"), child };
-        let port = eventually("the mail server's port", || async { server.told().first()?["port"].as_u64() }).await;
+        let mut server = Self {
+            port: 0,
+            told,
+            asked: AtomicU64::new(0),
+            stdin: Mutex::new(child.stdin.take().expect("a pipe")),
+            child,
+        };
+        let port = eventually("the mail server's port", || async { server.heard().first()?["port"].as_u64() }).await;
         server.port = u16::try_from(port).expect("a port");
         server
     }
 
-    fn told(&self) -> Vec<Value> {
+    /// What has arrived of it.
+    fn heard(&self) -> Vec<Value> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Everything that the server has told so far, nothing of it on its way any more.
+    async fn told(&self) -> Vec<Value> {
+        let asked = {
+            let mut stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
+            let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+            writeln!(stdin, "{asked}").expect("a server that listens");
+            asked
+        };
+        let answer = || async { Some(self.heard()).filter(|lines| lines.iter().any(|line| line["asked"] == asked)) };
+        eventually("the mail server's answer", answer).await
+    }
+
     /// The mails so far, taken or not.
-    pub(crate) fn mails(&self) -> Vec<Value> {
-        self.told().into_iter().filter(|line| line["mail"] == true).collect()
+    pub(crate) async fn mails(&self) -> Vec<Value> {
+        self.told().await.into_iter().filter(|line| line["mail"] == true).collect()
     }
 
     /// How many recipients were refused so far.
-    pub(crate) fn refused(&self) -> usize {
-        self.told().iter().filter(|line| line["refused"].is_string()).count()
+    pub(crate) async fn refused(&self) -> usize {
+        self.told().await.iter().filter(|line| line["refused"].is_string()).count()
     }
 
     /// Waits for that many mails.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Value> {
-        eventually(&format!("{count} mails"), || async { Some(self.mails()).filter(|mails| mails.len() >= count) })
-            .await
+        eventually(&format!("{count} mails"), || async {
+            Some(self.mails().await).filter(|mails| mails.len() >= count)
+        })
+        .await
     }
 
     /// The section `smtp` for it, with these keys beside URL and sender.

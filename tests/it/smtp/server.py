@@ -1,5 +1,5 @@
 """A real mail server (aiosmtpd) for tests. It listens on a free port of 127.0.0.1, tells everything as lines of JSON on
-standard output, and ends with its standard input.
+standard output, answers each number on standard input behind them, and ends with it.
 
 What is asked of it stands in the recipient's address, in front of the @:
   reply-550   the recipient gets that reply          data-552  the mail gets that reply
@@ -21,7 +21,9 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 
 def tell(**what):
-    print(json.dumps(what), flush=True)
+    # One write: two threads tell.
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
 
 
 class Handler:
@@ -103,8 +105,10 @@ async def serve(arguments):
     await listening.serve_forever()
 
 
-def end_with_stdin():
-    sys.stdin.buffer.read()
+def answer_stdin():
+    """Each line is answered behind everything told so far; the end of the lines is the server's."""
+    for line in sys.stdin:
+        tell(asked=int(line))
     os._exit(0)
 
 
@@ -115,5 +119,5 @@ parser.add_argument("--key")
 parser.add_argument("--auth", help="user:password that is asked for")
 parser.add_argument("--no-mechanism", action="append", default=[])
 parser.add_argument("--utf8", action="store_true")
-threading.Thread(target=end_with_stdin, daemon=True).start()
+threading.Thread(target=answer_stdin, daemon=True).start()
 asyncio.run(serve(parser.parse_args()))
