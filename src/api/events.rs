@@ -7,7 +7,6 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 
-use crate::config::settings::Scope;
 use crate::intake::{Answered, Incoming, PostedEvent};
 use crate::store::Answer;
 
@@ -24,7 +23,7 @@ const MAX_NAME: usize = 256;
 /// `POST /v1/events`.
 pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let caller = api.tokens.caller(&head.headers, Scope::Ingest)?;
+    let caller = api.tokens.sender(&head.headers)?;
     let media = body::media(&head.headers)?;
     if media.is_none() && !body.is_end_stream() {
         return Err(body::untyped());

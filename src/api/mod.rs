@@ -19,6 +19,7 @@ mod health;
 mod list;
 mod object;
 mod orders;
+mod pace;
 mod path;
 mod problem;
 mod query;

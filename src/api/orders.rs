@@ -9,7 +9,6 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::config::settings::Scope;
 use crate::domain::{DeliveryId, OrderId, OrderStatus, Timestamp};
 use crate::intake::Incoming;
 use crate::store::{OrderDetail, OrderKey, OrderSummary};
@@ -25,7 +24,7 @@ use super::{body, query};
 /// `POST /v1/orders`.
 pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let caller = api.tokens.caller(&head.headers, Scope::Ingest)?;
+    let caller = api.tokens.sender(&head.headers)?;
     if body::media(&head.headers)?.is_none() && !body.is_end_stream() {
         return Err(body::untyped());
     }

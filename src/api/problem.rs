@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::domain::Rate;
 use crate::intake::Refusal;
 use crate::store::StoreError;
 
@@ -104,6 +105,8 @@ problems! {
     OrderRejected "order-rejected" 422 "The order was rejected";
     /// The channel can make no request of this order. `detail` says why.
     NotBuilt "not-built" 422 "The request cannot be built";
+    /// The token's requests come faster than its `rate_limit` allows. `Retry-After` says when there is room again.
+    TooManyRequests "too-many-requests" 429 "Too many requests";
     /// The head of the request is more than is read: 100 headers, 32 KiB with the path.
     HeadersTooLarge "headers-too-large" 431 "The head of the request is too large";
     /// Something failed that should not have. The log says what.
@@ -214,6 +217,13 @@ impl Problem {
     pub fn wrong_key() -> Self {
         Self::new(Kind::Unauthorized, "the key is not that of this delivery")
             .header(WWW_AUTHENTICATE, "Bearer realm=\"orderhook\", scope=\"manage\"")
+    }
+
+    /// A request more than the token's pace allows: there is room again after `wait`.
+    pub fn too_many(rate: Rate, wait: Duration) -> Self {
+        let seconds = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+        Self::new(Kind::TooManyRequests, format!("this token may send {rate} (rate_limit); try again in {seconds} s"))
+            .header(RETRY_AFTER, &seconds.to_string())
     }
 
     /// A token without `scope`.
@@ -406,7 +416,7 @@ mod tests {
             "# Errors of the HTTP API\n\n\
             Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`, and `errors` with a `path` and a `message` \
             each where fields, parameters or headers are at fault. `type` never changes; the texts may.\n\
-            A 503 says in `Retry-After` when to try again; with an `Idempotency-Key` a repeated order or event counts once. `/problems/order-rejected`, `/problems/step-no-response` and \
+            A 429 and a 503 say in `Retry-After` when to try again; with an `Idempotency-Key` a repeated order or event counts once. `/problems/order-rejected`, `/problems/step-no-response` and \
             `/problems/step-timeout` tell about an order that was kept and rejected: they carry `id`, `order_id`, `order_status`, `step`, `plugin` and `steps`.\n\n\
             | type | status | meaning |\n|---|---|---|\n",
         );

@@ -16,6 +16,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::settings::{Scope, Token};
 
+use super::pace::Pace;
 use super::problem::Problem;
 use super::state::Api;
 
@@ -26,10 +27,11 @@ pub struct Tokens {
     nobody: Arc<str>,
 }
 
-struct Known {
+pub(super) struct Known {
     name: Arc<str>,
     digest: [u8; 32],
     scopes: Vec<Scope>,
+    pace: Option<Pace>,
 }
 
 /// The name of a scope in the configuration and in errors.
@@ -54,14 +56,24 @@ impl Tokens {
             name: Arc::clone(&token.name),
             digest: Sha256::digest(token.token.expose_secret().as_bytes()).into(),
             scopes: token.scopes.clone(),
+            pace: token.rate_limit.map(Pace::new),
         };
         Self { known: tokens.iter().map(known).collect(), nobody: Arc::from("") }
     }
 
-    /// The name of who calls, if they may: empty where no token is needed.
-    pub fn caller(&self, headers: &HeaderMap, wanted: Scope) -> Result<Arc<str>, Problem> {
+    /// The name of who brings an order or events, if they may and keep their pace: empty where no token is needed.
+    pub fn sender(&self, headers: &HeaderMap) -> Result<Arc<str>, Problem> {
+        let Some(known) = self.caller(headers, Scope::Ingest)? else { return Ok(Arc::clone(&self.nobody)) };
+        if let Some(pace) = &known.pace {
+            pace.take().map_err(|wait| Problem::too_many(pace.rate(), wait))?;
+        }
+        Ok(Arc::clone(&known.name))
+    }
+
+    /// Whose token it is, if it is good for that: nobody's where none is needed.
+    pub(super) fn caller(&self, headers: &HeaderMap, wanted: Scope) -> Result<Option<&Known>, Problem> {
         if self.known.is_empty() {
-            return Ok(Arc::clone(&self.nobody));
+            return Ok(None);
         }
         let Some(presented) = bearer(headers) else {
             return Err(Problem::unauthorized(name(wanted), headers.contains_key(AUTHORIZATION)));
@@ -76,7 +88,7 @@ impl Tokens {
         }
         match found {
             None => Err(Problem::unauthorized(name(wanted), true)),
-            Some(known) if known.may(wanted) => Ok(Arc::clone(&known.name)),
+            Some(known) if known.may(wanted) => Ok(Some(known)),
             Some(_) => Err(Problem::forbidden(name(wanted))),
         }
     }
@@ -120,6 +132,7 @@ mod tests {
             name: name.into(),
             token: secret.to_owned().into(),
             scopes: scopes.to_vec(),
+            rate_limit: None,
         };
         Tokens::new(&[
             token("shop", "s3cret", &[Scope::Ingest]),
@@ -133,7 +146,9 @@ mod tests {
     }
 
     fn outcome(values: &[&str], scope: Scope) -> Result<String, Kind> {
-        tokens().caller(&headers(values), scope).map(|name| name.to_string()).map_err(|problem| problem.kind())
+        let tokens = tokens();
+        let caller = tokens.caller(&headers(values), scope);
+        caller.map(|known| known.expect("a token").name.to_string()).map_err(|problem| problem.kind())
     }
 
     #[test]
@@ -164,6 +179,7 @@ mod tests {
 
     #[test]
     fn without_any_token_configured_everybody_may() {
-        assert_eq!(Tokens::new(&[]).caller(&HeaderMap::new(), Scope::Manage).expect("open").as_ref(), "");
+        assert!(Tokens::new(&[]).caller(&HeaderMap::new(), Scope::Manage).expect("open").is_none());
+        assert_eq!(Tokens::new(&[]).sender(&HeaderMap::new()).expect("open").as_ref(), "");
     }
 }

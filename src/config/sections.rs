@@ -148,7 +148,15 @@ fn tokens(field: &Field<'_>) -> Option<Vec<Token>> {
             let name = block.get("name").and_then(|field| names.claim(field, words::name(field)?));
             let token = block.get("token").and_then(|field| token(field, &mut secrets));
             let scopes = block.get("scopes").and_then(scopes);
-            Some(Token { name: name?.into(), token: token?, scopes: scopes? })
+            let rate_limit = block.optional("rate_limit", |field| {
+                let rate = field.text_as(|text| text.parse().ok())?;
+                let ingests = scopes.as_ref().is_none_or(|scopes| scopes.contains(&Scope::Ingest));
+                if !ingests {
+                    field.fault("counts what a token with the scope ingest brings, and this one has not that scope");
+                }
+                ingests.then_some(rate)
+            });
+            Some(Token { name: name?.into(), token: token?, scopes: scopes?, rate_limit: rate_limit? })
         })
         .collect();
     read.into_iter().collect()

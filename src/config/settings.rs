@@ -11,7 +11,9 @@ use secrecy::SecretString;
 
 pub use super::network::{Egress, Place, Proxy};
 pub use super::tls::{Identity, Tls};
-use crate::domain::{EventPattern, Granularity, HeaderSet, Outcomes, RetryPolicy, Schedule, SigningKeys, UrlRules};
+use crate::domain::{
+    EventPattern, Granularity, HeaderSet, Outcomes, Rate, RetryPolicy, Schedule, SigningKeys, UrlRules,
+};
 use crate::template::{Expression, PathFilter, Syntax, Target, Template};
 pub use auth::{Auth, ClientCredentials, JwtBearer, JwtUse};
 
@@ -94,6 +96,8 @@ pub struct Token {
     pub token: SecretString,
     /// What it is good for.
     pub scopes: Vec<Scope>,
+    /// How many requests that bring orders or events it is good for; `None`: any number.
+    pub rate_limit: Option<Rate>,
 }
 
 /// What a token is good for.

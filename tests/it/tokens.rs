@@ -117,3 +117,34 @@ fn an_address_beyond_loopback_needs_tokens() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("tokens") && stderr.contains("listen"), "{stderr}");
 }
+
+#[tokio::test]
+async fn a_token_has_its_own_pace_and_is_told_when_there_is_room() {
+    let receiver = Receiver::start().await;
+    let yaml = TOKENS
+        .replace("scopes: [ingest]}", "scopes: [ingest], rate_limit: 3/h}")
+        .replace("scopes: [ingest, manage]}", "scopes: [ingest, manage], rate_limit: 1/m}");
+    let service = Service::start(&receiver.fill(&yaml)).await;
+    let with = |token: &str| service.api.with_token(&format!("{token}-token-0123456789"));
+    let (shop, other) = (with("ingest"), with("all"));
+    shop.post("/v1/orders", &json!({"id": "A-1"})).await.expect(201);
+    shop.post("/v1/events", &json!({"type": "a", "data": 1})).await.expect(202);
+    shop.call("POST", "/v1/orders", &[("Content-Type", "application/json")], b"no JSON").await.problem(400);
+    for path in ["/v1/orders", "/v1/events"] {
+        let refused = shop.post(path, &json!({"id": "A-2", "type": "a", "data": 1})).await;
+        let problem = refused.problem(429);
+        assert_eq!(problem["type"], "/problems/too-many-requests");
+        assert!(problem["detail"].to_string().contains("3/h"), "{problem}");
+        let wait: u64 = refused.header("retry-after").expect("Retry-After").parse().expect("seconds");
+        assert!((600..=1200).contains(&wait), "{wait}");
+    }
+    other.post("/v1/orders", &json!({"id": "B-1"})).await.expect(201);
+    other.post("/v1/orders", &json!({"id": "B-2"})).await.problem(429);
+    for _ in 0..5 {
+        other.get("/v1/orders").await.expect(200);
+    }
+    let kept = other.get("/v1/orders").await.expect(200);
+    let ids: Vec<_> = kept["data"].as_array().expect("orders").iter().map(|order| order["order_id"].clone()).collect();
+    assert_eq!(ids, ["B-1", "A-1"], "nothing that was refused is kept");
+    service.stop().await;
+}

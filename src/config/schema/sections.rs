@@ -44,6 +44,9 @@ pub(crate) static ROOT: Block = Block {
 /// A locale.
 pub(super) const LOCALE: Kind = Kind::Text("a locale such as en-US, de or pt-BR");
 
+/// A rate.
+const RATE: Kind = Kind::Text("a rate such as 50/s, 600/m or 1000/h, of 1 to 4294967295");
+
 static SERVER: Block = Block {
     title: "server",
     doc: "The HTTP server. Without tokens it listens on a loopback address only.",
@@ -113,7 +116,7 @@ static TOKEN: Block = Block {
     example: "\
 server:
   tokens:
-    - {name: shop, token: \"${SHOP_TOKEN}\", scopes: [ingest]}
+    - {name: shop, token: \"${SHOP_TOKEN}\", scopes: [ingest], rate_limit: 500/s}
     - {name: support, token: \"${SUPPORT_TOKEN}\", scopes: [manage]}
 ",
     keys: &[
@@ -125,6 +128,11 @@ server:
             "What it is good for: `ingest` posts orders and events, `read` reads, `manage` changes and reads. One at least.",
         )
         .required(),
+        Key::new(
+            "rate_limit",
+            RATE,
+            "Requests with this token to `POST /v1/orders` and `POST /v1/events`; a batch is one. So many may come at once after a rest, then they come at that pace; others get 429 with `Retry-After`. Without it: any number.",
+        ),
     ],
     either: &[],
 };

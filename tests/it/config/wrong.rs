@@ -115,6 +115,8 @@ server:
     - {name: a, token: hunter2-same, scopes: [ingest]}
     - {name: b, token: hunter2-same, scopes: [read]}
     - {name: a, token: hunter2-other, scopes: [write]}
+    - {name: slow, token: hunter2-slow, scopes: [read], rate_limit: 5/s}
+    - {name: odd, token: hunter2-odd, scopes: [ingest], rate_limit: 5 per s}
     - {name: Hunter2, token: '', scopes: []}
     - {name: d, token: hunter2 with spaces, scope: [read]}
     - {name: e, token: 12345678, scopes: hunter2}
