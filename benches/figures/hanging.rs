@@ -43,6 +43,7 @@ fn round(plan: &Plan, waiting: u64) -> Result<f64> {
         takes_orders: true,
         concurrency: 32,
         timeout: Duration::from_secs(3),
+        more: &[],
     };
     let live = Channel::live(sink.address);
     if waiting > 0 {

@@ -7,6 +7,7 @@ mod hanging;
 mod latency;
 mod machine;
 mod pending;
+mod secured;
 mod sustained;
 
 use std::sync::Arc;
@@ -42,6 +43,11 @@ pub const ALL: &[Figure] = &[
     Figure { name: "acceptance", question: "how many orders go in", measure: acceptance::measure },
     Figure { name: "latency", question: "how long does the caller wait", measure: latency::measure },
     Figure { name: "hanging", question: "does a receiver that hangs slow another", measure: hanging::measure },
+    Figure {
+        name: "secured",
+        question: "what do the guard, signing and authentication cost",
+        measure: secured::measure,
+    },
     Figure { name: "pending", question: "what does a backlog cost", measure: pending::measure },
 ];
 

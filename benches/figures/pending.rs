@@ -56,6 +56,7 @@ impl Refusing {
             takes_orders: true,
             concurrency: 64,
             timeout: Duration::from_secs(15),
+            more: &[],
         }
     }
 }

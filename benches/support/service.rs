@@ -14,6 +14,9 @@ use super::{Failure, Result, http};
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
 
+/// What lets the service reach the sink.
+const ALLOW_LOOPBACK: &str = "egress:\n  allow: [127.0.0.0/8]\n";
+
 /// A channel of the configuration.
 #[derive(Debug, Clone)]
 pub struct Channel {
@@ -27,12 +30,21 @@ pub struct Channel {
     pub concurrency: usize,
     /// `timeout.total`.
     pub timeout: Duration,
+    /// More of its keys, a line each.
+    pub more: &'static [&'static str],
 }
 
 impl Channel {
     /// One named `live`, that takes orders to `receiver`.
     pub fn live(receiver: SocketAddr) -> Self {
-        Self { name: "live", receiver, takes_orders: true, concurrency: 64, timeout: Duration::from_secs(15) }
+        Self {
+            name: "live",
+            receiver,
+            takes_orders: true,
+            concurrency: 64,
+            timeout: Duration::from_secs(15),
+            more: &[],
+        }
     }
 
     /// The same without orders for it.
@@ -45,9 +57,10 @@ impl Channel {
         // An event that nobody posts: the channel exists, and takes nothing.
         let events = if self.takes_orders { "order.completed" } else { "bench.nothing" };
         let timeout = humantime::format_duration(self.timeout);
+        let more: String = self.more.iter().map(|line| format!("    {line}\n")).collect();
         format!(
             "  - name: {name}\n    url: http://{receiver}/{name}\n    events: [{events}]\n    concurrency: {concurrency}\n    \
-             timeout: {{total: {timeout}}}\n    retry: {{attempts: 5, interval: 6h}}\n"
+             timeout: {{total: {timeout}}}\n    retry: {{attempts: 5, interval: 6h}}\n{more}"
         )
     }
 }
@@ -68,10 +81,18 @@ impl Service {
     /// # Errors
     /// It ends or is not ready in time; the end of its log is in the text.
     pub fn start(plan: &Plan, folder: &Path, channels: &[Channel]) -> Result<Self> {
+        Self::start_with(plan, folder, channels, ALLOW_LOOPBACK)
+    }
+
+    /// The same with these sections beside `server`, `store` and `channels`.
+    ///
+    /// # Errors
+    /// As [`Service::start`].
+    pub fn start_with(plan: &Plan, folder: &Path, channels: &[Channel], sections: &str) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let address = free_address()?;
         let configuration = folder.join("orderhook.yaml");
-        fs::write(&configuration, yaml(address, folder, channels))?;
+        fs::write(&configuration, yaml(address, folder, channels, sections))?;
         let log = folder.join("log");
         let output = File::options().create(true).append(true).open(&log)?;
         let mut command = Command::new(&plan.binary);
@@ -140,11 +161,11 @@ pub fn empty_folder(root: &Path, name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn yaml(listen: SocketAddr, folder: &Path, channels: &[Channel]) -> String {
+fn yaml(listen: SocketAddr, folder: &Path, channels: &[Channel], sections: &str) -> String {
     let channels: String = channels.iter().map(Channel::yaml).collect();
     let store = folder.join("orderhook.db");
     format!(
-        "server:\n  listen: {listen}\negress:\n  allow: [127.0.0.0/8]\nstore:\n  url: \"sqlite://{}\"\nchannels:\n{channels}",
+        "server:\n  listen: {listen}\n{sections}store:\n  url: \"sqlite://{}\"\nchannels:\n{channels}",
         store.display()
     )
 }

@@ -14,6 +14,9 @@ use super::{Result, http};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok";
 
+const TOKEN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 75\r\n\r\n\
+    {\"access_token\":\"0123456789abcdef\",\"token_type\":\"Bearer\",\"expires_in\":3600}";
+
 /// How a sink treats a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Temper {
@@ -21,6 +24,8 @@ pub enum Temper {
     Answers,
     /// Reads it, and never answers.
     Hangs,
+    /// Gives out a token, as a provider of OAuth 2.0 does.
+    GivesTokens,
 }
 
 /// A running sink; it ends with this value.
@@ -85,9 +90,13 @@ async fn serve(mut stream: TcpStream, temper: Temper, tally: &Tally) -> Result<(
         while let Some(message) = http::message(&input, true)? {
             tally.delivered(&input[message.head..message.total]);
             input.advance(message.total);
-            output.extend_from_slice(ANSWER);
+            match temper {
+                Temper::Answers => output.extend_from_slice(ANSWER),
+                Temper::GivesTokens => output.extend_from_slice(TOKEN),
+                Temper::Hangs => {}
+            }
         }
-        if temper == Temper::Answers && !output.is_empty() {
+        if !output.is_empty() {
             stream.write_all(&output).await?;
         }
         output.clear();
