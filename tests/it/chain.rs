@@ -366,3 +366,31 @@ async fn channels_can_subscribe_to_every_stage_of_an_order() {
     assert!(!got.iter().any(|(id, kind)| id == "bad" && kind == "order.completed"), "{got:?}");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn more_orders_than_may_run_at_once_wait_and_are_turned_away_when_their_time_is_up() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    receiver.on("/users", [Reply::status(200).held(&gate), Reply::status(200).held(&gate)]);
+    let yaml = "server: {request_timeout: 400ms}\ndelivery: {chain_concurrency: 2}\n";
+    let service = Service::start(&format!("{yaml}{}", receiver.fill(TWO_STEPS))).await;
+    let mut posted = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let api = service.api.clone();
+        posted.spawn(async move { api.post("/v1/orders", &order()).await });
+    }
+    let answers = posted.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 2);
+    for answer in answers.iter().filter(|answer| answer.status != 202) {
+        assert_eq!(answer.problem(503)["type"], "/problems/busy");
+        assert!(answer.header("retry-after").is_some());
+    }
+    assert_eq!(receiver.count_on("/users"), 2);
+    assert_eq!(service.api.list("/v1/orders").await.len(), 2, "what was turned away is not kept");
+    gate.open();
+    for taken in answers.iter().filter(|answer| answer.status == 202) {
+        service.api.ended(text(&taken.json(), "id")).await;
+    }
+    service.api.post("/v1/orders", &order()).await.expect(201);
+    service.stop().await;
+}

@@ -30,6 +30,7 @@ mod deliveries_api;
 mod egress;
 mod events;
 mod fulfillment;
+mod http2;
 mod idempotency;
 mod lanes;
 mod logs;
