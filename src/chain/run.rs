@@ -326,6 +326,10 @@ impl Chain {
 /// configuration, and the answer's top-level strings and numbers where the name is free.
 fn merge(context: &mut Map<String, Value>, step: &str, result: StepResult, size: usize) {
     let Some(answer) = result.answer else { return };
+    if size > MAX_CONTEXT {
+        tracing::warn!(step, "the context has grown too large: nothing of this step's answer is kept in it");
+        return;
+    }
     for (name, value) in result.captured {
         context.insert(name, value);
     }
@@ -335,10 +339,6 @@ fn merge(context: &mut Map<String, Value>, step: &str, result: StepResult, size:
                 context.insert(name.clone(), value.clone());
             }
         }
-    }
-    if size > MAX_CONTEXT {
-        tracing::warn!(step, "the context has grown too large: this step's answer is not kept as a whole");
-        return;
     }
     context.insert(step.to_owned(), answer);
 }

@@ -394,3 +394,23 @@ async fn more_orders_than_may_run_at_once_wait_and_are_turned_away_when_their_ti
     service.api.post("/v1/orders", &order()).await.expect(201);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_context_that_has_grown_too_large_takes_nothing_more_and_the_order_goes_on() {
+    let receiver = Receiver::start().await;
+    let steps: String = (0..8)
+        .map(|step| {
+            receiver.on(&format!("/step-{step}"), [Reply::json(200, &json!({"filler": "x".repeat(900_000)}))]);
+            format!("      - {{name: calloutPlugin, id: step-{step}, options: {{endpoint: RECEIVER/step-{step}, timeoutValue: 60000}}}}\n")
+        })
+        .collect();
+    let yaml = format!("chains:\n  - name: large\n    plugins:\n{steps}");
+    let service = Service::start(&receiver.fill(&yaml)).await;
+    let accepted = service.api.order(&order()).await;
+    let order = service.api.ended(text(&accepted, "id")).await;
+    assert_eq!(order["status"], "completed");
+    assert!(statuses(&order).iter().all(|(_, status)| status == "passed"));
+    let kept: Vec<_> = (0..8).filter(|step| !order["context"][format!("step-{step}")].is_null()).collect();
+    assert_eq!(kept, [0, 1, 2, 3], "four of them, and the field that all have, are more than 4 MiB");
+    service.stop().await;
+}

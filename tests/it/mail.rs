@@ -585,3 +585,23 @@ fn of_a_preset_for_requests_a_mail_channel_has_what_is_not_about_requests() {
     }
     assert_eq!(channel.shown["method"], Value::Null, "{:#}", channel.shown);
 }
+
+#[tokio::test]
+async fn a_mail_server_that_talks_without_end_is_cut_off() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let said = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut said = 0;
+        while tokio::io::AsyncWriteExt::write_all(&mut stream, &[b'2'; 4096]).await.is_ok() {
+            said += 4096;
+        }
+        said
+    });
+    let smtp = format!("smtp: {{url: 'smtp://127.0.0.1:{port}', from: 'shop@shop.example'}}\n");
+    let service = Service::start(&(smtp + NOTICE)).await;
+    let delivery = notify(&service, "jane@example.com").await;
+    assert!(text(attempt(&delivery, 0), "error").contains("says too much"), "{delivery:#}");
+    assert!(said.await.unwrap() < 16 << 20, "no more than fits between the two");
+    service.stop().await;
+}

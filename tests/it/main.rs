@@ -27,6 +27,7 @@ mod cli;
 mod config;
 mod crash;
 mod deliveries_api;
+mod documents;
 mod egress;
 mod events;
 mod fulfillment;
