@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::settings::{CalloutOptions, Egress, Payload, Timeout};
+use crate::config::shown_url;
 use crate::domain::ids::OrderKind;
 use crate::domain::order::RejectedBy;
 use crate::domain::{Body, Clock, Code, IdSource, Subject, Timestamp, trace};
 use crate::outbound::{
-    Client, ClientOptions, HeaderMap, HeaderName, HeaderValue, Reply, Request, Url, header, header_value,
+    Client, ClientOptions, HeaderMap, HeaderName, HeaderValue, Reply, Request, Url, header, header_value, named_value,
 };
 
 use super::plugin::{BuildError, Call, Failure, Plugin, StepResult};
@@ -52,7 +53,7 @@ impl Callout {
 
     fn request(&self, call: &Call<'_>) -> Result<Request, String> {
         let url = self.options.endpoint.render(call.scope).map_err(|error| format!("endpoint: {error}"))?;
-        let url = Url::parse(&url).map_err(|error| format!("endpoint {url:?}: {error}"))?;
+        let url = Url::parse(&url).map_err(|error| format!("endpoint {:?}: {error}", shown_url(&url)))?;
         let mut headers = HeaderMap::new();
         let body = if self.options.method.has_body() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -68,7 +69,7 @@ impl Callout {
         for (name, value) in &self.options.headers {
             let value = value.render(call.scope).map_err(|error| format!("headers.{name}: {error}"))?;
             let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers.{name}: no header name"))?;
-            headers.insert(key, header_value(&value).map_err(|error| format!("headers.{name}: {error}"))?);
+            headers.insert(key, named_value(name, &value)?);
         }
         let (body, order) = (Body::whole(body), Bytes::new());
         Ok(Request { method: self.options.method, url, headers, again: HeaderMap::new(), body, order })

@@ -44,7 +44,7 @@ impl Providers {
 fn provider(block: &Reader<'_>) -> Option<Arc<ClientCredentials>> {
     let token_url = block.get("token_url").and_then(plain_url);
     let client_id = block.get("client_id").and_then(words_of);
-    let client_secret = block.get("client_secret").and_then(filled_secret);
+    let client_secret = block.get("client_secret").and_then(Field::filled_secret);
     let scope = block.optional("scope", words_of);
     let audience = block.optional("audience", words_of);
     Some(Arc::new(ClientCredentials {
@@ -89,7 +89,7 @@ pub(crate) fn auth(block: &Reader<'_>, providers: &Providers) -> Option<Auth> {
                 }
                 Some(text)
             });
-            let password = reader.get("password").and_then(Field::secret);
+            let password = reader.get("password").and_then(Field::filled_secret);
             let domain = reader.optional("domain", words_of);
             Some(Auth::Ntlm { username: username?, password: password?, domain: domain?.unwrap_or_default() })
         }
@@ -168,21 +168,11 @@ fn words_of(field: &Field<'_>) -> Option<String> {
     })
 }
 
-/// A secret that is there.
-fn filled_secret(field: &Field<'_>) -> Option<SecretString> {
-    let secret = field.secret()?;
-    if secret.expose_secret().trim().is_empty() {
-        field.fault("is empty");
-        return None;
-    }
-    Some(secret)
-}
-
 /// A secret that travels in a header.
 fn header_secret(field: &Field<'_>) -> Option<SecretString> {
-    let secret = filled_secret(field)?;
+    let secret = field.filled_secret()?;
     if HeaderValue::from_str(secret.expose_secret()).is_err() {
-        field.fault("has characters that a header cannot carry, such as a line break");
+        field.fault("has characters that a header cannot carry, such as a line break; take them out");
         return None;
     }
     Some(secret)

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::faults::{Path, Report, nearest};
-use super::node::{Data, Node, credentials, present};
+use super::node::{Data, Node, present};
 use super::read::Reader;
 use super::scalars;
 use super::schema::{Block, Kind, one_of};
+use super::secrets::holds_secret;
 use crate::template::{Expression, Language, PathFilter, SyntaxError, Target, Template};
 
 /// A value, what it must be, and where it stands.
@@ -58,7 +59,9 @@ impl<'r> Field<'r> {
 
     /// What was found, or `***` where it may be a secret.
     pub(crate) fn found(&self) -> String {
-        if self.masked || self.kind.may_be_in_a_file() { "***".to_owned() } else { self.node.found() }
+        // Text in place of names and values is perhaps a header as it is sent.
+        let lines = matches!((self.kind, &self.node.data), (Kind::Map(_), Data::Text(_)));
+        if self.masked || lines || self.kind.holds_secrets() { "***".to_owned() } else { self.node.found() }
     }
 
     /// Reports that the value is not what its kind allows.
@@ -101,6 +104,16 @@ impl<'r> Field<'r> {
     /// A secret.
     pub(crate) fn secret(&self) -> Option<SecretString> {
         self.text().map(SecretString::from)
+    }
+
+    /// A secret that is there.
+    pub(crate) fn filled_secret(&self) -> Option<SecretString> {
+        let secret = self.secret()?;
+        if secret.expose_secret().trim().is_empty() {
+            self.fault("is empty; write the secret here, or its file's path under the same name with _file behind it");
+            return None;
+        }
+        Some(secret)
     }
 
     /// `true` or `false`.
@@ -191,7 +204,7 @@ impl<'r> Field<'r> {
 
     fn syntax(&self, error: &SyntaxError) {
         // The line is not shown where it may hold a secret: below `auth`, out of the environment, in a URL.
-        let shown = !self.masked && self.node.written.is_none() && credentials(&error.excerpt).is_none();
+        let shown = !self.masked && self.node.written.is_none() && !self.text().is_some_and(holds_secret);
         if shown {
             self.fault(error.to_string());
         } else {

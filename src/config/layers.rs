@@ -91,6 +91,7 @@ fn checked(keys: Map<String, Value>, report: &Report) -> Map<String, Value> {
                 let found = match found {
                     ValueKind::Array(_) => "a list".to_owned(),
                     ValueKind::Table(_) => "a block".to_owned(),
+                    _ if kind.holds_secrets() => "***".to_owned(),
                     scalar => shortened(&scalar.to_string()),
                 };
                 report.fault(&origin, &path, format!("found {found}, allowed: {}", kind.allowed()));

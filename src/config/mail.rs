@@ -9,9 +9,10 @@ use url::{Host, Url};
 
 use super::faults::Report;
 use super::field::Field;
-use super::node::{Data, Node, credentials, present};
+use super::node::{Data, Node, present};
 use super::read::Reader;
 use super::schema::EMAIL_KEYS;
+use super::secrets::credentials;
 use super::settings::{ChannelKind, Email, MailSecurity, Smtp};
 use crate::domain::{Mailbox, Outcomes};
 use crate::template::{Language, Syntax, Target, Template};
@@ -53,7 +54,7 @@ fn smtp(block: &Reader<'_>) -> Option<Smtp> {
         field.text()?.parse().map_err(|error: crate::domain::NoMailbox| field.wrong_with::<()>(&error.to_string())).ok()
     });
     let username = block.optional("username", |field| field.text().map(str::to_owned));
-    let password = block.optional("password", Field::secret);
+    let password = block.optional("password", Field::filled_secret);
     let ca = block.optional("ca_file", certificates);
     let hello_name = block.optional("hello_name", |field| {
         let fine = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());

@@ -27,6 +27,7 @@ mod requests;
 mod scalars;
 mod schedules;
 mod schema;
+mod secrets;
 mod sections;
 pub mod settings;
 mod shown;
@@ -44,7 +45,7 @@ pub use faults::{Fault, Faults};
 pub use jwt_key::{Algorithm, JwtKey};
 pub use presets::{preset, preset_names, sample};
 pub use reference::reference;
-pub use requests::is_secret_header;
+pub use secrets::{is_secret_name, secrets_of_query, shown_url};
 pub use settings::Settings;
 pub use summary::summary;
 

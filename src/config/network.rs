@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use url::{Host, Url};
 
 use super::field::Field;
-use super::node::credentials;
 use super::read::Reader;
+use super::secrets::credentials;
 
 /// What outbound connections may reach.
 #[derive(Debug, Clone, Default)]
@@ -102,7 +102,7 @@ pub(crate) fn egress(block: &Reader<'_>) -> Option<Arc<Egress>> {
         let fine = |text: &str| !text.is_empty() && !text.contains(':') && !text.chars().any(char::is_control);
         field.text_as(|text| fine(text).then(|| text.to_owned()))
     });
-    let password = block.optional("proxy_password", Field::secret);
+    let password = block.optional("proxy_password", Field::filled_secret);
     let credentials = match (username?, password?) {
         (Some(username), Some(password)) => Some((username, password)),
         (None, None) => None,

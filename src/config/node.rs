@@ -7,6 +7,7 @@ use config::{Value, ValueKind};
 
 use super::expand::expand;
 use super::faults::{Path, Report, shortened};
+use super::secrets::shown_url;
 
 /// The file named for what no file says.
 pub(crate) const BUILT_IN: &str = "built-in defaults";
@@ -135,7 +136,7 @@ impl Node {
             Data::Boolean(value) => value.to_string(),
             Data::Integer(value) => value.to_string(),
             Data::Number(value) => value.to_string(),
-            Data::Text(text) => format!("{:?}", shortened(&without_credentials(text))),
+            Data::Text(text) => format!("{:?}", shortened(&shown_url(text))),
             Data::List(items) if items.is_empty() => "an empty list".to_owned(),
             Data::List(_) => "a list".to_owned(),
             Data::Map(entries) if entries.is_empty() => "an empty block".to_owned(),
@@ -148,41 +149,4 @@ impl Node {
 /// The value, unless it is `null`.
 pub(crate) fn present(node: Option<&Node>) -> Option<&Node> {
     node.filter(|node| node.data != Data::Null)
-}
-
-/// The text with the user name and password of a URL in it replaced by `***`.
-pub(crate) fn without_credentials(text: &str) -> String {
-    match credentials(text) {
-        Some((start, end)) => {
-            format!("{}***{}", text.get(..start).unwrap_or_default(), text.get(end..).unwrap_or_default())
-        }
-        None => text.to_owned(),
-    }
-}
-
-/// From where to where a URL has a user name or password: behind `//`, up to the `@` in front of its host.
-pub(crate) fn credentials(url: &str) -> Option<(usize, usize)> {
-    let start = url.find("//")? + 2;
-    let authority = url.get(start..)?;
-    let authority = authority.get(..authority.find(['/', '?', '#', '\\']).unwrap_or(authority.len()))?;
-    authority.rfind('@').map(|end| (start, start + end))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_in_a_url_is_not_shown() {
-        for (url, shown) in [
-            ("https://me:secret@example.com/a@b", "https://***@example.com/a@b"),
-            ("https://a@b:c@example.com", "https://***@example.com"),
-            ("https://example.com/a@b", "https://example.com/a@b"),
-            ("//u:p@host?x=y@z", "//***@host?x=y@z"),
-            ("not a url", "not a url"),
-            ("//", "//"),
-        ] {
-            assert_eq!(without_credentials(url), shown);
-        }
-    }
 }

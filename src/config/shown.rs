@@ -4,8 +4,8 @@
 use serde_json::{Map, Value};
 
 use super::node::{Data, Node};
-use super::requests::is_secret_header;
 use super::schema::{Block, Key, Kind};
+use super::secrets::{is_secret_name, shown_url};
 
 /// The block with its secrets masked, keys in the order of the table, the rest behind them.
 pub(crate) fn masked(node: &Node, block: &Block) -> Value {
@@ -33,6 +33,9 @@ fn value_of(node: &Node, key: &Key) -> Value {
         (_, Data::Null) => Value::Null,
         (Kind::Secret, _) => "***".into(),
         (Kind::List(Kind::Secret), Data::List(items)) => items.iter().map(|_| Value::from("***")).collect(),
+        (_, Data::Text(text)) if matches!(key.name, "url" | "endpoint") => {
+            shown_url(node.written.as_deref().unwrap_or(text)).into()
+        }
         (Kind::Block(block), Data::Map(_)) => masked(node, block),
         (Kind::Variants(variants), Data::Map(_)) => {
             let kind = node.get("type").map(plain);
@@ -42,7 +45,7 @@ fn value_of(node: &Node, key: &Key) -> Value {
         (Kind::List(Kind::Block(block)), Data::List(items)) => items.iter().map(|item| masked(item, block)).collect(),
         (Kind::Map(_), Data::Map(entries)) if key.name == "headers" => entries
             .iter()
-            .map(|(name, node)| (name.clone(), if is_secret_header(name) { "***".into() } else { plain(node) }))
+            .map(|(name, node)| (name.clone(), if is_secret_name(name) { "***".into() } else { plain(node) }))
             .collect(),
         _ => plain(node),
     }

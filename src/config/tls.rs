@@ -43,6 +43,10 @@ pub(crate) fn tls(block: &Reader<'_>) -> Option<Tls> {
 
 fn read<'f>(field: &'f Field<'_>) -> Option<(&'f str, Vec<u8>)> {
     let path = field.text()?;
+    if path.contains("-----BEGIN") || path.contains('\n') {
+        field.fault("found ***, which is no path but what belongs into the file; write it there, and name the file");
+        return None;
+    }
     match std::fs::read(path) {
         Ok(bytes) => Some((path, bytes)),
         Err(error) => {

@@ -3,8 +3,8 @@
 use url::Url;
 
 use super::field::Field;
-use super::node::credentials;
 use super::read::Reader;
+use super::secrets::credentials;
 use crate::domain::UrlRules;
 use crate::template::{Language, Target, Template};
 

@@ -82,7 +82,10 @@ impl Sent {
 
     pub(super) fn not_built(channel: &Channel, error: String) -> Self {
         let method = channel.method.as_str().to_owned();
-        let exchange = Exchange { method, url: channel.url.source().to_owned(), ..Exchange::default() };
+        // As configured: what the environment fills in may be secret.
+        let url =
+            channel.shown.get("url").and_then(serde_json::Value::as_str).unwrap_or(channel.url.source()).to_owned();
+        let exchange = Exchange { method, url, ..Exchange::default() };
         Self {
             code: Code::NOT_BUILT,
             auth: false,

@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::settings::{Channel, Format, Parameter, Payload};
+use crate::config::shown_url;
 use crate::domain::{AttemptId, Body, Event, Granularity, Timestamp, UrlRules, trace};
-use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header, header_value};
+use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header, header_value, named_value};
 use crate::store::Leased;
 use crate::template::{Scope, Template, as_form, as_xml, check_document};
 
@@ -119,9 +120,9 @@ fn parse_url(text: &str, rules: UrlRules) -> Result<Url, String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("url: filled in, it has spaces or line breaks".to_owned());
     }
-    let url = Url::parse(text).map_err(|error| format!("url {text:?}: {error}"))?;
+    let url = Url::parse(text).map_err(|error| format!("url {:?}: {error}", shown_url(text)))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(format!("url {text:?}: needs http:// or https:// and a host"));
+        return Err(format!("url {:?}: needs http:// or https:// and a host", shown_url(text)));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("url: a user name or password belongs under `auth`".to_owned());
@@ -133,10 +134,6 @@ fn parse_url(text: &str, rules: UrlRules) -> Result<Url, String> {
 
 fn check_length(url: &Url, rules: UrlRules) -> Result<(), String> {
     rules.check_length(url.as_str().len()).map_err(|problem| format!("url: filled in, {problem}"))
-}
-
-fn named_value(name: &str, text: &str) -> Result<HeaderValue, String> {
-    header_value(text).map_err(|error| format!("headers.{name}: {error}"))
 }
 
 fn custom(template: &Template, scope: &Scope) -> Result<Body, String> {

@@ -124,7 +124,8 @@ fn holds_by(public: &[u8], head: &str, body: &[u8], signature: &[u8]) -> bool {
 }
 
 fn key(secret: &str) -> Result<Key, &'static str> {
-    let decode = |text: &str| STANDARD.decode(text).map_err(|_| "what follows the prefix is not base64");
+    let decode =
+        |text: &str| STANDARD.decode(text).map_err(|_| "what follows the prefix is not base64; copy the secret whole");
     if let Some(text) = secret.strip_prefix("whsec_") {
         let secret = decode(text)?;
         if !(24..=64).contains(&secret.len()) {
@@ -139,7 +140,8 @@ fn key(secret: &str) -> Result<Key, &'static str> {
             Some((seed, public)) if public.len() == 32 => Ed25519KeyPair::from_seed_and_public_key(seed, public),
             _ => return Err("a private key is an Ed25519 seed of 32 bytes, or that and the public key, in base64"),
         };
-        pair.map(|pair| Key::Pair(Box::new(pair))).map_err(|_| "seed and public key do not belong together")
+        pair.map(|pair| Key::Pair(Box::new(pair)))
+            .map_err(|_| "seed and public key do not belong together; name the seed alone")
     } else if let Some(text) = secret.strip_prefix("whpk_") {
         let public = decode(text)?.try_into().map_err(|_| "a public key is 32 bytes, in base64")?;
         Ok(Key::Public(public))

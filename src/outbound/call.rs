@@ -68,6 +68,7 @@ impl<'a> Call<'a> {
             (Ok(()), Some(status)) => Code::status(status.as_u16()),
             (Ok(()), None) => Code::CLOSED,
         };
+        let failed = result.is_err();
         let mut reply = Reply {
             code,
             elsewhere: result.as_ref().is_err_and(Fault::is_elsewhere),
@@ -79,10 +80,10 @@ impl<'a> Call<'a> {
             error: result.err().map(|fault| fault.to_string()).or(self.note),
             credentials: None,
         };
-        if let Some((name, value)) = self.sent {
-            mask(&mut reply, value.as_bytes(), credentials);
-            reply.credentials = Some(name);
-        }
+        // What was cut off by us, and what an error has cut off.
+        let cut = reply.truncated || failed;
+        mask(&mut reply, self.sent.as_ref().map(|(_, value)| value), self.request, credentials, cut);
+        reply.credentials = self.sent.map(|(name, _)| name);
         reply
     }
 }

@@ -1,11 +1,11 @@
 //! The record of an exchange, as the history keeps it: secrets masked.
 
-use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, USER_AGENT};
 
 use super::client::{Reply, Request};
 use super::dialer::AGENT;
-use super::mask::{MASK, without};
+use super::mask::{MASK, Secrets};
+use crate::config::{is_secret_name, shown_url};
 use crate::domain::{Exchange, HeaderLines};
 
 /// Headers of nearly every exchange that hold no secret: known without a look at their names.
@@ -38,7 +38,7 @@ pub fn exchange(request: &Request, reply: &Reply) -> Exchange {
     }
     Exchange {
         method: request.method.as_str().to_owned(),
-        url: masked(&request.url),
+        url: shown_url(request.url.as_str()),
         request_headers,
         request_body: request.body.clone(),
         response_headers: shown(&reply.headers, None),
@@ -49,37 +49,27 @@ pub fn exchange(request: &Request, reply: &Reply) -> Exchange {
 
 /// Masks `secret` wherever a record holds it: it was filled in by a template, so it may stand anywhere.
 pub fn hide(exchange: &mut Exchange, secret: &str) {
-    let text = |text: &mut String| {
-        if text.contains(secret) {
-            *text = text.replace(secret, MASK);
-        }
-    };
-    text(&mut exchange.url);
+    let secrets = Secrets::new([secret]);
+    secrets.hide_text(&mut exchange.url);
     for headers in [&mut exchange.request_headers, &mut exchange.response_headers] {
-        *headers = headers.iter().map(|(name, value)| (name, value.replace(secret, MASK))).collect();
+        let shown = |(name, value): (&str, &str)| {
+            let mut value = value.to_owned();
+            secrets.hide_text(&mut value);
+            (name.to_owned(), value)
+        };
+        *headers = headers.iter().map(shown).collect();
     }
     let body = &mut exchange.request_body;
-    for bytes in [&mut body.head, &mut exchange.response_body].into_iter().chain(&mut body.spliced) {
-        *bytes = without(bytes, secret.as_bytes());
+    for bytes in [&mut body.head].into_iter().chain(&mut body.spliced) {
+        secrets.hide(bytes, false);
     }
-}
-
-/// A URL without the values of query fields that are secret by their name.
-fn masked(url: &Url) -> String {
-    if !url.query_pairs().any(|(name, _)| is_secret(&name)) {
-        return url.as_str().to_owned();
-    }
-    let mut masked = url.clone();
-    let pairs =
-        url.query_pairs().map(|(name, value)| if is_secret(&name) { (name, MASK.into()) } else { (name, value) });
-    masked.query_pairs_mut().clear().extend_pairs(pairs);
-    masked.into()
+    secrets.hide(&mut exchange.response_body, exchange.truncated);
 }
 
 fn shown(headers: &HeaderMap, but: Option<&HeaderName>) -> HeaderLines {
     let mut shown = HeaderLines::with_capacity(48 * (headers.len() + 2));
     for (name, value) in headers.iter().filter(|(name, _)| Some(*name) != but) {
-        let open = PLAIN.contains(&name.as_str()) || !is_secret(name.as_str());
+        let open = PLAIN.contains(&name.as_str()) || !is_secret_name(name.as_str());
         if open && !value.is_sensitive() {
             shown.push(name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
         } else {
@@ -87,16 +77,6 @@ fn shown(headers: &HeaderMap, but: Option<&HeaderName>) -> HeaderLines {
         }
     }
     shown
-}
-
-/// Whether the value under such a name is a secret.
-fn is_secret(name: &str) -> bool {
-    const PARTS: &[&str] = &["authorization", "cookie", "password", "passwd", "secret", "token", "credential"];
-    const KEYS: &[&str] = &["key", "apikey", "api-key", "api_key", "access-key", "access_key", "sig", "signature"];
-    let contains =
-        |part: &str| name.as_bytes().windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()));
-    let key = |key: &&str| name.eq_ignore_ascii_case(key);
-    PARTS.iter().any(|part| contains(part)) || KEYS.iter().any(key) || contains("api-key") || contains("apikey")
 }
 
 #[cfg(test)]
@@ -128,23 +108,5 @@ mod tests {
             truncated: true,
         };
         assert_eq!(exchange, expected);
-    }
-
-    #[test]
-    fn names_of_secrets_are_known() {
-        for name in [
-            "authorization",
-            "Proxy-Authorization",
-            "set-cookie",
-            "x-api-key",
-            "X-Auth-Token",
-            "access_token",
-            "client_secret",
-        ] {
-            assert!(is_secret(name), "{name}");
-        }
-        for name in ["idempotency-key", "content-type", "webhook-id", "webhook-signature", "x-shop", "keyword", "id"] {
-            assert!(!is_secret(name), "{name}");
-        }
     }
 }

@@ -29,6 +29,9 @@ mod retry_after;
 mod tests;
 mod text;
 mod tls;
+mod writing;
+
+use crate::config::is_secret_name;
 
 pub use client::{Client, ClientError, ClientOptions, Reply, Request};
 pub use exchange::{exchange, hide};
@@ -41,4 +44,11 @@ pub use text::text;
 pub fn header_value(text: &str) -> Result<HeaderValue, &'static str> {
     HeaderValue::from_bytes(text.as_bytes())
         .map_err(|_| "a header's value cannot hold line breaks or control characters")
+}
+
+/// The value of a header of that name, marked as sensitive where the name says that it is secret.
+pub fn named_value(name: &str, text: &str) -> Result<HeaderValue, String> {
+    let mut value = header_value(text).map_err(|error| format!("headers.{name}: {error}"))?;
+    value.set_sensitive(is_secret_name(name));
+    Ok(value)
 }

@@ -1,6 +1,7 @@
 //! Configuration, from outside: what loads, what it comes to, and what is said about what does not.
 
 mod any_input;
+mod credentials;
 mod wrong;
 
 use std::path::PathBuf;

@@ -47,6 +47,7 @@ mod proxies;
 mod requests;
 mod retries;
 mod schedules;
+mod secrets;
 mod secutix;
 mod shutdown;
 mod signing;

@@ -136,12 +136,12 @@ async fn what_goes_wrong_in_a_handshake_is_told() {
         "NTLM TlRMTVNTUAACAAAABAAEADgAAAA1goriY6qGiqoJhwegAAAAAAAAADoAOgA8AAAAAAwEAAAAAA9WAE0AAQAEAFYATQACABYA";
     let asks = |value: &str| Reply::status(401).with_header("WWW-Authenticate", value);
     let cases = [
-        (Reply::status(401), "the receiver answers 401 without saying what it wants"),
+        (Reply::status(401), "the receiver answers 401 without saying what it wants; look whether it takes NTLM there"),
         (asks("Basic realm=\"x\""), "the receiver asks for Basic; choose another kind of auth"),
-        (asks("NTLM"), "the receiver offers it, but does not answer its first message"),
-        (asks("NTLM AAAA"), "its challenge is no NTLM message of type 2"),
-        (asks("NTLM A"), "its challenge is no base64"),
-        (asks(challenge), "its challenge is cut off"),
+        (asks("NTLM"), "first message; look for a balancer in between that spreads one connection's requests"),
+        (asks("NTLM AAAA"), "its challenge is no NTLM message of type 2; look for a proxy in between that changes it"),
+        (asks("NTLM A"), "its challenge is no base64; look for a proxy in between that changes it"),
+        (asks(challenge), "its challenge is cut off; look for a proxy in between that changes it"),
     ];
     let mut yaml = String::from("channels:\n");
     for (number, (reply, _)) in cases.iter().enumerate() {

@@ -38,7 +38,8 @@ channels:
     keys: &[
         TYPE,
         Key::new("username", Kind::Text("text without a colon"), "The user.").required(),
-        Key::new("password", Kind::Secret, "The password.").required(),
+        Key::new("password", Kind::Secret, "The password. It may be empty, for receivers that take a key as the user.")
+            .required(),
         Key::new(
             "preemptive",
             Kind::Boolean,

@@ -120,6 +120,16 @@ impl Kind {
         matches!(self, Self::Secret | Self::List(Self::Secret))
     }
 
+    /// Whether a secret may stand there in place of what belongs there: a slip of one level.
+    pub(crate) fn holds_secrets(&self) -> bool {
+        match self {
+            Self::Secret | Self::Variants(_) => true,
+            Self::List(kind) => kind.holds_secrets(),
+            Self::Block(block) => block.keys.iter().any(|key| key.kind.may_be_in_a_file()),
+            _ => false,
+        }
+    }
+
     /// What is allowed, in words: for error messages and the documentation.
     pub(crate) fn allowed(&self) -> String {
         match self {

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::outbound::client::{ClientError, WANTS_CREDENTIALS, host};
 use crate::outbound::dialer::{Dialer, Http};
 use crate::outbound::egress::Forbidden;
 use crate::outbound::fault::Fault;
-use crate::outbound::mask::MASK;
+use crate::outbound::mask::Secrets;
 use crate::outbound::received::Received;
 
 /// The largest answer that is read.
@@ -95,12 +95,12 @@ pub(super) struct Endpoint {
     http: Http,
     url: Url,
     /// What its answers are not to be quoted with.
-    secret: Option<SecretString>,
+    secrets: Secrets,
 }
 
 impl Endpoint {
-    pub(super) fn new(url: &Url, dialer: &Dialer, secret: Option<SecretString>) -> Result<Self, ClientError> {
-        Ok(Self { http: dialer.verified()?.client(1)?, url: url.clone(), secret })
+    pub(super) fn new(url: &Url, dialer: &Dialer, secrets: Secrets) -> Result<Self, ClientError> {
+        Ok(Self { http: dialer.verified()?.client(1)?, url: url.clone(), secrets })
     }
 
     /// Its host, for sentences.
@@ -108,9 +108,17 @@ impl Endpoint {
         host(&self.url)
     }
 
-    /// Sends a form.
-    pub(super) async fn post(&self, form: String, authorization: Option<HeaderValue>) -> Result<Answer, Failure> {
+    /// Sends a form, with the client's credentials or an assertion in it, which no answer is to be quoted with.
+    pub(super) async fn post(
+        &self,
+        form: String,
+        authorization: Option<HeaderValue>,
+        assertion: Option<&str>,
+    ) -> Result<Answer, Failure> {
         let host = self.host();
+        let mut told = Secrets::new(assertion);
+        told.extend(&self.secrets);
+        authorization.iter().for_each(|value| told.add_header(value));
         let mut request = reqwest::Request::new(Method::POST, self.url.clone());
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
@@ -122,6 +130,7 @@ impl Endpoint {
         let unreachable = |error: &reqwest::Error| match Fault::of(error, &host, self.http.proxy().map(AsRef::as_ref)) {
             Fault::Egress(forbidden) => Failure::Forbidden(forbidden),
             fault => {
+                let fault = quoted(&fault.to_string(), &told);
                 Failure::Said(format!("no token from {host}: {fault}; check token_url, and whether it can be reached"))
             }
         };
@@ -139,15 +148,21 @@ impl Endpoint {
         if let Some(proxy) = self.http.proxy().filter(|_| status == StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
             return Err(format!("no token from {host}: the proxy {proxy} failed: {WANTS_CREDENTIALS}").into());
         }
-        Ok(self.read(status, kind.as_ref(), &received.body())?)
+        Ok(self.read(status, kind.as_ref(), &received.body(), &told)?)
     }
 
-    fn read(&self, status: StatusCode, kind: Option<&HeaderValue>, body: &[u8]) -> Result<Answer, String> {
+    fn read(
+        &self,
+        status: StatusCode,
+        kind: Option<&HeaderValue>,
+        body: &[u8],
+        told: &Secrets,
+    ) -> Result<Answer, String> {
         let (host, code) = (self.host(), status.as_u16());
         let answer = serde_json::from_slice::<Value>(body).ok().filter(Value::is_object);
         let member = |name: &str| answer.as_ref().and_then(|answer| answer.get(name)?.as_str()).unwrap_or_default();
         if matches!(code, 400 | 401 | 403) {
-            let (error, description) = (self.quoted(member("error")), self.quoted(member("error_description")));
+            let (error, description) = (quoted(member("error"), told), quoted(member("error_description"), told));
             return Ok(Answer::Refused(Refusal { status: code, error, description }));
         }
         if status.is_redirection() {
@@ -162,7 +177,7 @@ impl Endpoint {
             let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or("no content type");
             return Err(format!(
                 "no token from {host}: it answers {code} with {}, not with a JSON object; check token_url",
-                self.quoted(kind)
+                quoted(kind, told)
             ));
         }
         let token = member("access_token");
@@ -175,22 +190,19 @@ impl Endpoint {
         if !scheme.is_empty() && !scheme.eq_ignore_ascii_case("bearer") {
             return Err(format!(
                 "no token from {host}: its token is of type {}; only Bearer is known, so let the provider give out those",
-                self.quoted(scheme)
+                quoted(scheme, told)
             ));
         }
         let lifetime = answer.as_ref().and_then(|answer| seconds(answer.get("expires_in")?)).unwrap_or(UNTOLD);
         Ok(Answer::Issued(Issued { token: token.into(), lifetime: lifetime.min(LONGEST) }))
     }
+}
 
-    /// An endpoint's own words, as far as they may stand in a sentence.
-    fn quoted(&self, words: &str) -> String {
-        let mut words = words.to_owned();
-        if let Some(secret) = self.secret.as_ref().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty())
-        {
-            words = words.replace(secret, MASK);
-        }
-        words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED).collect()
-    }
+/// An endpoint's own words, as far as they may stand in a sentence: without what it was told.
+fn quoted(words: &str, told: &Secrets) -> String {
+    let mut words = words.to_owned();
+    told.hide_text(&mut words);
+    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED).collect()
 }
 
 /// A number of seconds; some endpoints write it as text.
@@ -212,7 +224,7 @@ mod tests {
     fn endpoint() -> Endpoint {
         let url = Url::parse("http://id.example/token").expect("a URL");
         let dialer = Dialer::new(&Arc::new(Egress::anywhere())).expect("a dialer");
-        Endpoint::new(&url, &dialer, Some("s3cret".to_owned().into())).expect("an endpoint")
+        Endpoint::new(&url, &dialer, Secrets::new(["s3cret"])).expect("an endpoint")
     }
 
     #[test]
@@ -232,7 +244,8 @@ mod tests {
     #[test]
     fn a_secret_in_an_endpoints_words_is_not_quoted() {
         let body = json!({"error": "invalid_client", "error_description": "s3cret is\nwrong"}).to_string();
-        let answer = endpoint().read(StatusCode::UNAUTHORIZED, None, body.as_bytes()).expect("an answer");
+        let answer =
+            endpoint().read(StatusCode::UNAUTHORIZED, None, body.as_bytes(), &endpoint().secrets).expect("an answer");
         let Answer::Refused(refusal) = answer else { panic!("{answer:?}") };
         assert_eq!(refusal.words(), "401 invalid_client: *** is wrong");
     }
@@ -249,7 +262,7 @@ mod tests {
             let body = json!({"access_token": token, "token_type": scheme, "expires_in": expires}).to_string();
             let body = garbage.unwrap_or(body);
             let status = StatusCode::from_u16(status).expect("a status");
-            match endpoint().read(status, None, body.as_bytes()) {
+            match endpoint().read(status, None, body.as_bytes(), &Secrets::default()) {
                 Ok(Answer::Issued(issued)) => prop_assert!(issued.lifetime <= LONGEST),
                 Ok(Answer::Refused(refusal)) => prop_assert_eq!(refusal.words(), status.as_str()),
                 Err(sentence) => prop_assert!(sentence.starts_with("no token from id.example:80: ")),

@@ -30,7 +30,7 @@ impl Grant {
     pub(super) async fn fetch(&self, endpoint: &Endpoint, now: Timestamp) -> Result<Issued, Failure> {
         let host = endpoint.host();
         let assertion = self.assertion(now).map_err(|error| format!("no token from {host}: {error}"))?;
-        match endpoint.post(self.form(&assertion), None).await? {
+        match endpoint.post(self.form(&assertion), None, Some(&assertion)).await? {
             Answer::Issued(issued) => Ok(issued),
             Answer::Refused(refusal) => Err(Failure::Said(format!(
                 "no token from {host}: it refuses the assertion ({}); check issuer, subject, audience, key and key_id, and that its clock and ours agree",

@@ -25,6 +25,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::call::Call;
 use super::client::{ClientError, ClientOptions};
 use super::dialer::Dialer;
+use super::egress;
+use super::mask::Secrets;
 use crate::config::settings::Auth;
 use endpoint::Endpoint;
 use ntlm::{Identity, Ntlm};
@@ -33,7 +35,7 @@ use tokens::{Grant, Tokens};
 /// What one client proves its identity with.
 pub(super) struct Credentials {
     way: Way,
-    secrets: Vec<SecretString>,
+    secrets: Secrets,
 }
 
 /// When credentials go out.
@@ -52,37 +54,44 @@ enum Way {
 impl Credentials {
     /// What `options` ask for; `dialer` connects to the receiver.
     pub(super) fn new(options: &ClientOptions, dialer: &Dialer) -> Result<Self, ClientError> {
+        let proxy = egress::secrets(&options.egress);
+        let with_proxy = |own: &[&SecretString]| {
+            let mut secrets = Secrets::new(own.iter().map(|secret| secret.expose_secret()));
+            secrets.extend(&proxy);
+            secrets
+        };
         let (way, secrets) = match &options.auth {
-            Auth::None => (Way::Never, Vec::new()),
+            Auth::None => (Way::Never, with_proxy(&[])),
             Auth::Basic { username, password, preemptive } => {
                 let value = basic::header(username, password)?;
                 let way = if *preemptive { fixed::authorization(value) } else { Way::Challenged(value) };
-                (way, vec![password.clone()])
+                (way, with_proxy(&[password]))
             }
-            Auth::Bearer { token } => (fixed::bearer(token)?, vec![token.clone()]),
-            Auth::Header { name, value } => (fixed::header(name, value)?, vec![value.clone()]),
+            Auth::Bearer { token } => (fixed::bearer(token)?, with_proxy(&[token])),
+            Auth::Header { name, value } => (fixed::header(name, value)?, with_proxy(&[value])),
             Auth::Ntlm { username, password, domain } => {
                 let (username, domain) = (username.clone(), domain.clone());
                 let identity = Identity { username, password: password.clone(), domain };
                 let ntlm = Ntlm::new(dialer, identity, Arc::clone(&options.clock), options.pool);
-                (Way::Ntlm(Box::new(ntlm)), vec![password.clone()])
+                (Way::Ntlm(Box::new(ntlm)), with_proxy(&[password]))
             }
             Auth::OAuth2(client) => {
                 let secret = &client.client_secret;
-                let endpoint = Endpoint::new(&client.token_url, dialer, Some(secret.clone()))?;
+                let endpoint = Endpoint::new(&client.token_url, dialer, with_proxy(&[secret]))?;
                 let grant = Grant::OAuth2(oauth2::Grant::new(client));
-                (tokens(endpoint, grant, options), vec![secret.clone()])
+                (tokens(endpoint, grant, options), with_proxy(&[secret]))
             }
             Auth::JwtBearer(jwt) => {
-                let endpoint = Endpoint::new(&jwt.token_url, dialer, None)?;
-                (tokens(endpoint, Grant::Jwt(jwt::Grant::new(jwt)), options), Vec::new())
+                let endpoint = Endpoint::new(&jwt.token_url, dialer, with_proxy(&[]))?;
+                (tokens(endpoint, Grant::Jwt(jwt::Grant::new(jwt)), options), with_proxy(&[]))
             }
         };
         Ok(Self { way, secrets })
     }
 
-    /// What to look for in a response, so that it is not kept: whatever has gone out apart from the header itself.
-    pub(super) fn secrets(&self) -> &[SecretString] {
+    /// What to look for in a response, so that it is not kept: whatever has gone out apart from the header itself, be it
+    /// to the proxy.
+    pub(super) fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 

@@ -58,7 +58,7 @@ impl Grant {
 
     async fn ask(&self, endpoint: &Endpoint, by_header: bool) -> Result<Answer, Failure> {
         let header = if by_header { Some(self.header()?) } else { None };
-        endpoint.post(self.form(by_header), header).await
+        endpoint.post(self.form(by_header), header, None).await
     }
 
     fn form(&self, by_header: bool) -> String {

@@ -116,7 +116,7 @@ impl Tokens {
     fn usable(&self, issued: &Issued, asked: Timestamp, flight: u64) -> Result<Token, Failure> {
         let header = with_scheme("Bearer", &issued.token).map_err(|_| {
             let host = self.endpoint.host();
-            Failure::Said(format!("no token from {host}: its access_token has characters that no header can carry"))
+            Failure::Said(format!("no token from {host}: its access_token has characters that no header can carry; ask who runs the provider"))
         })?;
         let used = issued.lifetime.saturating_sub(MARGIN.min(issued.lifetime / 10));
         Ok(Token { header, until: asked.after(used), flight })

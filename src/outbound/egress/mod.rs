@@ -21,7 +21,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::config::settings::{Egress, Place};
 use ranges::{METADATA, METADATA_NAMES, Range, carried, range};
-pub(super) use route::{ProxyFailed, Target, proxy};
+pub(super) use route::{ProxyFailed, Target, proxy, secrets};
 
 /// Why an address or a name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

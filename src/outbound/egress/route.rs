@@ -16,6 +16,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
@@ -23,7 +26,8 @@ use tower::{Layer, Service};
 use url::Host;
 
 use super::{Forbidden, Guard, Unreachable};
-use crate::config::settings::Proxy;
+use crate::config::settings::{Egress, Proxy};
+use crate::outbound::mask::Secrets;
 
 /// How long a target behind a proxy may take to be resolved here, where perhaps no name outside can be.
 const LOOKUP: Duration = Duration::from_secs(2);
@@ -119,9 +123,24 @@ fn bare(host: &str) -> String {
 pub(in crate::outbound) fn proxy(proxy: &Proxy) -> Result<reqwest::Proxy, String> {
     let made = reqwest::Proxy::all(&proxy.url).map_err(|error| error.to_string())?;
     Ok(match &proxy.credentials {
-        Some((username, password)) => made.basic_auth(username, password.expose_secret()),
+        // They become parts of a URL on the way, whose percent signs would be read.
+        Some((username, password)) => {
+            let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+            made.basic_auth(&encoded(username), &encoded(password.expose_secret()))
+        }
         None => made,
     })
+}
+
+/// What a proxy is told to prove who sends: of no concern to anybody behind it, but a careless one passes it on.
+pub(in crate::outbound) fn secrets(egress: &Egress) -> Secrets {
+    match egress.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref()) {
+        Some((username, password)) => {
+            let password = password.expose_secret();
+            Secrets::new([password.to_owned(), STANDARD.encode(format!("{username}:{password}"))])
+        }
+        None => Secrets::default(),
+    }
 }
 
 /// The guard is a layer around the connector.

@@ -17,13 +17,17 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::settings::{Egress, Smtp, Timeout};
 use crate::domain::{Body, Code, Exchange, Mailbox, Timestamp};
 
 use super::egress::Guard;
+use super::mask::Secrets;
 use compose::Message;
 use dialog::Tls;
 use fault::MailFault;
@@ -75,6 +79,8 @@ pub struct Mailer {
     timeout: Timeout,
     guard: Guard,
     tls: Option<Tls>,
+    /// What no reply is to be quoted with.
+    secrets: Secrets,
 }
 
 impl Mailer {
@@ -82,7 +88,7 @@ impl Mailer {
     /// `Err` is a sentence.
     pub fn new(smtp: &Arc<Smtp>, timeout: Timeout, egress: &Arc<Egress>) -> Result<Self, String> {
         let tls = Tls::new(smtp)?;
-        Ok(Self { smtp: Arc::clone(smtp), timeout, guard: Guard::new(egress), tls })
+        Ok(Self { smtp: Arc::clone(smtp), timeout, guard: Guard::new(egress), tls, secrets: secrets(smtp) })
     }
 
     /// What would go out, as the history would keep it. `Err` says why it cannot be written.
@@ -96,7 +102,7 @@ impl Mailer {
             Ok(message) => message,
             Err(error) => return self.refused(error),
         };
-        match self.in_time(&message).await {
+        let mut sent = match self.in_time(&message).await {
             Ok(reply) => Sent {
                 code: Code::status(reply.code),
                 auth: false,
@@ -109,7 +115,12 @@ impl Mailer {
                 error: Some(fault.to_string()),
                 exchange: self.exchange(message, fault.reply()),
             },
+        };
+        if let Some(error) = &mut sent.error {
+            self.secrets.hide_text(error);
         }
+        self.secrets.hide(&mut sent.exchange.response_body, false);
+        sent
     }
 
     /// What becomes of a mail that cannot be written: `error` says why.
@@ -148,4 +159,12 @@ impl Mailer {
             ..Exchange::default()
         }
     }
+}
+
+/// The password, as it is and as the two ways to authenticate send it.
+fn secrets(smtp: &Smtp) -> Secrets {
+    let Some((username, password)) = &smtp.credentials else { return Secrets::default() };
+    let password = password.expose_secret();
+    let plain = format!("\0{username}\0{password}");
+    Secrets::new([password.to_owned(), STANDARD.encode(password), STANDARD.encode(plain)])
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,17 @@ impl Log {
     /// The lines that are JSON objects: with `--log-format json`, all of them.
     pub(crate) fn lines(&self) -> Vec<Value> {
         self.raw().iter().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
+    }
+
+    /// Where it listens, by the line that says so, whatever the format.
+    fn listening(&self) -> Option<SocketAddr> {
+        if let Some(line) = self.find("listening") {
+            let address = field(&line, "address").and_then(Value::as_str).expect("the field `address`");
+            return Some(address.parse().expect("an address"));
+        }
+        let lines = self.raw();
+        let address = lines.iter().find_map(|line| line.split_once(" listening address=").map(|(_, address)| address));
+        address.map(|rest| rest.split(' ').next().unwrap_or_default().parse().expect("an address"))
     }
 
     /// The first line with that message.
@@ -84,15 +96,13 @@ impl Process {
         let mut process = Self { api: placeholder, home: Arc::clone(home), log, child, ended: None };
         let address = eventually("the line `listening`", || {
             let ended = process.try_wait();
-            let line = process.log.find("listening");
+            let address = process.log.listening();
             let log = process.log.clone();
             async move {
-                if let (Some(status), None) = (ended, &line) {
+                if let (Some(status), None) = (ended, &address) {
                     panic!("the service ended at once ({status}):\n{log}");
                 }
-                let line = line?;
-                let address = field(&line, "address").and_then(Value::as_str).expect("the field `address`");
-                Some(address.parse().expect("an address"))
+                address
             }
         })
         .await;

@@ -101,8 +101,11 @@ impl Ntlm {
         let offered = challenges(&call.received.headers);
         let token = offered.of("ntlm").and_then(|challenge| challenge.token.as_deref());
         let token = token.ok_or_else(|| failed(&why_not(&offered)))?;
-        let bytes = STANDARD.decode(token).map_err(|_| failed("its challenge is no base64"))?;
-        let challenge = Challenge::read(&bytes).map_err(failed)?;
+        let bytes = STANDARD
+            .decode(token)
+            .map_err(|_| failed("its challenge is no base64; look for a proxy in between that changes it"))?;
+        let challenge = Challenge::read(&bytes)
+            .map_err(|why| failed(&format!("{why}; look for a proxy in between that changes it")))?;
         if closes(call) {
             return Err(failed(CLOSED));
         }
@@ -165,10 +168,10 @@ fn header(message: &[u8]) -> Result<(HeaderName, HeaderValue), Fault> {
 fn why_not(offered: &Challenges) -> String {
     let schemes = offered.schemes();
     if offered.of("ntlm").is_some() {
-        return "the receiver offers it, but does not answer its first message".to_owned();
+        return "the receiver offers it, but does not answer its first message; look for a balancer in between that spreads one connection's requests".to_owned();
     }
     if schemes.is_empty() {
-        return "the receiver answers 401 without saying what it wants".to_owned();
+        return "the receiver answers 401 without saying what it wants; look whether it takes NTLM there".to_owned();
     }
     if offered.of("negotiate").is_some() {
         return format!("the receiver offers {schemes} only, and Kerberos is not spoken here; let it offer NTLM too");
