@@ -57,7 +57,9 @@ impl Secrets {
     }
 
     pub(super) fn extend(&mut self, other: &Self) {
-        other.0.iter().for_each(|secret| self.add(secret));
+        for secret in &other.0 {
+            self.add(secret);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -108,7 +110,9 @@ pub(super) fn mask(
         return;
     }
     secrets.extend(credentials.secrets());
-    sensitive().for_each(|value| secrets.add_header(value));
+    for value in sensitive() {
+        secrets.add_header(value);
+    }
     secrets.hide(&mut reply.body, cut);
     secrets.hide_headers(&mut reply.headers);
     if let Some(error) = &mut reply.error {

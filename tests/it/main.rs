@@ -48,6 +48,7 @@ mod requests;
 mod retries;
 mod schedules;
 mod secrets;
+mod secured;
 mod secutix;
 mod shutdown;
 mod signing;

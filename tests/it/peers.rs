@@ -2,6 +2,7 @@
 //! `peers/`. `tests/run` makes the environment that they run in, and says so where it cannot.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -36,6 +37,11 @@ impl Peer {
         Self { child, port }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
     /// Its URL with this path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
@@ -48,7 +54,7 @@ impl Peer {
 
     /// Everything that it was asked.
     pub(crate) async fn log(&self) -> Vec<Value> {
-        let api = Api::new(([127, 0, 0, 1], self.port).into());
+        let api = Api::new(self.address());
         let log = api.get("/log").await;
         serde_json::from_slice(&log.body).expect("a list")
     }
@@ -61,7 +67,8 @@ impl Drop for Peer {
     }
 }
 
-fn python() -> PathBuf {
+/// The Python that has their packages.
+pub(crate) fn python() -> PathBuf {
     match std::env::var_os("ORDERHOOK_PEERS_PYTHON") {
         Some(python) => python.into(),
         None => Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers-venv/bin/python"),

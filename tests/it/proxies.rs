@@ -12,23 +12,25 @@ use crate::tls::behind_tls;
 
 /// How a proxy behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+pub(crate) enum Manner {
     /// It does its work.
     Works,
     /// It answers every request, and every `CONNECT`, with this line.
     Says(&'static str),
     /// It closes every connection.
     Closes,
+    /// It works for whoever has this `Proxy-Authorization`, or this user and password with SOCKS.
+    Wants(&'static str),
 }
 
 /// A small proxy that speaks HTTP (`CONNECT` and whole requests) and SOCKS 5, and keeps what it was asked.
-struct Proxy {
-    address: std::net::SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: std::net::SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
-    async fn start(manner: Manner) -> Self {
+    pub(crate) async fn start(manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -41,7 +43,7 @@ impl Proxy {
         Self { address, asked }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("a log").clone()
     }
 }
@@ -52,7 +54,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, log: Arc<Mutex<Vec<String>
     }
     let first = stream.read_u8().await.ok()?;
     if first == 5 {
-        return socks(stream, log).await;
+        return socks(stream, manner, log).await;
     }
     let mut head = vec![first];
     while !head.ends_with(b"\r\n\r\n") {
@@ -64,6 +66,13 @@ async fn serve(mut stream: TcpStream, manner: Manner, log: Arc<Mutex<Vec<String>
         let answer = format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         let _ = stream.write_all(answer.as_bytes()).await;
         let _ = stream.read_to_end(&mut Vec::new()).await;
+        return None;
+    }
+    if let Manner::Wants(proof) = manner
+        && !head.lines().any(|line| line.eq_ignore_ascii_case(&format!("proxy-authorization: {proof}")))
+    {
+        let answer = "HTTP/1.1 407 Who\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = stream.write_all(answer.as_bytes()).await;
         return None;
     }
     let mut words = head.split(' ');
@@ -82,7 +91,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, log: Arc<Mutex<Vec<String>
     Some(())
 }
 
-async fn socks(mut stream: TcpStream, log: Arc<Mutex<Vec<String>>>) -> Option<()> {
+async fn socks(mut stream: TcpStream, manner: Manner, log: Arc<Mutex<Vec<String>>>) -> Option<()> {
     let mut methods = vec![0; usize::from(stream.read_u8().await.ok()?)];
     stream.read_exact(&mut methods).await.ok()?;
     if methods.contains(&2) {
@@ -94,8 +103,11 @@ async fn socks(mut stream: TcpStream, log: Arc<Mutex<Vec<String>>>) -> Option<()
             stream.read_exact(&mut word).await.ok()?;
             pair.push(String::from_utf8(word).ok()?);
         }
-        log.lock().expect("a log").push(format!("as {}", pair.join(":")));
-        stream.write_all(&[1, 0]).await.ok()?;
+        let pair = pair.join(":");
+        log.lock().expect("a log").push(format!("as {pair}"));
+        let fine = !matches!(manner, Manner::Wants(proof) if proof != pair);
+        stream.write_all(&[1, u8::from(!fine)]).await.ok()?;
+        fine.then_some(())?;
     } else {
         stream.write_all(&[5, 0]).await.ok()?;
     }

@@ -73,7 +73,7 @@ impl Outputs {
         for entry in std::fs::read_dir(home.path("")).expect("the temporary directory") {
             let path = entry.expect("an entry").path();
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            if !name.ends_with(".yaml") {
+            if path.extension().is_none_or(|extension| extension != "yaml") {
                 self.add(name, std::fs::read(&path).unwrap_or_default());
             }
         }

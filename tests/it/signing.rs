@@ -55,6 +55,32 @@ async fn the_official_library_accepts_what_a_channel_signs_by_the_old_and_by_the
 }
 
 #[tokio::test]
+async fn the_official_library_for_python_accepts_it_too() {
+    let receiver = Receiver::start().await;
+    let yaml = receiver
+        .fill(&format!("channels:\n  - {{name: erp, url: RECEIVER/erp, signing: {{secrets: [{NEW}, {OLD}]}}}}"));
+    // On the real clock: the library compares times.
+    let process = Process::start(&yaml).await;
+    process.api.order(&json!({ "id": "A-ü\n1", "quote": "\"" })).await;
+    let request = receiver.next().await;
+    let verify = |secret: &str, body: &str| {
+        let headers: serde_json::Map<_, _> =
+            request.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+        let asked = json!({"secret": secret, "headers": headers, "body": body}).to_string();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/peers/standard_webhooks.py");
+        crate::harness::run(std::process::Command::new(crate::peers::python()).args([script, &asked]))
+    };
+    for secret in [OLD, NEW] {
+        let checked = verify(secret, request.text());
+        assert!(checked.status.success(), "{checked:?}");
+        let checked = verify(secret, &format!("{} ", request.text()));
+        assert!(String::from_utf8_lossy(&checked.stderr).contains("No matching signature"), "{checked:?}");
+    }
+    process.api.all_settled().await;
+    process.stop().await;
+}
+
+#[tokio::test]
 async fn an_ed25519_key_signs_what_its_public_key_proves() {
     let key = format!("whsk_{}", STANDARD.encode(bytes(SEED)));
     let receiver = Receiver::start().await;

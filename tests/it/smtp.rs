@@ -5,12 +5,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::eventually;
+use crate::peers::python;
 
 /// The server. Ends with its test.
 pub(crate) struct MailServer {
@@ -71,7 +72,7 @@ impl MailServer {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("Python");
+            .expect("Python; `tests/run` says what is missing");
         let told = Arc::new(Mutex::new(Vec::new()));
         let (stdout, lines) = (child.stdout.take().expect("a pipe"), Arc::clone(&told));
         std::thread::spawn(move || {
@@ -155,20 +156,4 @@ pub(crate) fn part<'a>(mail: &'a Value, kind: &str) -> &'a str {
     let parts = mail["parts"].as_array().expect("parts");
     let found = parts.iter().find(|part| part["type"] == kind);
     found.and_then(|part| part["text"].as_str()).unwrap_or_else(|| panic!("no {kind} in {mail:#}"))
-}
-
-/// A Python that has aiosmtpd.
-fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/smtp-venv/bin/python");
-        let named = std::env::var_os("ORDERHOOK_TEST_PYTHON").map(PathBuf::from);
-        let all = named.into_iter().chain([own, "python3".into(), "/usr/bin/python3".into()]);
-        let has_it = |path: &PathBuf| {
-            let mut command = Command::new(path);
-            command.args(["-c", "import aiosmtpd"]).stdout(Stdio::null()).stderr(Stdio::null());
-            command.status().is_ok_and(|status| status.success())
-        };
-        all.into_iter().find(has_it).expect("a Python with aiosmtpd: `tests/run` installs it")
-    })
 }

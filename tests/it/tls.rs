@@ -1,5 +1,6 @@
 //! TLS with receivers: private authorities, certificates of our own, and what is wrong with a receiver's.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::harness::{Service, delivery_to, text};
@@ -71,8 +72,8 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-/// A receiver behind TLS that answers 200 with the number of certificates its client showed. Its URL.
-async fn receiver(identity: &Identity, clients: Option<&Authority>) -> String {
+/// What accepts TLS with that identity, and asks clients for certificates of that authority.
+fn acceptor(identity: &Identity, clients: Option<&Authority>) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().expect("versions");
@@ -88,7 +89,47 @@ async fn receiver(identity: &Identity, clients: Option<&Authority>) -> String {
     let key = PrivateKeyDer::try_from(identity.key.serialize_der()).expect("a key");
     let chain: Vec<CertificateDer<'static>> = vec![identity.certificate.der().clone()];
     let config = builder.with_single_cert(chain, key).expect("a configuration");
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// Puts TLS in front of anything, by an authority of its own.
+pub(crate) struct Fronts {
+    files: Files,
+    authority: Authority,
+}
+
+impl Fronts {
+    pub(crate) fn new() -> Self {
+        Self { files: Files::new(), authority: authority("Authority of the fronts") }
+    }
+
+    /// The file with the authority.
+    pub(crate) fn ca_file(&self) -> String {
+        self.files.with("fronts.pem", &pem("CERTIFICATE", self.authority.der()))
+    }
+
+    /// Listens as `localhost` under TLS, and hands everything on. The port.
+    pub(crate) async fn before(&self, target: SocketAddr) -> u16 {
+        let acceptor = acceptor(&Identity::issued(&self.authority, "localhost", |_| ()), None);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut outer = acceptor.accept(stream).await.ok()?;
+                    let mut inner = TcpStream::connect(target).await.ok()?;
+                    copy_bidirectional(&mut outer, &mut inner).await.ok()
+                });
+            }
+        });
+        port
+    }
+}
+
+/// A receiver behind TLS that answers 200 with the number of certificates its client showed. Its URL.
+async fn receiver(identity: &Identity, clients: Option<&Authority>) -> String {
+    let acceptor = acceptor(identity, clients);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("https://localhost:{}/hook", listener.local_addr().expect("an address").port());
     tokio::spawn(async move {
@@ -267,6 +308,11 @@ fn wrong_files_are_errors_that_name_them() {
             format!("{{client_cert_file: '{broken}', client_key_file: '{key}'}}"),
             "client_cert_file",
             "broken.pem\" cannot be used",
+        ),
+        (
+            format!("{{client_cert_file: '{cert}', client_key_file: \"-----BEGIN PRIVATE KEY-----\\nAAAA\"}}"),
+            "client_key_file",
+            "found ***, which is no path but what belongs into the file; write it there, and name the file",
         ),
         (format!("{{client_cert_file: '{cert}'}}"), "", "needs client_key_file beside it"),
         (format!("{{client_key_file: '{key}'}}"), "", "needs client_cert_file beside it"),

@@ -118,7 +118,9 @@ impl Endpoint {
         let host = self.host();
         let mut told = Secrets::new(assertion);
         told.extend(&self.secrets);
-        authorization.iter().for_each(|value| told.add_header(value));
+        if let Some(value) = &authorization {
+            told.add_header(value);
+        }
         let mut request = reqwest::Request::new(Method::POST, self.url.clone());
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
