@@ -7,6 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::field::Field;
 use super::jwt_key::{Algorithm, JwtKey};
+use super::node::{Data, Node};
+use super::prints::Print;
 use super::read::Reader;
 use super::requests::header_name;
 use super::settings::{Auth, ClientCredentials, JwtBearer, JwtUse};
@@ -15,7 +17,7 @@ use super::urls::plain_url;
 use super::words;
 
 /// The providers by name; `None` where one is wrong, which is on report.
-pub(crate) struct Providers(Vec<(String, Option<Arc<ClientCredentials>>)>);
+pub(crate) struct Providers(Vec<(String, Option<Arc<ClientCredentials>>, Print)>);
 
 impl Providers {
     /// Reads `oauth_providers`.
@@ -23,21 +25,39 @@ impl Providers {
         let mut names = Unique::new("a provider");
         let mut all = Vec::new();
         let fields = root.get("oauth_providers").map(|field| field.masked().items()).unwrap_or_default();
-        for block in fields.iter().filter_map(Field::block) {
+        for field in &fields {
+            let Some(block) = field.block() else { continue };
             let name = block.get("name").and_then(|field| names.claim(field, words::name(field)?));
             let provider = provider(&block);
-            all.extend(name.map(|name| (name, provider)));
+            let print = Print::of(Some(field.node()), field.report());
+            all.extend(name.map(|name| (name, provider, print)));
         }
         Self(all)
     }
 
+    /// Of the providers that a block names anywhere below an `auth`.
+    pub(crate) fn print_for(&self, block: &Node) -> Print {
+        fn named<'n>(node: &'n Node, found: &mut Vec<&'n str>) {
+            let items = if let Data::List(items) = &node.data { items.as_slice() } else { &[] };
+            let provider = node.get("auth").and_then(|auth| auth.get("provider"));
+            if let Some(Data::Text(name)) = provider.map(|node| &node.data) {
+                found.push(name);
+            }
+            node.entries().iter().map(|(_, node)| node).chain(items).for_each(|node| named(node, found));
+        }
+        let mut found = Vec::new();
+        named(block, &mut found);
+        let print = |name: &&str| self.0.iter().find_map(|(known, _, print)| (known == name).then_some(*print));
+        Print::all(found.iter().filter_map(print))
+    }
+
     fn named(&self, field: &Field<'_>) -> Option<Arc<ClientCredentials>> {
         let name = words::name(field)?;
-        let found = self.0.iter().find(|(known, _)| *known == name);
+        let found = self.0.iter().find(|(known, ..)| *known == name);
         if found.is_none() {
             field.fault("found ***, but oauth_providers has no provider of this name");
         }
-        found.and_then(|(_, provider)| provider.clone())
+        found.and_then(|(_, provider, _)| provider.clone())
     }
 }
 

@@ -7,6 +7,7 @@ use super::faults::{Path, Report};
 use super::field::Field;
 use super::mail::{self, MailServer};
 use super::node::{Data, Node};
+use super::prints::Print;
 use super::read::Reader;
 use super::requests;
 use super::schema::{CHANNEL, EMAIL_KEYS, one_of};
@@ -28,6 +29,8 @@ pub(crate) struct Around<'a> {
     pub(crate) providers: &'a Providers,
     /// The mail server.
     pub(crate) smtp: &'a MailServer,
+    /// Of the other sections that all channels take something from.
+    pub(crate) print: Print,
 }
 
 /// The channels, in the order of the configuration.
@@ -38,7 +41,7 @@ pub(crate) fn channels(root: &Reader<'_>, around: Around<'_>) -> Option<Vec<Arc<
 }
 
 fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<Channel> {
-    let Around { limits, locale, providers, smtp } = around;
+    let Around { limits, locale, providers, smtp, print } = around;
     if !matches!(field.node().data, Data::Map(_)) {
         return field.wrong();
     }
@@ -142,6 +145,13 @@ fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<
     };
     let email = kind.and_then(|kind| mail::email(&block, kind, &language, smtp, of_mails));
     fine?;
+    let email = email?;
+    let print = Print::all([
+        print,
+        Print::of(Some(&node), field.report()),
+        providers.print_for(&node),
+        email.as_ref().map_or_else(|| Print::all([]), |_| smtp.print()),
+    ]);
     Some(Channel {
         name: name?.into(),
         kind: kind?,
@@ -175,7 +185,8 @@ fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<
         retry: retry?,
         schedule: schedule?,
         concurrency: concurrency?,
-        email: email?,
+        email,
+        print,
         shown: shown(&node, kind?),
     })
 }

@@ -3,7 +3,9 @@
 //! While a configuration is read, everything reports into one [`Report`]; nothing stops at the first fault.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 
 /// Where a value stands: `channels[2].retry.interval`. Ordered as people count, so `[2]` stands before `[10]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +75,10 @@ pub struct Fault {
 }
 
 impl Fault {
+    pub(crate) fn new(file: &str, path: &Path, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), path: path.clone(), message: message.into() }
+    }
+
     /// Where the value comes from: a file as named on the command line, `environment` and the variable's name, or
     /// `preset` and its name.
     pub fn file(&self) -> &str {
@@ -107,6 +113,16 @@ impl fmt::Display for Fault {
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
+    /// What is wrong with a configuration as a whole: it cannot be put to work.
+    pub fn whole(message: impl Into<String>) -> Self {
+        Self(vec![Fault::new("configuration", &Path::default(), message)])
+    }
+
+    /// These, if there are any.
+    pub(crate) fn any(faults: Vec<Fault>) -> Result<(), Self> {
+        if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
+    }
+
     /// The faults, sorted by file and path.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.0.iter()
@@ -142,20 +158,47 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// Gathers faults while a configuration is read.
-#[derive(Debug, Default)]
-pub(crate) struct Report(RefCell<Vec<Fault>>);
+/// Gathers faults while a configuration is read, and keeps the files that it names: each is read once, so that all who
+/// name it see the same.
+#[derive(Default)]
+pub(crate) struct Report {
+    faults: RefCell<Vec<Fault>>,
+    files: RefCell<BTreeMap<String, Vec<u8>>>,
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Files hold secrets.
+        f.debug_tuple("Report").field(&self.faults).finish()
+    }
+}
 
 impl Report {
     /// One more thing that is wrong.
     pub(crate) fn fault(&self, file: &str, path: &Path, message: impl Into<String>) {
-        let fault = Fault { file: file.to_owned(), path: path.clone(), message: message.into() };
-        self.0.borrow_mut().push(fault);
+        self.faults.borrow_mut().push(Fault::new(file, path, message));
+    }
+
+    /// The content of a file that the configuration names.
+    pub(crate) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        if let Some(known) = self.files.borrow().get(path) {
+            return Ok(known.clone());
+        }
+        let content = std::fs::read(path)?;
+        self.files.borrow_mut().insert(path.to_owned(), content.clone());
+        Ok(content)
+    }
+
+    /// Hands the content of a file to `look` that has been read before.
+    pub(crate) fn known_file(&self, path: &str, look: impl FnOnce(&[u8])) {
+        if let Some(known) = self.files.borrow().get(path) {
+            look(known);
+        }
     }
 
     /// What was read, or all that is wrong. A value that could not be read has reported why.
     pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
-        let mut faults = self.0.into_inner();
+        let mut faults = self.faults.into_inner();
         faults.sort();
         faults.dedup();
         match value {

@@ -10,6 +10,7 @@ use url::{Host, Url};
 use super::faults::Report;
 use super::field::Field;
 use super::node::{Data, Node, present};
+use super::prints::Print;
 use super::read::Reader;
 use super::schema::EMAIL_KEYS;
 use super::secrets::credentials;
@@ -24,7 +25,7 @@ pub(crate) enum MailServer {
     /// Something is wrong with it, and reported.
     Wrong,
     /// This one.
-    Known(Arc<Smtp>),
+    Known(Arc<Smtp>, Print),
 }
 
 impl MailServer {
@@ -32,7 +33,10 @@ impl MailServer {
     pub(crate) fn read(root: &Reader<'_>) -> Self {
         match root.optional("smtp", |field| smtp(&field.masked().block()?)) {
             Some(None) => Self::None,
-            Some(Some(smtp)) => Self::Known(Arc::new(smtp)),
+            Some(Some(smtp)) => {
+                let print = Print::of(root.get("smtp").map(Field::node), root.report());
+                Self::Known(Arc::new(smtp), print)
+            }
             None => Self::Wrong,
         }
     }
@@ -43,8 +47,13 @@ impl MailServer {
         match self {
             Self::None => Some(None),
             Self::Wrong => None,
-            Self::Known(smtp) => Some(Some(Arc::clone(smtp))),
+            Self::Known(smtp, _) => Some(Some(Arc::clone(smtp))),
         }
+    }
+
+    /// Of all that is known of it.
+    pub(crate) fn print(&self) -> Print {
+        if let Self::Known(_, print) = self { *print } else { Print::all([]) }
     }
 }
 
@@ -119,7 +128,8 @@ fn is_this_machine(host: &str) -> bool {
 /// The certificates in a PEM file, in DER.
 fn certificates(field: &Field<'_>) -> Option<Vec<Vec<u8>>> {
     let path = field.text()?;
-    let pem = std::fs::read(path).map_err(|error| field.fault(format!("the file cannot be read: {error}"))).ok()?;
+    let pem =
+        field.report().read(path).map_err(|error| field.fault(format!("the file cannot be read: {error}"))).ok()?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match read {
         Ok(found) if !found.is_empty() => Some(found.iter().map(|certificate| certificate.to_vec()).collect()),

@@ -10,6 +10,7 @@
 
 mod auth;
 mod chains;
+mod changes;
 mod channels;
 mod expand;
 mod faults;
@@ -20,6 +21,7 @@ mod mail;
 mod network;
 mod node;
 mod presets;
+mod prints;
 mod read;
 mod reference;
 mod relationships;
@@ -41,9 +43,11 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use changes::{Changes, Named};
 pub use faults::{Fault, Faults};
 pub use jwt_key::{Algorithm, JwtKey};
 pub use presets::{preset, preset_names, sample};
+pub use prints::{Print, Prints};
 pub use reference::reference;
 pub use secrets::{is_secret_name, secrets_of_query, shown_url};
 pub use settings::Settings;

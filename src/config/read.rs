@@ -3,7 +3,6 @@
 //! Every method answers `None` where the value is missing or wrong, and has then reported why. So a resolver reads all
 //! of its keys first and puts them together with `?` afterwards: that way every fault is told, not only the first.
 
-use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use super::faults::{Path, Report, nearest};
@@ -70,6 +69,11 @@ impl<'r> Reader<'r> {
         let message = format!("missing; allowed: {}", kind.unwrap_or_default());
         self.report.fault(&self.from, &self.path.key(key), message);
         None
+    }
+
+    /// Where everything is reported.
+    pub(crate) fn report(&self) -> &'r Report {
+        self.report
     }
 
     /// Reports something about the block as a whole.
@@ -155,7 +159,9 @@ fn secret_file(field: &Field<'_>) -> Node {
         }
         return broken();
     };
-    let read = std::fs::read(FilePath::new(name))
+    let read = field
+        .report()
+        .read(name)
         .map_err(|error| error.to_string())
         .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is no UTF-8".to_owned()));
     match read {

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 use super::auth::Providers;
 use super::field::Field;
 use super::mail::MailServer;
+use super::prints::{Print, Prints};
 use super::read::Reader;
 use super::settings::{Delivery, Orders, Scope, Server, Settings, Store, Token};
 use super::unique::Unique;
@@ -24,7 +25,8 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
     let orders = section("orders").and_then(|block| orders(&block));
     let limits = section("limits").and_then(|block| limits(&block));
     let providers = Providers::read(root);
-    let chains = chains::chains(root, &providers);
+    let egress_print = Print::of(root.get("egress").map(Field::node), root.report());
+    let chains = chains::chains(root, &providers, egress_print);
     let locale = root.optional("locale", words::locale);
     let smtp = MailServer::read(root);
     let around = channels::Around {
@@ -32,6 +34,10 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
         locale: locale.as_ref().and_then(Option::as_ref),
         providers: &providers,
         smtp: &smtp,
+        print: Print::all(
+            std::iter::once(egress_print)
+                .chain(["locale", "limits"].map(|name| Print::of(root.get(name).map(Field::node), root.report()))),
+        ),
     };
     let channels = channels::channels(root, around);
     smtp.known()?;
@@ -45,6 +51,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
         chains: chains?,
         channels: channels.filter(|_| limits.is_some() && locale.is_some())?,
         relationships: relationships?,
+        prints: Prints::read(root),
     })
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use super::network::{Egress, Place, Proxy};
+use super::prints::{Print, Prints};
 pub use super::tls::{Identity, Tls};
 use crate::domain::{
     EventPattern, Granularity, HeaderSet, Outcomes, Rate, RetryPolicy, Schedule, SigningKeys, UrlRules,
@@ -38,6 +39,8 @@ pub struct Settings {
     pub channels: Vec<Arc<Channel>>,
     /// Which channel an order's trading partners use; none: the subscriptions hold.
     pub relationships: Option<Relationships>,
+    /// What all other keys said, to be compared with what they say next time.
+    pub prints: Prints,
 }
 
 /// Which channel the orders of two trading partners go to.
@@ -159,6 +162,8 @@ pub struct Chain {
     pub when: Option<Expression>,
     /// Its steps, in order.
     pub plugins: Vec<Step>,
+    /// Of all that it and its calls depend on.
+    pub print: Print,
 }
 
 /// A step of a chain.
@@ -380,6 +385,8 @@ pub struct Channel {
     pub concurrency: usize,
     /// The mails it sends; none without.
     pub email: Option<Email>,
+    /// Of all that its requests and mails depend on: its keys, and what it takes from other sections.
+    pub print: Print,
     /// The block as configured, secrets masked: what the API shows.
     pub shown: serde_json::Value,
 }

@@ -47,7 +47,7 @@ fn read<'f>(field: &'f Field<'_>) -> Option<(&'f str, Vec<u8>)> {
         field.fault("found ***, which is no path but what belongs into the file; write it there, and name the file");
         return None;
     }
-    match std::fs::read(path) {
+    match field.report().read(path) {
         Ok(bytes) => Some((path, bytes)),
         Err(error) => {
             field.fault(format!("the file {path:?} cannot be read: {error}"));

@@ -46,7 +46,8 @@ fn describe(
             _ => format!("`{}`", key.name),
         };
         let (kind, allowed) = (kind(&key.kind), allowed(&key.kind));
-        _ = writeln!(text, "| {name} | {kind} | {allowed} | {default} | {} |", key.doc.replace('|', "\\|"));
+        let restart = if key.at_start { " A change needs a restart." } else { "" };
+        _ = writeln!(text, "| {name} | {kind} | {allowed} | {default} | {}{restart} |", key.doc.replace('|', "\\|"));
     }
     for key in block.keys {
         let within = preset.and_then(|preset| preset.get(key.name));

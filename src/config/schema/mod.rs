@@ -51,6 +51,8 @@ pub(crate) struct Key {
     pub(crate) default: Option<&'static str>,
     /// Whether there must be a value.
     pub(crate) required: bool,
+    /// Whether only a start takes it up: a reload that changes it is refused.
+    pub(crate) at_start: bool,
     /// What it means.
     pub(crate) doc: &'static str,
 }
@@ -58,7 +60,7 @@ pub(crate) struct Key {
 impl Key {
     /// A key that may be left out.
     pub(crate) const fn new(name: &'static str, kind: Kind, doc: &'static str) -> Self {
-        Self { name, kind, default: None, required: false, doc }
+        Self { name, kind, default: None, required: false, at_start: false, doc }
     }
 
     /// The same with a default.
@@ -70,6 +72,12 @@ impl Key {
     /// The same, but there must be a value.
     pub(crate) const fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    /// The same, but what it says holds until the service is started anew.
+    pub(crate) const fn at_start(mut self) -> Self {
+        self.at_start = true;
         self
     }
 }

@@ -64,7 +64,8 @@ server:
             Kind::Text("an IP address and a port, such as 127.0.0.1:8080 or [::]:8080"),
             "The address to listen on. Port 0 takes any free port. Anything but a loopback address needs `tokens`.",
         )
-        .or("127.0.0.1:8080"),
+        .or("127.0.0.1:8080")
+        .at_start(),
         Key::new(
             "public_url",
             Kind::Text("an http or https URL without query, user name or password"),
@@ -152,7 +153,8 @@ store:
             Kind::Text("sqlite:// and a file's path, such as sqlite://orderhook.db"),
             "The file. A path without a slash in front is relative to where the service was started.",
         )
-        .or("sqlite://orderhook.db"),
+        .or("sqlite://orderhook.db")
+        .at_start(),
         Key::new(
             "retention",
             Kind::Duration(Duration::ZERO, DAY.saturating_mul(36_500)),
@@ -163,7 +165,8 @@ store:
             "max_size",
             Kind::Size(64 << 10, 1 << 50),
             "The most that the file may grow to. An order that does not fit gets 503. Without it only the disk is the bound.",
-        ),
+        )
+        .at_start(),
     ],
     either: &[],
 };

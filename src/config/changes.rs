@@ -1,0 +1,189 @@
+//! What a configuration says otherwise than the one before it: what a reload has to do, and what it cannot.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::faults::{Fault, Faults};
+use super::prints::Print;
+use super::settings::Settings;
+
+/// What differs between two configurations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// Channels.
+    pub channels: Named,
+    /// Chains.
+    pub chains: Named,
+    /// The paths of other keys that have changed, such as `server.tokens`; `chains` or `channels` where their order has.
+    pub keys: Vec<String>,
+}
+
+/// Names of what is there now, is another, or is there no more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Named {
+    /// New ones.
+    pub added: Vec<Arc<str>>,
+    /// Those with another key, or another content of a file that they name.
+    pub changed: Vec<Arc<str>>,
+    /// Those that are gone.
+    pub removed: Vec<Arc<str>>,
+}
+
+impl Changes {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Named {
+    fn between(old: &[(Arc<str>, Print)], new: &[(Arc<str>, Print)]) -> Self {
+        let find = |all: &[(Arc<str>, Print)], name: &Arc<str>| {
+            all.iter().find_map(|(other, print)| (other == name).then_some(*print))
+        };
+        let mut named = Self::default();
+        for (name, print) in new {
+            match find(old, name) {
+                None => named.added.push(Arc::clone(name)),
+                Some(before) if before != *print => named.changed.push(Arc::clone(name)),
+                Some(_) => {}
+            }
+        }
+        let gone = old.iter().filter(|(name, _)| find(new, name).is_none());
+        named.removed = gone.map(|(name, _)| Arc::clone(name)).collect();
+        named
+    }
+}
+
+/// Whether those that are in both stand in another order.
+fn is_reordered(old: &[(Arc<str>, Print)], new: &[(Arc<str>, Print)]) -> bool {
+    let both = |one: &[(Arc<str>, Print)], other: &[(Arc<str>, Print)]| -> Vec<Arc<str>> {
+        let names = one.iter().map(|(name, _)| name);
+        names.filter(|name| other.iter().any(|(known, _)| known == *name)).cloned().collect()
+    };
+    both(old, new) != both(new, old)
+}
+
+impl Settings {
+    /// What `next` changes. `Err`: keys among it that only a start takes up.
+    pub fn changes_to(&self, next: &Self) -> Result<Changes, Faults> {
+        let (mut keys, mut faults) = (Vec::new(), Vec::new());
+        // The same tables made both, so they have the same keys in the same order.
+        for (old, new) in self.prints.0.iter().zip(&next.prints.0).filter(|(old, new)| old.print != new.print) {
+            if new.at_start {
+                let message =
+                    format!("has changed, which needs a restart; until then put it back as {} had it", old.from);
+                faults.push(Fault::new(&new.from, &new.path, message));
+            }
+            keys.push(new.path.to_string());
+        }
+        Faults::any(faults)?;
+        let channels = |all: &Self| -> Vec<_> {
+            all.channels.iter().map(|channel| (Arc::clone(&channel.name), channel.print)).collect()
+        };
+        let chains = |all: &Self| -> Vec<_> {
+            all.chains.iter().map(|chain| (chain.name.as_str().into(), chain.print)).collect()
+        };
+        for (name, old, new) in [("chains", chains(self), chains(next)), ("channels", channels(self), channels(next))] {
+            if is_reordered(&old, &new) {
+                keys.push(name.to_owned());
+            }
+        }
+        Ok(Changes {
+            channels: Named::between(&channels(self), &channels(next)),
+            chains: Named::between(&chains(self), &chains(next)),
+            keys,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Environment, load_text};
+    use super::*;
+
+    fn changes(old: &str, new: &str) -> Result<Changes, String> {
+        let load = |yaml| load_text("a.yaml", yaml, &Environment::new()).unwrap_or_else(|faults| panic!("{faults}"));
+        load(old).changes_to(&load(new)).map_err(|faults| faults.to_string())
+    }
+
+    fn names(names: &[&str]) -> Vec<Arc<str>> {
+        names.iter().map(|name| Arc::from(*name)).collect()
+    }
+
+    #[test]
+    fn channels_chains_and_keys_are_told_apart() {
+        let old = "
+chains: [{name: one, plugins: []}, {name: two, plugins: []}]
+channels: [{name: a, url: 'http://a'}, {name: b, url: 'http://b'}, {name: c, url: 'http://c'}]
+";
+        let new = "
+server: {max_body: 2MiB}
+chains: [{name: two, plugins: []}, {name: one, plugins: [], when: 'true'}]
+channels: [{name: d, url: 'http://d'}, {name: a, url: 'http://a'}, {name: b, url: 'http://b', concurrency: 1}]
+";
+        let found = changes(old, new).expect("fine");
+        let channels = Named { added: names(&["d"]), changed: names(&["b"]), removed: names(&["c"]) };
+        let chains = Named { changed: names(&["one"]), ..Named::default() };
+        assert_eq!(found, Changes { channels, chains, keys: vec!["server.max_body".to_owned(), "chains".to_owned()] });
+        assert!(changes(old, old).expect("fine").is_empty());
+    }
+
+    #[test]
+    fn what_a_channel_takes_from_other_sections_changes_it() {
+        let with = |top: &str| {
+            format!(
+                "{top}\nchannels: [{{name: a, url: 'http://a', auth: {{type: oauth2, provider: p}}}}, {{name: b, url: 'http://b'}}]"
+            )
+        };
+        let provider = |name: &str, secret: &str| {
+            format!("{{name: {name}, token_url: 'http://id', client_id: shop, client_secret: {secret}}}")
+        };
+        let old = with(&format!("oauth_providers: [{}]", provider("p", "one")));
+        let rotated = with(&format!("oauth_providers: [{}]", provider("p", "two")));
+        assert_eq!(changes(&old, &rotated).expect("fine").channels.changed, names(&["a"]), "only who uses it");
+        let another = with(&format!("oauth_providers: [{}, {}]", provider("p", "one"), provider("q", "two")));
+        assert_eq!(changes(&old, &another).expect("fine").channels.changed, names(&[]));
+        for top in ["egress: {deny: [a]}", "locale: de", "limits: {max_interval: 23h}"] {
+            let other = with(&format!("oauth_providers: [{}]\n{top}", provider("p", "one")));
+            assert_eq!(changes(&old, &other).expect("fine").channels.changed, names(&["a", "b"]), "{top}");
+        }
+    }
+
+    #[test]
+    fn another_content_of_a_file_is_a_change() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("secret");
+        let secret = path.display();
+        let load = |content: &str| {
+            std::fs::write(&path, content).expect("a file");
+            let yaml = format!(
+                "
+server: {{tokens: [{{name: shop, token_file: {secret}, scopes: [ingest]}}]}}
+egress: {{proxy: 'http://p', proxy_username: me, proxy_password: x}}
+chains: [{{name: one, plugins: [{{name: calloutPlugin, options: {{endpoint: 'http://a', auth: {{type: bearer, token_file: {secret}}}}}}}]}}]
+channels:
+  - {{name: a, url: 'http://a', auth: {{type: basic, username: me, password_file: {secret}}}}}
+  - {{name: b, url: 'http://b', signing: {{secrets_file: {secret}}}}}
+  - {{name: c, url: 'http://c'}}
+"
+            );
+            load_text("a.yaml", &yaml, &Environment::new()).unwrap_or_else(|faults| panic!("{faults}"))
+        };
+        let old = load("whsec_b25lb25lb25lb25lb25lb25lb25lb25l\n");
+        assert!(old.changes_to(&old.clone()).expect("fine").is_empty());
+        let found = old.changes_to(&load("whsec_dHdvdHdvdHdvdHdvdHdvdHdvdHdvdHdv\n")).expect("fine");
+        assert_eq!((found.channels.changed, found.chains.changed), (names(&["a", "b"]), names(&["one"])));
+        assert_eq!(found.keys, ["server.tokens"]);
+    }
+
+    #[test]
+    fn keys_that_only_a_start_takes_up_are_refused_by_name() {
+        let told = changes("", "server: {listen: '127.0.0.1:1'}\nstore: {url: 'sqlite://b.db', max_size: 1GiB}")
+            .expect_err("refused");
+        for path in ["a.yaml: server.listen: has changed, which needs a restart", "store.max_size", "store.url"] {
+            assert!(told.contains(path), "{path} is not in {told}");
+        }
+    }
+}
