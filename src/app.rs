@@ -4,25 +4,34 @@
 //! finish within `server.shutdown_grace`; the hard one, by the end of that time or a second signal, cuts off the rest,
 //! which is taken up again after the next start.
 
+mod generation;
+mod reload;
+mod wiring;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Api, ChannelOverview, Rooms};
-use crate::chain::{self, Answering, Chains};
+use crate::api::{self, Api, Rooms};
+use crate::bound::Bound;
+use crate::chain::BuildError;
 use crate::config::settings::Settings;
-use crate::delivery::{self, Lanes, Trials};
-use crate::domain::{Clock, DeliveryId, IdSource, SettleKeys, Timestamp};
-use crate::intake::{self, Answered, Incoming, Intake, PostedEvent, Refusal};
-use crate::routing::{LaneMemory, Router};
-use crate::store::{self, ChannelState, Replica, Store, StoreError};
+use crate::delivery::{self, Lanes, LanesError};
+use crate::domain::{Clock, IdSource, SettleKeys, Timestamp};
+use crate::routing::LaneMemory;
+use crate::store::{self, Replica, StoreError};
 use crate::telemetry::metrics::Metrics;
+
+use generation::Base;
+pub use reload::{Loader, Reloader};
 
 /// How often a replica shows that it lives, and looks for the work of those that do not.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -33,13 +42,15 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How often finished orders past `store.retention` are removed.
 const RETENTION_RUN: Duration = Duration::from_secs(600);
 
-/// Where time and chance come from.
+/// Where time, chance and further configurations come from.
 #[derive(Debug, Clone)]
 pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The seed of all randomness.
     pub seed: u64,
+    /// Where another configuration comes from.
+    pub loader: Loader,
 }
 
 /// Why the service does not start.
@@ -56,30 +67,27 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
-    /// Something that the configuration asks for cannot be built.
+    /// The plugins of a chain cannot be built.
     #[error("{0}")]
-    Build(String),
+    Chains(#[from] BuildError),
+    /// The lanes cannot be built.
+    #[error("{0}")]
+    Lanes(#[from] LanesError),
 }
 
 /// The running service.
 pub struct App {
     address: SocketAddr,
-    settings: Arc<Settings>,
-    store: Store,
-    replica: Replica,
-    intake: Arc<Intake>,
-    lanes: Arc<Lanes>,
-    soft: CancellationToken,
+    reloader: Arc<Reloader>,
     hard: CancellationToken,
     server: tokio::task::JoinHandle<()>,
     chores: TaskTracker,
-    chains: TaskTracker,
 }
 
 impl App {
     /// Opens the store, starts the lanes, takes up interrupted chains, and listens.
     pub async fn start(settings: Settings, parts: Parts) -> Result<Self, StartError> {
-        let Parts { clock, seed } = parts;
+        let Parts { clock, seed, loader } = parts;
         let mut random = fastrand::Rng::with_seed(seed);
         let settings = Arc::new(settings);
         let metrics = Arc::new(Metrics::new());
@@ -94,72 +102,68 @@ impl App {
 
         let names = settings.channels.iter().map(|channel| Arc::clone(&channel.name));
         let memory = Arc::new(LaneMemory::new(names, settings.delivery.lane_memory));
-        let router = Arc::new(Router::new(&settings, ids.clone(), Arc::clone(&memory)));
-        let answering: Arc<dyn Answering> = Arc::new(api::JsonAnswers);
-        let tasks = TaskTracker::new();
-        let chains = chain::Parts {
-            ledger: Arc::clone(&store.ledger),
-            router: Arc::clone(&router),
-            answering: Arc::clone(&answering),
+        let base = Base {
+            store: store.clone(),
+            memory: Arc::clone(&memory),
+            answering: Arc::new(api::JsonAnswers),
             clock: Arc::clone(&clock),
             ids: ids.clone(),
             replica,
+            settle_keys: Arc::clone(&settle_keys),
             metrics: Arc::clone(&metrics),
+            room: Arc::new(Bound::new(settings.delivery.chain_concurrency)),
+            tasks: TaskTracker::new(),
+            orphans: Arc::default(),
+            stopping: Arc::new(AtomicBool::new(false)),
         };
-        let chains = Chains::new(&settings, chains).map_err(|error| StartError::Build(error.to_string()))?;
+        let generation = base.generation(Arc::clone(&settings), None)?;
         let lanes = delivery::Parts {
             store: store.clone(),
-            router: Arc::clone(&router),
+            router: Arc::clone(&generation.router),
             memory,
             clock: Arc::clone(&clock),
-            ids: ids.clone(),
+            ids,
             seed: random.u64(..),
             settle_keys: Arc::clone(&settle_keys),
             replica,
             metrics: Arc::clone(&metrics),
         };
-        let trials = Arc::new(Trials::new(
-            Arc::clone(&settings),
-            Arc::clone(&router),
-            Arc::clone(&clock),
-            ids.clone(),
-            Arc::clone(&settle_keys),
-        ));
-        let lanes = Lanes::start(&settings, lanes).await.map_err(StartError::Build)?;
-        let intake = intake::Parts {
-            store: store.clone(),
-            chains: Arc::new(chains),
-            router,
-            answering,
-            clock: Arc::clone(&clock),
-            ids,
-            replica,
-            metrics: Arc::clone(&metrics),
-            tasks: tasks.clone(),
-        };
-        let intake = Arc::new(Intake::new(&settings, intake));
+        let lanes = Lanes::start(&settings, lanes).await?;
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
-        let wiring = Arc::new(Wiring { intake: Arc::clone(&intake), lanes: Arc::clone(&lanes) });
+        let (limits, limits_now) = watch::channel((&settings.server).into());
+        let view = Arc::new(ArcSwap::from_pointee(generation.view(None)));
+        let reloader = Arc::new(Reloader {
+            loader,
+            base,
+            current: ArcSwap::from_pointee(generation),
+            lanes: Arc::clone(&lanes),
+            view: Arc::clone(&view),
+            limits,
+            soft: soft.clone(),
+            turn: tokio::sync::Mutex::new(()),
+        });
         let rooms = Rooms {
-            ingest: Arc::clone(&wiring) as Arc<dyn api::Ingest>,
-            lanes: wiring,
+            lanes: Arc::new(wiring::Ways(lanes)),
             queue: Arc::clone(&store.queue),
             history: Arc::clone(&store.history),
             clock: Arc::clone(&clock),
             settle_keys,
-            trials,
+            reload: Arc::new(reload::Call(Arc::clone(&reloader))),
             metrics,
         };
-        let router = api::router(Api::new(&settings.server, &settings.channels, rooms));
-        let server = tokio::spawn(api::serve(listener, router, (&settings.server).into(), soft.clone(), hard.clone()));
+        let router = api::router(Api::new(rooms, view));
+        let server = tokio::spawn(api::serve(listener, router, limits_now, soft, hard.clone()));
         let chores = TaskTracker::new();
-        chores.spawn(heartbeat(store.clone(), Arc::clone(&intake), Arc::clone(&clock), replica, soft.clone()));
-        if let Some(retention) = settings.store.retention {
-            chores.spawn(retain(store.clone(), Arc::clone(&clock), retention, soft.clone()));
-        }
+        chores.spawn(heartbeat(Arc::clone(&reloader)));
+        chores.spawn(retain(Arc::clone(&reloader)));
         chores.close();
         tracing::info!(%address, channels = settings.channels.len(), chains = settings.chains.len(), store = settings.store.url, "listening");
-        Ok(Self { address, settings, store, replica, intake, lanes, soft, hard, server, chores, chains: tasks })
+        Ok(Self { address, reloader, hard, server, chores })
+    }
+
+    /// What takes up the configuration anew.
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reloader)
     }
 
     /// The address that it listens on.
@@ -179,13 +183,15 @@ impl App {
     }
 
     async fn drain(self, at_once: impl Future<Output = ()>) {
-        tracing::info!(grace = ?self.settings.server.shutdown_grace, "stopping");
-        self.intake.stop();
-        self.lanes.begin_stop();
-        self.soft.cancel();
-        self.chains.close();
-        let hard = self.hard.clone();
-        let grace = tokio::time::sleep(self.settings.server.shutdown_grace);
+        let Self { reloader, hard, server, chores, .. } = self;
+        let Reloader { base, lanes, soft, .. } = &*reloader;
+        let shutdown_grace = reloader.current.load().settings.server.shutdown_grace;
+        tracing::info!(grace = ?shutdown_grace, "stopping");
+        base.stopping.store(true, Ordering::Release);
+        lanes.begin_stop();
+        soft.cancel();
+        base.tasks.close();
+        let grace = tokio::time::sleep(shutdown_grace);
         let cut = async {
             tokio::select! {
                 () = grace => {}
@@ -196,82 +202,26 @@ impl App {
         };
         let under_way = async {
             let waits = async {
-                self.chains.wait().await;
-                let _ = self.server.await;
+                base.tasks.wait().await;
+                let _ = server.await;
             };
             tokio::select! {
                 () = waits => {}
-                () = self.hard.cancelled() => tracing::warn!(orders = self.chains.len(), "chains cut off: they are resumed after a restart"),
+                () = hard.cancelled() => tracing::warn!(orders = base.tasks.len(), "chains cut off: they are resumed after a restart"),
             }
         };
-        let drained = async { tokio::join!(under_way, self.lanes.finish(self.hard.cancelled())) };
+        let drained = async { tokio::join!(under_way, lanes.finish(hard.cancelled())) };
         tokio::select! {
             _ = drained => {}
             () = cut => {}
         }
-        self.chores.wait().await;
+        chores.wait().await;
         // Whatever this replica still holds is free for others at once.
-        if let Err(error) = self.store.queue.heartbeat(self.replica, Timestamp::default()).await {
+        if let Err(error) = base.store.queue.heartbeat(base.replica, Timestamp::default()).await {
             tracing::warn!(%error, "the store did not take the last heartbeat");
         }
-        self.store.close().await;
+        base.store.close().await;
         tracing::info!("stopped");
-    }
-}
-
-/// What the API reaches of intake and the lanes.
-struct Wiring {
-    intake: Arc<Intake>,
-    lanes: Arc<Lanes>,
-}
-
-#[async_trait]
-impl api::Ingest for Wiring {
-    async fn order(&self, incoming: Incoming) -> Result<Answered, Refusal> {
-        self.intake.order(incoming).await
-    }
-
-    async fn events(&self, incoming: Incoming, events: Vec<PostedEvent>, batch: bool) -> Result<Answered, Refusal> {
-        self.intake.events(incoming, events, batch).await
-    }
-}
-
-#[async_trait]
-impl api::Lanes for Wiring {
-    fn wake(&self, channel: &str) {
-        self.lanes.wake(channel);
-    }
-
-    fn recall(&self, channel: &str) {
-        self.lanes.recall(channel);
-    }
-
-    fn forget(&self, deliveries: &[DeliveryId]) {
-        self.lanes.forget(deliveries);
-    }
-
-    fn overview(&self) -> Vec<ChannelOverview> {
-        let overview = |lane: delivery::Overview| ChannelOverview {
-            channel: lane.channel,
-            state: lane.state,
-            in_flight: lane.in_flight,
-            attempts: lane.rates.attempts,
-            success_rate: lane.rates.success_rate,
-            mean_ms: lane.rates.mean_ms,
-        };
-        self.lanes.overview().into_iter().map(overview).collect()
-    }
-
-    async fn pause(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
-        self.lanes.pause(channel).await
-    }
-
-    async fn resume(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
-        self.lanes.resume(channel).await
-    }
-
-    fn is_moving(&self) -> bool {
-        self.lanes.is_moving()
     }
 }
 
@@ -280,42 +230,51 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 /// Shows that this replica lives, frees the work of those that do not, and takes up interrupted chains.
-async fn heartbeat(
-    store: Store,
-    intake: Arc<Intake>,
-    clock: Arc<dyn Clock>,
-    replica: Replica,
-    soft: CancellationToken,
-) {
+async fn heartbeat(reloader: Arc<Reloader>) {
+    let Reloader { base, soft, .. } = &*reloader;
     while !soft.is_cancelled() {
-        let now = clock.now();
-        if let Err(error) = beat(&store, &intake, replica, now).await {
+        let now = base.clock.now();
+        if let Err(error) = beat(&reloader, now).await {
             tracing::error!(%error, "the store did not take the heartbeat, trying again");
         }
-        sleep(&clock, now.after(HEARTBEAT), &soft).await;
+        sleep(&base.clock, now.after(HEARTBEAT), soft).await;
     }
 }
 
-async fn beat(store: &Store, intake: &Intake, replica: Replica, now: Timestamp) -> Result<(), StoreError> {
-    store.queue.heartbeat(replica, now.after(LEASE)).await?;
+async fn beat(reloader: &Reloader, now: Timestamp) -> Result<(), StoreError> {
+    let Base { store, replica, .. } = &reloader.base;
+    store.queue.heartbeat(*replica, now.after(LEASE)).await?;
     let freed = store.queue.release_expired(now).await?;
     if freed > 0 {
         tracing::warn!(freed, "took over the work of a replica that has been silent");
     }
-    intake.resume().await?;
-    Ok(())
+    loop {
+        let intake = Arc::clone(&reloader.current.load().intake);
+        intake.resume().await?;
+        if Arc::ptr_eq(&intake, &reloader.current.load().intake) {
+            return Ok(());
+        }
+        // What had no chain by that configuration may have one by the one that came meanwhile.
+        intake.give_up_orphans().await?;
+    }
 }
 
 /// Removes finished orders whose time is up.
-async fn retain(store: Store, clock: Arc<dyn Clock>, retention: Duration, soft: CancellationToken) {
+async fn retain(reloader: Arc<Reloader>) {
+    let Reloader { base: Base { store, clock, .. }, soft, .. } = &*reloader;
     while !soft.is_cancelled() {
         let now = clock.now();
-        match store.queue.remove_finished(now.before(retention)).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "orders and events past `store.retention` removed"),
-            Err(error) => tracing::error!(%error, "orders past `store.retention` could not be removed, trying again"),
+        let retention = reloader.current.load().settings.store.retention;
+        if let Some(retention) = retention {
+            match store.queue.remove_finished(now.before(retention)).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "orders and events past `store.retention` removed"),
+                Err(error) => {
+                    tracing::error!(%error, "orders past `store.retention` could not be removed, trying again");
+                }
+            }
         }
-        sleep(&clock, now.after(RETENTION_RUN), &soft).await;
+        sleep(clock, now.after(RETENTION_RUN), soft).await;
     }
 }
 

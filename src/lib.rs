@@ -5,6 +5,7 @@
 
 pub mod domain;
 
+pub mod bound;
 pub mod system;
 pub mod telemetry;
 pub mod template;

@@ -23,14 +23,15 @@ pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> R
     let cursor = query.cursor();
     query.finish()?;
     // The cursor is the name of the last channel seen.
+    let view = api.view();
     let behind =
-        cursor.map_or(Some(0), |last| api.channels.iter().position(|channel| *channel.name == *last).map(|at| at + 1));
+        cursor.map_or(Some(0), |last| view.channels.iter().position(|channel| *channel.name == *last).map(|at| at + 1));
     let Some(behind) = behind else {
         let fault = Fault::new("cursor", "is none that this list has given");
         return Err(Problem::faults(Kind::InvalidParameters, vec![fault]));
     };
     let now = Now::of(&api).await?;
-    let mut rest = api.channels.iter().skip(behind);
+    let mut rest = view.channels.iter().skip(behind);
     let shown: Vec<Shown<'_>> = rest.by_ref().take(limit).map(|channel| now.show(channel)).collect();
     let next = rest.next().and(shown.last()).map(|last| last.name.to_owned());
     Ok(list(shown.into_iter(), next))
@@ -44,19 +45,19 @@ pub(super) async fn one(
 ) -> Result<Response, Problem> {
     query::Query::new(query.as_deref(), &[]).finish()?;
     let channel = find(&api, &name)?;
-    Ok(answer::json(&Now::of(&api).await?.show(channel)))
+    Ok(answer::json(&Now::of(&api).await?.show(&channel)))
 }
 
 /// `POST /v1/channels/{name}/pause`.
 pub(super) async fn pause(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
     let channel = switchable(&api, &name)?;
-    moved(&api, channel, api.rooms.lanes.pause(&name).await?).await
+    moved(&api, &channel, api.rooms.lanes.pause(&name).await?).await
 }
 
 /// `POST /v1/channels/{name}/resume`.
 pub(super) async fn resume(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
     let channel = switchable(&api, &name)?;
-    moved(&api, channel, api.rooms.lanes.resume(&name).await?).await
+    moved(&api, &channel, api.rooms.lanes.resume(&name).await?).await
 }
 
 async fn moved(api: &Api, channel: &Channel, state: Option<ChannelState>) -> Result<Response, Problem> {
@@ -65,12 +66,13 @@ async fn moved(api: &Api, channel: &Channel, state: Option<ChannelState>) -> Res
     Ok(answer::json(&Now::of(api).await?.show(channel)))
 }
 
-fn find<'a>(api: &'a Api, name: &str) -> Result<&'a Arc<Channel>, Problem> {
-    let found = api.channels.iter().find(|channel| &*channel.name == name);
-    found.ok_or_else(|| Problem::not_found("channel", name))
+fn find(api: &Api, name: &str) -> Result<Arc<Channel>, Problem> {
+    let view = api.view();
+    let found = view.channels.iter().find(|channel| &*channel.name == name);
+    found.map(Arc::clone).ok_or_else(|| Problem::not_found("channel", name))
 }
 
-fn switchable<'a>(api: &'a Api, name: &str) -> Result<&'a Arc<Channel>, Problem> {
+fn switchable(api: &Api, name: &str) -> Result<Arc<Channel>, Problem> {
     let channel = find(api, name)?;
     if channel.enabled {
         return Ok(channel);

@@ -74,7 +74,7 @@ async fn settle(
         (Some(key), Ok(id)) if api.rooms.settle_keys.is_key(key, id) => {}
         // A wrong key is a mistake also where no token is needed.
         (Some(_), _) if !headers.contains_key(AUTHORIZATION) => return Err(Problem::wrong_key()),
-        _ => _ = api.tokens.caller(headers, Scope::Manage)?,
+        _ => _ = api.view().tokens.caller(headers, Scope::Manage)?,
     }
     change(api, name, verdict).await
 }
@@ -136,7 +136,8 @@ async fn change(api: &Api, name: &str, change: Change) -> Result<Response, Probl
 async fn change_all(api: &Api, request: Request, change: Change) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let typed = body::media(&head.headers)?;
-    let body = body::read(body, api.max_body, api.body_timeout).await?;
+    let view = api.view();
+    let body = body::read(body, view.max_body, view.body_timeout).await?;
     if typed.is_none() && !body.is_empty() {
         return Err(body::untyped());
     }

@@ -23,14 +23,15 @@ const MAX_NAME: usize = 256;
 /// `POST /v1/events`.
 pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let caller = api.tokens.sender(&head.headers)?;
+    let view = api.view();
+    let caller = view.tokens.sender(&head.headers)?;
     let media = body::media(&head.headers)?;
     if media.is_none() && !body.is_end_stream() {
         return Err(body::untyped());
     }
     let key = body::idempotency_key(&head.headers)?;
-    let body = body::read(body, api.max_body, api.body_timeout).await?;
-    api.verify(&head.headers, &body)?;
+    let body = body::read(body, view.max_body, view.body_timeout).await?;
+    view.verify(&head.headers, &body, &api.rooms.clock)?;
     let (events, batch) = match media {
         Some(Media::CloudEvent) => (vec![cloudevents::structured(&body)?], false),
         Some(Media::CloudEventBatch) => (cloudevents::batch(&body)?, true),
@@ -40,7 +41,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     if events.is_empty() {
         return Ok(answer::respond(nothing()));
     }
-    let answered = api.rooms.ingest.events(Incoming { body, key, caller: Arc::clone(&caller) }, events, batch).await?;
+    let answered = view.ingest.events(Incoming { body, key, caller: Arc::clone(&caller) }, events, batch).await?;
     Ok(answer::respond(answered))
 }
 

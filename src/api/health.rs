@@ -70,5 +70,5 @@ fn gauges(api: &Api, backlog: Option<Vec<Backlog>>) -> Vec<Gauges> {
             states: ChannelState::ALL.iter().map(|each| (each.as_str(), *each == state)).collect(),
         }
     };
-    api.channels.iter().map(|channel| gauge(&channel.name)).collect()
+    api.view().channels.iter().map(|channel| gauge(&channel.name)).collect()
 }

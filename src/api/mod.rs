@@ -23,6 +23,7 @@ mod pace;
 mod path;
 mod problem;
 mod query;
+mod reload;
 mod serve;
 mod state;
 #[cfg(test)]
@@ -38,7 +39,7 @@ use axum::routing::{get, post};
 pub use answer::JsonAnswers;
 pub use problem::{Fault, Kind, Problem};
 pub use serve::{Limits, serve};
-pub use state::{Api, ChannelOverview, Ingest, Lanes, Rooms};
+pub use state::{Api, ChannelOverview, Ingest, Lanes, NotReloaded, Reload, Rooms, View};
 pub use tokens::Tokens;
 
 /// All routes.
@@ -66,6 +67,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/channels/{name}/test", post(trials::test))
         .route("/v1/channels/{name}/pause", post(channels::pause))
         .route("/v1/channels/{name}/resume", post(channels::resume))
+        .route("/v1/config/reload", post(reload::post))
         .route_layer(from_fn_with_state(api.clone(), tokens::manage));
     let open = Router::new()
         .route("/healthz", get(health::healthz))

@@ -24,14 +24,15 @@ use super::{body, query};
 /// `POST /v1/orders`.
 pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let caller = api.tokens.sender(&head.headers)?;
+    let view = api.view();
+    let caller = view.tokens.sender(&head.headers)?;
     if body::media(&head.headers)?.is_none() && !body.is_end_stream() {
         return Err(body::untyped());
     }
     let key = body::idempotency_key(&head.headers)?;
-    let body = body::read(body, api.max_body, api.body_timeout).await?;
-    api.verify(&head.headers, &body)?;
-    let answered = api.rooms.ingest.order(Incoming { body, key, caller }).await?;
+    let body = body::read(body, view.max_body, view.body_timeout).await?;
+    view.verify(&head.headers, &body, &api.rooms.clock)?;
+    let answered = view.ingest.order(Incoming { body, key, caller }).await?;
     Ok(answer::respond(answered))
 }
 

@@ -105,6 +105,8 @@ problems! {
     OrderRejected "order-rejected" 422 "The order was rejected";
     /// The channel can make no request of this order. `detail` says why.
     NotBuilt "not-built" 422 "The request cannot be built";
+    /// `POST /v1/config/reload`: what `errors` names is wrong with the new configuration. The one before stays.
+    WrongConfiguration "wrong-configuration" 422 "The configuration is wrong";
     /// The token's requests come faster than its `rate_limit` allows. `Retry-After` says when there is room again.
     TooManyRequests "too-many-requests" 429 "Too many requests";
     /// The head of the request is more than is read: 100 headers, 32 KiB with the path.
@@ -147,6 +149,9 @@ impl Kind {
 /// One of several things wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
+    /// The file, environment variable or preset that says it, where it is of a configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Where: a field's path, a parameter's or header's name.
     pub path: String,
     /// What is wrong there.
@@ -156,7 +161,7 @@ pub struct Fault {
 impl Fault {
     /// A fault at `path`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
+        Self { file: None, path: path.into(), message: message.into() }
     }
 }
 
@@ -183,6 +188,7 @@ impl Problem {
     /// Several things wrong at once. There must be one at least; its text is the detail where it is alone.
     pub fn faults(kind: Kind, faults: Vec<Fault>) -> Self {
         let detail = match faults.as_slice() {
+            [Fault { file: Some(file), path, message }] if path.is_empty() => format!("{file}: {message}"),
             [only] => format!("{}: {}", only.path, only.message),
             several => format!("{} things are wrong, see errors", several.len()),
         };
@@ -350,7 +356,7 @@ impl From<Refusal> for Problem {
             Refusal::NotJson(_) => Self::new(Kind::InvalidJson, detail),
             Refusal::NotAnObject(_) => Self::new(Kind::NotAnObject, detail),
             Refusal::TooDeep(_) => Self::new(Kind::TooDeep, detail),
-            Refusal::BadField { path, message } => Self::faults(Kind::InvalidFields, vec![Fault { path, message }]),
+            Refusal::BadField { path, message } => Self::faults(Kind::InvalidFields, vec![Fault::new(path, message)]),
             Refusal::KeyMismatch => Self::new(Kind::KeyMismatch, detail),
             Refusal::KeyUnderWay => Self::new(Kind::KeyUnderWay, detail),
             Refusal::Busy => Self::new(Kind::Busy, detail),

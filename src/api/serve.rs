@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bound::Bound;
 use crate::config::settings::Server;
 
 use super::connection::Connection;
@@ -39,18 +40,30 @@ impl From<&Server> for Limits {
     }
 }
 
-/// Serves until `stop`, then finishes the requests under way: callers that keep their connection are told to close it.
+/// Serves until `stop`, each connection by the `limits` that hold as it is accepted; then finishes the requests under
+/// way: callers that keep their connection are told to close it.
 /// Returns when all connections are closed, or soon after `abort`, which closes them as they are.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: Limits,
+    mut limits: watch::Receiver<Limits>,
     stop: CancellationToken,
     abort: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let places = Bound::new(limits.borrow_and_update().max_connections);
     let connections = TaskTracker::new();
-    while let Some((stream, place)) = next(&listener, &places, &stop).await {
+    loop {
+        let (stream, place) = tokio::select! {
+            accepted = next(&listener, &places, &stop) => match accepted {
+                Some(accepted) => accepted,
+                None => break,
+            },
+            Ok(()) = limits.changed() => {
+                places.resize(limits.borrow_and_update().max_connections);
+                continue;
+            }
+        };
+        let limits = *limits.borrow();
         // Each connection has tokens of its own, so that they do not meet at one lock.
         let (stop, abort) = (stop.child_token(), abort.child_token());
         let connection = Connection { router: router.clone(), limits, places: Arc::clone(&places), stop };
@@ -70,9 +83,9 @@ pub async fn serve(
 /// The next connection, and its place among those that may be open. `None`: the stop has begun.
 async fn next(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    places: &Bound,
     stop: &CancellationToken,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let accepting = async {
         let place = Arc::clone(places).acquire_owned().await.ok()?;
         let mut rest = REST.0;

@@ -1,12 +1,15 @@
-//! What the API works with: [`Api`], and the two traits by which it reaches intake and the lanes.
+//! What the API works with: [`Api`], the [`View`] of the configuration that holds, and the traits by which it reaches
+//! intake, the lanes and the reload.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::http::HeaderMap;
 
-use crate::config::settings::{Channel, Server};
+use crate::config::settings::{Channel, Settings};
+use crate::config::{Changes, Faults};
 use crate::delivery::Trials;
 use crate::domain::{Clock, DeliveryId, SettleKeys, SigningKeys};
 use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
@@ -44,6 +47,27 @@ pub trait Lanes: Send + Sync {
     fn is_moving(&self) -> bool;
 }
 
+/// Takes up the configuration anew.
+#[async_trait]
+pub trait Reload: Send + Sync {
+    /// Answers what has changed.
+    async fn reload(&self) -> Result<Changes, NotReloaded>;
+}
+
+/// Why the configuration before stays.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotReloaded {
+    /// The new one is wrong, or changes what only a start takes up.
+    #[error("{0}")]
+    Wrong(#[from] Faults),
+    /// The store did not say how channels are.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// The service is stopping.
+    #[error("the service is shutting down")]
+    Stopping,
+}
+
 /// How a channel fares.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelOverview {
@@ -61,10 +85,8 @@ pub struct ChannelOverview {
     pub mean_ms: Option<f64>,
 }
 
-/// The rooms that an [`Api`] reaches.
+/// The rooms that an [`Api`] reaches, whatever the configuration.
 pub struct Rooms {
-    /// Takes in orders and events.
-    pub ingest: Arc<dyn Ingest>,
     /// Sends deliveries.
     pub lanes: Arc<dyn Lanes>,
     /// Changes deliveries.
@@ -75,10 +97,23 @@ pub struct Rooms {
     pub clock: Arc<dyn Clock>,
     /// Knows the keys by which receivers settle deliveries.
     pub settle_keys: Arc<SettleKeys>,
-    /// Tries channels out.
-    pub trials: Arc<Trials>,
+    /// Takes up the configuration anew.
+    pub reload: Arc<dyn Reload>,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
+}
+
+/// What the API makes of one configuration. A call goes by the one that holds as it begins.
+pub struct View {
+    /// Takes in orders and events.
+    pub(super) ingest: Arc<dyn Ingest>,
+    /// Tries channels out.
+    pub(super) trials: Arc<Trials>,
+    pub(super) channels: Vec<Arc<Channel>>,
+    pub(super) tokens: Tokens,
+    pub(super) verify: Option<Arc<SigningKeys>>,
+    pub(super) max_body: usize,
+    pub(super) body_timeout: Duration,
 }
 
 /// Everything that the calls of the API need. Cheap to clone.
@@ -88,35 +123,46 @@ pub struct Api(Arc<Shared>);
 /// What every call of the API sees.
 pub struct Shared {
     pub(super) rooms: Rooms,
-    pub(super) channels: Vec<Arc<Channel>>,
-    pub(super) tokens: Tokens,
-    pub(super) verify: Option<Arc<SigningKeys>>,
-    pub(super) max_body: usize,
-    pub(super) body_timeout: Duration,
+    view: Arc<ArcSwap<View>>,
 }
 
 impl Api {
-    /// An API over these rooms, with the tokens, limits and channels of a configuration.
-    pub fn new(server: &Server, channels: &[Arc<Channel>], rooms: Rooms) -> Self {
-        Self(Arc::new(Shared {
-            rooms,
-            channels: channels.to_vec(),
-            tokens: Tokens::new(&server.tokens),
-            verify: server.verify.clone(),
-            max_body: server.max_body,
-            body_timeout: server.body_timeout,
-        }))
+    /// An API over these rooms, by whatever `view` holds.
+    pub fn new(rooms: Rooms, view: Arc<ArcSwap<View>>) -> Self {
+        Self(Arc::new(Shared { rooms, view }))
     }
 }
 
 impl Shared {
+    /// What holds now. To be asked for once in a call.
+    pub(super) fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+}
+
+impl View {
+    /// The tokens, limits and channels of a configuration, and what takes orders in and tries channels out by it.
+    /// What of the view `before` goes on, such as the pace of a token, is taken over.
+    pub fn new(settings: &Settings, ingest: Arc<dyn Ingest>, trials: Arc<Trials>, before: Option<&Self>) -> Self {
+        let server = &settings.server;
+        Self {
+            ingest,
+            trials,
+            channels: settings.channels.clone(),
+            tokens: Tokens::new(&server.tokens, before.map(|before| &before.tokens)),
+            verify: server.verify.clone(),
+            max_body: server.max_body,
+            body_timeout: server.body_timeout,
+        }
+    }
+
     /// Lets a request through that carries a signature which `server.verify` asks for.
-    pub(super) fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+    pub(super) fn verify(&self, headers: &HeaderMap, body: &[u8], clock: &Arc<dyn Clock>) -> Result<(), Problem> {
         let Some(keys) = &self.verify else { return Ok(()) };
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let (id, seconds, signatures) =
             (header("webhook-id"), header("webhook-timestamp"), header("webhook-signature"));
-        keys.verify(id, seconds, signatures, body, self.rooms.clock.now())
+        keys.verify(id, seconds, signatures, body, clock.now())
             .map_err(|fault| Problem::new(Kind::BadSignature, fault.to_string()))
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Known {
     name: Arc<str>,
     digest: [u8; 32],
     scopes: Vec<Scope>,
-    pace: Option<Pace>,
+    pace: Option<Arc<Pace>>,
 }
 
 /// The name of a scope in the configuration and in errors.
@@ -50,13 +50,19 @@ impl Known {
 }
 
 impl Tokens {
-    /// The tokens of a configuration.
-    pub fn new(tokens: &[Token]) -> Self {
+    /// The tokens of a configuration. One that had the same name and rate `before` goes on where its pace stands.
+    pub fn new(tokens: &[Token], before: Option<&Self>) -> Self {
+        let pace = |token: &Token| {
+            let rate = token.rate_limit?;
+            let same = before.into_iter().flat_map(|before| &before.known).find(|known| known.name == token.name);
+            let kept = same.and_then(|known| known.pace.clone()).filter(|pace| pace.rate() == rate);
+            Some(kept.unwrap_or_else(|| Arc::new(Pace::new(rate))))
+        };
         let known = |token: &Token| Known {
             name: Arc::clone(&token.name),
             digest: Sha256::digest(token.token.expose_secret().as_bytes()).into(),
             scopes: token.scopes.clone(),
-            pace: token.rate_limit.map(Pace::new),
+            pace: pace(token),
         };
         Self { known: tokens.iter().map(known).collect(), nobody: Arc::from("") }
     }
@@ -114,7 +120,7 @@ pub(super) async fn manage(State(api): State<Api>, request: Request, next: Next)
 }
 
 async fn check(api: &Api, scope: Scope, request: Request, next: Next) -> Response {
-    match api.tokens.caller(request.headers(), scope) {
+    match api.view().tokens.caller(request.headers(), scope) {
         Ok(_) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
@@ -134,11 +140,14 @@ mod tests {
             scopes: scopes.to_vec(),
             rate_limit: None,
         };
-        Tokens::new(&[
-            token("shop", "s3cret", &[Scope::Ingest]),
-            token("viewer", "v1ew", &[Scope::Read]),
-            token("boss", "b0ss", &[Scope::Manage]),
-        ])
+        Tokens::new(
+            &[
+                token("shop", "s3cret", &[Scope::Ingest]),
+                token("viewer", "v1ew", &[Scope::Read]),
+                token("boss", "b0ss", &[Scope::Manage]),
+            ],
+            None,
+        )
     }
 
     fn headers(values: &[&str]) -> HeaderMap {
@@ -178,8 +187,26 @@ mod tests {
     }
 
     #[test]
+    fn a_token_goes_on_where_its_pace_stands_unless_its_rate_is_another() {
+        let token = |rate: &str| Token {
+            name: "shop".into(),
+            token: "s3cret".to_owned().into(),
+            scopes: vec![Scope::Ingest],
+            rate_limit: Some(rate.parse().expect("a rate")),
+        };
+        let headers = headers(&["Bearer s3cret"]);
+        let sent = |tokens: &Tokens| tokens.sender(&headers).map_err(|problem| problem.kind()).map(drop);
+        let first = Tokens::new(&[token("1/h")], None);
+        assert_eq!(sent(&first), Ok(()));
+        let same = Tokens::new(&[token("1/h")], Some(&first));
+        assert_eq!(sent(&same), Err(Kind::TooManyRequests));
+        let other = Tokens::new(&[token("2/h")], Some(&same));
+        assert_eq!(sent(&other), Ok(()));
+    }
+
+    #[test]
     fn without_any_token_configured_everybody_may() {
-        assert!(Tokens::new(&[]).caller(&HeaderMap::new(), Scope::Manage).expect("open").is_none());
-        assert_eq!(Tokens::new(&[]).sender(&HeaderMap::new()).expect("open").as_ref(), "");
+        assert!(Tokens::new(&[], None).caller(&HeaderMap::new(), Scope::Manage).expect("open").is_none());
+        assert_eq!(Tokens::new(&[], None).sender(&HeaderMap::new()).expect("open").as_ref(), "");
     }
 }

@@ -12,31 +12,33 @@ use crate::domain::{Code, Outcome, Skip};
 use super::deliveries::{Received, Sent};
 use super::path::Named;
 use super::problem::{Kind, Problem};
-use super::state::Api;
+use super::state::{Api, View};
 use super::{answer, body};
 
 /// `POST /v1/channels/{name}/preview`.
 pub(super) async fn preview(State(api): State<Api>, Named(name): Named, request: Request) -> Result<Response, Problem> {
-    let order = order(&api, request).await?;
-    let trial = api.rooms.trials.preview(&name, order).await?;
+    let view = api.view();
+    let order = order(&view, request).await?;
+    let trial = view.trials.preview(&name, order).await?;
     Ok(answer::json(&Previewed::of(&trial)))
 }
 
 /// `POST /v1/channels/{name}/test`.
 pub(super) async fn test(State(api): State<Api>, Named(name): Named, request: Request) -> Result<Response, Problem> {
-    let order = order(&api, request).await?;
-    let tested = api.rooms.trials.test(&name, order).await?;
+    let view = api.view();
+    let order = order(&view, request).await?;
+    let tested = view.trials.test(&name, order).await?;
     tracing::info!(channel = name, code = tested.code.as_i32(), "a channel was tested by hand");
     Ok(answer::json(&Outcomes::of(&tested)))
 }
 
 /// The order to try; `None` for an empty body, which asks for the sample.
-async fn order(api: &Api, request: Request) -> Result<Option<Bytes>, Problem> {
+async fn order(view: &View, request: Request) -> Result<Option<Bytes>, Problem> {
     let (head, body) = request.into_parts();
     if body::media(&head.headers)?.is_none() && !body.is_end_stream() {
         return Err(body::untyped());
     }
-    let body = body::read(body, api.max_body, api.body_timeout).await?;
+    let body = body::read(body, view.max_body, view.body_timeout).await?;
     Ok(Some(body).filter(|body| !body.is_empty()))
 }
 

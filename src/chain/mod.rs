@@ -18,8 +18,10 @@ use std::sync::Arc;
 
 pub use answer::{Answering, EventDeliveries, OrderView};
 pub use plugin::{BuildError, Call, Failure, Plugin, StepResult};
+pub use resume::Orphans;
 pub use run::Job;
 
+use crate::config::Print;
 use crate::config::settings::Settings;
 use crate::domain::{Clock, IdSource, Subject, Timestamp};
 use crate::routing::Router;
@@ -32,6 +34,7 @@ pub struct Chain {
     name: String,
     when: Option<Expression>,
     steps: Vec<Step>,
+    print: Print,
     /// Steps up to and with the last critical one: the caller has its answer behind them.
     answer_after: usize,
 }
@@ -65,6 +68,7 @@ pub struct Chains {
     clock: Arc<dyn Clock>,
     ids: IdSource,
     replica: Replica,
+    orphans: Arc<Orphans>,
     metrics: Arc<Metrics>,
 }
 
@@ -82,14 +86,21 @@ pub struct Parts {
     pub ids: IdSource,
     /// Whose work it is.
     pub replica: Replica,
+    /// What waits for another configuration.
+    pub orphans: Arc<Orphans>,
     /// How long steps take.
     pub metrics: Arc<Metrics>,
 }
 
 impl Chains {
-    /// Builds every chain's plugins. An error names the chain and step.
-    pub fn new(settings: &Settings, parts: Parts) -> Result<Self, BuildError> {
+    /// Builds every chain's plugins; those of a chain that is the same as `before` are kept, with their connections. An
+    /// error names the chain and step.
+    pub fn new(settings: &Settings, parts: Parts, before: Option<&Self>) -> Result<Self, BuildError> {
         let chains = settings.chains.iter().map(|chain| {
+            let known = before.and_then(|before| before.named(&chain.name));
+            if let Some(same) = known.filter(|known| known.print == chain.print) {
+                return Ok(Arc::clone(same));
+            }
             let steps = chain.plugins.iter().map(|step| {
                 let plugin = plugin::build(step, &settings.egress, &parts.ids, &parts.clock)
                     .map_err(|error| BuildError(format!("chain {}, step {}: {error}", chain.name, step.id)))?;
@@ -103,11 +114,12 @@ impl Chains {
             });
             let steps = steps.collect::<Result<Vec<_>, BuildError>>()?;
             let answer_after = steps.iter().rposition(|step| step.critical).map_or(0, |last| last + 1);
-            Ok(Arc::new(Chain { name: chain.name.clone(), when: chain.when.clone(), steps, answer_after }))
+            let (name, when, print) = (chain.name.clone(), chain.when.clone(), chain.print);
+            Ok(Arc::new(Chain { name, when, steps, print, answer_after }))
         });
         let chains = chains.collect::<Result<Vec<_>, BuildError>>()?;
-        let Parts { ledger, router, answering, clock, ids, replica, metrics } = parts;
-        Ok(Self { chains, ledger, router, answering, clock, ids, replica, metrics })
+        let Parts { ledger, router, answering, clock, ids, replica, orphans, metrics } = parts;
+        Ok(Self { chains, ledger, router, answering, clock, ids, replica, orphans, metrics })
     }
 
     /// The first chain whose `when` holds for an order, if any. One with no steps takes an order out of chains.

@@ -1,10 +1,11 @@
 //! Taking up what a crash, or a replica's death, interrupted.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::domain::OrderId;
 use crate::store::StoreError;
 
 use super::{Chains, Job};
@@ -12,7 +13,28 @@ use super::{Chains, Job};
 /// Orders taken up at a time.
 const BATCH: usize = 64;
 
+/// Orders whose chain is not configured. They belong to this replica, so that they are not looked at again and again.
+#[derive(Debug, Default)]
+pub struct Orphans(Mutex<Vec<OrderId>>);
+
+impl Orphans {
+    fn lock(&self) -> MutexGuard<'_, Vec<OrderId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Chains {
+    /// Gives orders back whose chain was not configured: with another configuration it may be.
+    pub async fn give_up_orphans(&self) -> Result<(), StoreError> {
+        loop {
+            let Some(order) = self.orphans.lock().pop() else { return Ok(()) };
+            if let Err(error) = self.ledger.give_up(self.replica, order).await {
+                self.orphans.lock().push(order);
+                return Err(error);
+            }
+        }
+    }
+
     /// Takes up orders that nobody alive works on, while `room` has places. Returns how many.
     pub async fn resume(self: &Arc<Self>, room: &Arc<Semaphore>, tasks: &TaskTracker) -> Result<usize, StoreError> {
         let mut taken = 0;
@@ -35,8 +57,9 @@ impl Chains {
                 let Some(chain) = self.named(name) else {
                     tracing::error!(
                         order = %order.subject.id(), order_id = order.subject.order_id, chain = name,
-                        "the order's chain is no longer configured: it stays `processing` until a start with that chain"
+                        "the order's chain is no longer configured: it stays `processing` until a start, or a reload, with that chain"
                     );
+                    self.orphans.lock().extend(order.subject.order());
                     continue;
                 };
                 tracing::info!(order = %order.subject.id(), order_id = order.subject.order_id, chain = name, steps = order.steps.len(), "chain resumed");

@@ -3,18 +3,24 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{App, Parts};
+use crate::app::{App, Loader, Parts, Reloader};
+use crate::config;
 use crate::system::{self, SystemClock};
 use crate::telemetry;
 
-use super::{ConfigArgs, LogArgs, load, output};
+use super::{ConfigArgs, LogArgs, output};
 
-pub(super) fn run(config: &ConfigArgs, logs: &LogArgs) -> ExitCode {
-    let settings = match load(config) {
+pub(super) fn run(args: &ConfigArgs, logs: &LogArgs) -> ExitCode {
+    let files = args.config.clone();
+    let loader = Loader::new(move || config::load(&files, &config::process_environment()));
+    let settings = match loader.load() {
         Ok(settings) => settings,
-        Err(code) => return code,
+        Err(faults) => {
+            output::error(&faults.to_string());
+            return ExitCode::FAILURE;
+        }
     };
     if let Err(error) = telemetry::init_logs(logs.log_format.into(), &logs.log) {
         output::error(&format!("--log: {error}"));
@@ -28,9 +34,9 @@ pub(super) fn run(config: &ConfigArgs, logs: &LogArgs) -> ExitCode {
         }
     };
     let code = runtime.block_on(async {
-        let parts = Parts { clock: Arc::new(SystemClock), seed: system::seed() };
-        let stop = match signals() {
-            Ok(stop) => stop,
+        let parts = Parts { clock: Arc::new(SystemClock), seed: system::seed(), loader };
+        let (stop, hangups) = match signals().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?))) {
+            Ok(signals) => signals,
             Err(error) => {
                 output::error(&format!("signals cannot be waited for: {error}"));
                 return ExitCode::FAILURE;
@@ -45,6 +51,7 @@ pub(super) fn run(config: &ConfigArgs, logs: &LogArgs) -> ExitCode {
         };
         match App::start(settings, parts).await {
             Ok(app) => {
+                tokio::spawn(reload(hangups, app.reloader()));
                 app.run(stop, again).await;
                 ExitCode::SUCCESS
             }
@@ -62,6 +69,13 @@ pub(super) fn run(config: &ConfigArgs, logs: &LogArgs) -> ExitCode {
 /// thread costs wake-ups.
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).div_ceil(2)
+}
+
+/// Takes up the configuration anew at each SIGHUP. What came of it is in the log.
+async fn reload(mut hangups: Signal, reloader: Arc<Reloader>) {
+    while hangups.recv().await.is_some() {
+        let _ = reloader.reload("SIGHUP").await;
+    }
 }
 
 /// Ends at the next SIGTERM or SIGINT from now on.

@@ -70,10 +70,10 @@ impl Settings {
     pub fn changes_to(&self, next: &Self) -> Result<Changes, Faults> {
         let (mut keys, mut faults) = (Vec::new(), Vec::new());
         // The same tables made both, so they have the same keys in the same order.
-        for (old, new) in self.prints.0.iter().zip(&next.prints.0).filter(|(old, new)| old.print != new.print) {
+        let both = self.prints.0.iter().zip(&next.prints.0);
+        for (_, new) in both.filter(|(old, new)| old.print != new.print) {
             if new.at_start {
-                let message =
-                    format!("has changed, which needs a restart; until then put it back as {} had it", old.from);
+                let message = "has changed, which needs a restart; put it back as it was to reload the rest";
                 faults.push(Fault::new(&new.from, &new.path, message));
             }
             keys.push(new.path.to_string());

@@ -67,7 +67,9 @@ fn add(hash: &mut Sha256, key: &str, node: &Node, report: &Report) {
         Data::List(items) => {
             hash.update([6]);
             hash.update(items.len().to_le_bytes());
-            items.iter().for_each(|item| add(hash, "", item, report));
+            for item in items {
+                add(hash, "", item, report);
+            }
         }
         Data::Map(entries) => {
             hash.update([7]);

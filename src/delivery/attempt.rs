@@ -128,16 +128,16 @@ impl From<outbound::mail::Sent> for Sent {
 }
 
 /// Makes one attempt.
-pub(super) async fn run(shared: &Shared, lane: &Lane, delivery: Leased) -> Ended {
+pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, delivery: Leased) -> Ended {
     let begun = Begun::now(shared);
-    let sent = if mail::is_mail(&lane.channel, &delivery) {
+    let sent = if mail::is_mail(&outlet.channel, &delivery) {
         // In a box: requests, of which there are more, need not make room for it.
-        Box::pin(send_mail(shared, lane, &delivery, &begun)).await
+        Box::pin(send_mail(shared, outlet, &delivery, &begun)).await
     } else {
-        let (request, key) = build(shared, lane, &delivery, &begun);
-        send(shared, lane, request).await.hiding(key)
+        let (request, key) = build(shared, outlet, &delivery, &begun);
+        send(shared, outlet, request).await.hiding(key)
     };
-    end(shared, lane, delivery, &begun, sent)
+    end(shared, lane, outlet, delivery, &begun, sent)
 }
 
 /// Sends a request, if it could be built.
@@ -161,7 +161,7 @@ pub(super) fn draft(
     delivery: &Leased,
     begun: &Begun,
 ) -> (Result<Draft, String>, Option<String>) {
-    let scope = kit.router.scope(&delivery.event, begun.started_at);
+    let scope = kit.router().scope(&delivery.event, begun.started_at);
     let scope = scope.with_delivery(delivery.id, delivery.parcel.as_ref()).with_settle_keys(&kit.settle_keys);
     (mail::draft(outlet, delivery, &scope), scope.used_key().map(str::to_owned))
 }
@@ -175,8 +175,9 @@ pub(super) fn build(
 ) -> (Result<Request, String>, Option<String>) {
     let filled: OnceCell<Scope> = OnceCell::new();
     let scope = || {
-        let scope =
-            || kit.router.scope(&delivery.event, begun.started_at).with_delivery(delivery.id, delivery.parcel.as_ref());
+        let scope = || {
+            kit.router().scope(&delivery.event, begun.started_at).with_delivery(delivery.id, delivery.parcel.as_ref())
+        };
         filled.get_or_init(|| scope().with_settle_keys(&kit.settle_keys)).clone()
     };
     let fault = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone());
@@ -189,8 +190,15 @@ pub(super) fn build(
 }
 
 /// What an attempt makes of its delivery.
-pub(super) fn end(shared: &Shared, lane: &Lane, delivery: Leased, begun: &Begun, mut sent: Sent) -> Ended {
-    let channel = &lane.channel;
+pub(super) fn end(
+    shared: &Shared,
+    lane: &Lane,
+    outlet: &Outlet,
+    delivery: Leased,
+    begun: &Begun,
+    mut sent: Sent,
+) -> Ended {
+    let channel = &outlet.channel;
     let took = begun.started.elapsed();
     let now = shared.clock.now();
     let number = delivery.attempts + 1;
@@ -234,7 +242,7 @@ pub(super) fn end(shared: &Shared, lane: &Lane, delivery: Leased, begun: &Begun,
 /// The deliveries of `delivery.failed`. A failed delivery of such an event makes no further one.
 fn failure_event(shared: &Shared, delivery: &Leased, attempt: &Attempt, now: Timestamp) -> Vec<NewDelivery> {
     const KIND: &str = "delivery.failed";
-    if &*delivery.event.kind == KIND || !shared.router.wants(KIND) {
+    if &*delivery.event.kind == KIND || !shared.router().wants(KIND) {
         return Vec::new();
     }
     let data = serde_json::json!({
@@ -248,7 +256,7 @@ fn failure_event(shared: &Shared, delivery: &Leased, attempt: &Attempt, now: Tim
         "error": attempt.error,
     });
     let event = own_event(shared, KIND, &delivery.event.subject.order_id, &data, now);
-    let mut deliveries = shared.router.plan(&event, now, now).deliveries;
+    let mut deliveries = shared.router().plan(&event, now, now).deliveries;
     for delivery in &mut deliveries {
         // They are born with the record, which may have to be written more than once: they wait in the store.
         delivery.slot = None;

@@ -16,6 +16,7 @@ use crate::store::Leased;
 use super::attempt::{Begun, Ended, Sent, build, end};
 use super::lane::Lane;
 use super::lanes::Shared;
+use super::outlet::Outlet;
 use super::request::{IDEMPOTENCY_KEY, WEBHOOK_ID, WEBHOOK_SIGNATURE};
 
 const DELIVERIES: HeaderName = HeaderName::from_static("orderhook-deliveries");
@@ -29,37 +30,37 @@ struct Part {
 }
 
 /// Makes one attempt of all of these deliveries together.
-pub(super) async fn run(shared: &Shared, lane: &Lane, mut deliveries: Vec<Leased>) -> Vec<Ended> {
+pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, mut deliveries: Vec<Leased>) -> Vec<Ended> {
     deliveries.sort_by_key(|delivery| delivery.id);
     let begun = Begun::together(shared, deliveries.len());
     let (mut parts, mut ended) = (Vec::new(), Vec::new());
     for (delivery, begun) in deliveries.into_iter().zip(begun) {
-        match build(shared, lane, &delivery, &begun) {
+        match build(shared, outlet, &delivery, &begun) {
             (Ok(request), key) => parts.push(Part { delivery, begun, request, key }),
             (Err(error), key) => {
-                let sent = Sent::not_built(&lane.channel, error).hiding(key);
-                ended.push(end(shared, lane, delivery, &begun, sent));
+                let sent = Sent::not_built(&outlet.channel, error).hiding(key);
+                ended.push(end(shared, lane, outlet, delivery, &begun, sent));
             }
         }
     }
     let requests: Vec<_> = parts.iter().map(|part| (part.delivery.id, &part.request)).collect();
     let Some(started_at) = parts.first().map(|part| part.begun.started_at) else { return ended };
-    let Some(whole) = together(&lane.channel, &requests, started_at) else { return ended };
+    let Some(whole) = together(&outlet.channel, &requests, started_at) else { return ended };
     let whole = match whole {
         Ok(whole) => whole,
         Err(error) => {
             ended.extend(parts.into_iter().map(|part| {
-                let sent = Sent::not_built(&lane.channel, error.clone()).hiding(part.key);
-                end(shared, lane, part.delivery, &part.begun, sent)
+                let sent = Sent::not_built(&outlet.channel, error.clone()).hiding(part.key);
+                end(shared, lane, outlet, part.delivery, &part.begun, sent)
             }));
             return ended;
         }
     };
-    let reply = lane.client.send(&whole).await;
+    let reply = outlet.client.send(&whole).await;
     for part in parts {
         let own = Request { headers: whole.headers.clone(), ..part.request };
-        let sent = Sent::reply(shared, &lane.channel, &own, &reply).hiding(part.key);
-        ended.push(end(shared, lane, part.delivery, &part.begun, sent));
+        let sent = Sent::reply(shared, &outlet.channel, &own, &reply).hiding(part.key);
+        ended.push(end(shared, lane, outlet, part.delivery, &part.begun, sent));
     }
     ended
 }

@@ -1,22 +1,22 @@
 //! A channel's lane: the task that starts its attempts, claims from the store, and waits for what is due.
 
 use std::collections::HashSet;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::domain::{DeliveryId, Outcome, Timestamp};
-use crate::store::{ChannelState, Claim, Leased, NextDue, StoreError, Which};
+use crate::store::{ChannelState, Leased, NextDue};
 use crate::telemetry::metrics::ChannelMetrics;
 
 use super::lanes::Shared;
 use super::outlet::Outlet;
 use super::queue::{LaneQueue, is_retry};
 use super::record::Recorder;
-use super::runs::{LaneRuns, Wish};
+use super::runs::LaneRuns;
 use super::stats::{LastHour, Rates};
 use super::workers::Workers;
 use super::{attempt, bucket};
@@ -26,67 +26,95 @@ use super::{attempt, bucket};
 const POLL: Duration = Duration::from_secs(5);
 
 pub(super) struct Lane {
-    outlet: Outlet,
+    pub(super) name: Arc<str>,
+    /// What an attempt that begins now is made with; none once the channel is no longer configured.
+    outlet: ArcSwapOption<Outlet>,
     pub(super) metrics: ChannelMetrics,
-    workers: Workers,
-    queue: Mutex<LaneQueue>,
-    wake: Notify,
+    pub(super) workers: Workers,
+    pub(super) queue: Mutex<LaneQueue>,
+    pub(super) wake: Notify,
     /// What waits in the store, as far as is known; a time in the past: to be asked for.
-    due: Mutex<NextDue>,
-    /// The runs of a channel with a schedule, which claims by them alone.
-    runs: Option<Mutex<LaneRuns>>,
-    /// Deliveries of one request.
-    bucket: usize,
-    claiming: AtomicBool,
+    pub(super) due: Mutex<NextDue>,
+    /// Whether the channel has a schedule.
+    scheduled: AtomicBool,
+    /// Its runs: it claims by them alone.
+    pub(super) runs: Mutex<Option<LaneRuns>>,
+    pub(super) claiming: AtomicBool,
     recalled: AtomicBool,
+    /// What is held waits for a run that is yet to come.
+    given_back: AtomicBool,
     state: AtomicU8,
     hour: Mutex<LastHour>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The earlier of two times, where there are any.
-fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+pub(super) fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     }
 }
 
-impl Deref for Lane {
-    type Target = Outlet;
-
-    fn deref(&self) -> &Outlet {
-        &self.outlet
-    }
-}
-
 impl Lane {
-    pub(super) fn new(
-        outlet: Outlet,
-        metrics: ChannelMetrics,
-        workers: Workers,
-        state: ChannelState,
-        now: Timestamp,
-    ) -> Self {
+    /// A lane that is not driven yet, of a channel that is switched off.
+    pub(super) fn new(name: &Arc<str>, metrics: ChannelMetrics, workers: Workers) -> Self {
         let past = Some(Timestamp::default());
-        let channel = &outlet.channel;
         Self {
-            queue: Mutex::new(LaneQueue::new(channel.concurrency)),
+            name: Arc::clone(name),
+            outlet: ArcSwapOption::empty(),
+            queue: Mutex::new(LaneQueue::new(1)),
             metrics,
             workers,
             wake: Notify::new(),
             due: Mutex::new(NextDue { first: past, retry: past }),
-            runs: channel.schedule.clone().map(|schedule| Mutex::new(LaneRuns::new(schedule, now))),
-            bucket: channel.schedule.as_ref().map_or(1, |schedule| schedule.bucket),
+            scheduled: AtomicBool::new(false),
+            runs: Mutex::new(None),
             claiming: AtomicBool::new(false),
             recalled: AtomicBool::new(false),
-            state: AtomicU8::new(state as u8),
+            given_back: AtomicBool::new(false),
+            state: AtomicU8::new(ChannelState::Disabled as u8),
             hour: Mutex::new(LastHour::default()),
-            outlet,
         }
+    }
+
+    /// Makes further attempts with `outlet`; those under way end as they began. Where the schedule is another one,
+    /// what is held goes back to the store, to wait for its run.
+    pub(super) fn configure(&self, outlet: Outlet, now: Timestamp) {
+        let schedule = outlet.channel.schedule.clone();
+        lock(&self.queue).allow(outlet.channel.concurrency);
+        self.outlet.store(Some(Arc::new(outlet)));
+        let mut runs = lock(&self.runs);
+        if runs.as_ref().map(LaneRuns::schedule) != schedule.as_ref() {
+            self.scheduled.store(schedule.is_some(), Ordering::Release);
+            *runs = schedule.map(|schedule| LaneRuns::new(schedule, now));
+            self.given_back.store(true, Ordering::Release);
+        }
+        self.wake.notify_one();
+    }
+
+    /// Starts nothing any more: the channel is no longer configured. What it holds goes back to the store.
+    pub(super) fn retire(&self) {
+        self.set_state(ChannelState::Disabled);
+        self.outlet.store(None);
+    }
+
+    /// What an attempt that begins now is made with.
+    pub(super) fn outlet(&self) -> Option<Arc<Outlet>> {
+        self.outlet.load_full()
+    }
+
+    /// Whether attempts that begin now are made with that.
+    pub(super) fn goes_by(&self, outlet: &Arc<Outlet>) -> bool {
+        self.outlet.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, outlet))
+    }
+
+    /// Whether it claims by a schedule alone.
+    pub(super) fn is_scheduled(&self) -> bool {
+        self.scheduled.load(Ordering::Acquire)
     }
 
     pub(super) fn state(&self) -> ChannelState {
@@ -105,6 +133,15 @@ impl Lane {
         deliveries.for_each(|delivery| queue.push(delivery));
         drop(queue);
         self.wake.notify_one();
+    }
+
+    /// The same of deliveries that are to be sent at once: where there is a schedule by now, they wait for its run.
+    pub(super) fn take_for_now(&self, deliveries: impl Iterator<Item = Leased>) {
+        self.take(deliveries);
+        if self.is_scheduled() {
+            self.given_back.store(true, Ordering::Release);
+            self.wake.notify_one();
+        }
     }
 
     /// Something waits in the store from `at` on; it is not known whether it is a first attempt.
@@ -145,23 +182,26 @@ impl Lane {
         let mut spare = None;
         while !shared.soft.is_cancelled() {
             let mut hungry = false;
-            if self.recalled.swap(false, Ordering::AcqRel) {
+            let (recalled, given_back) =
+                (self.recalled.swap(false, Ordering::AcqRel), self.given_back.swap(false, Ordering::AcqRel));
+            if recalled || given_back {
                 let held = self.put_back(&shared).await;
-                if let Some(runs) = &self.runs {
-                    lock(runs).recall(held);
+                if let (false, Some(runs)) = (given_back, &mut *lock(&self.runs)) {
+                    runs.recall(held);
                 }
                 self.waiting(shared.clock.now());
             }
             if self.state() == ChannelState::Enabled {
                 hungry = self.start(&shared, &recorder, &mut spare);
-                match &self.runs {
-                    None => self.claim(&shared),
-                    Some(runs) => self.run(&shared, runs),
+                if self.is_scheduled() {
+                    self.run(&shared);
+                } else {
+                    self.claim(&shared);
                 }
             } else {
                 self.put_back(&shared).await;
-                if let Some(runs) = &self.runs {
-                    lock(runs).end();
+                if let Some(runs) = &mut *lock(&self.runs) {
+                    runs.end();
                 }
             }
             let now = shared.clock.now();
@@ -207,161 +247,29 @@ impl Lane {
         let mut next = Some(first);
         while let Some(delivery) = next.take() {
             let place = Place { lane: self, retry: is_retry(&delivery), given: false };
-            if self.bucket > 1 {
-                let mut together = lock(&self.queue).mates(&delivery, self.bucket - 1);
+            let Some(outlet) = self.outlet() else {
+                // The channel has just been taken away: back to the store, with the rest.
+                self.take(std::iter::once(delivery));
+                return;
+            };
+            let bucket = outlet.channel.schedule.as_ref().map_or(1, |schedule| schedule.bucket);
+            if bucket > 1 {
+                let mut together = lock(&self.queue).mates(&delivery, bucket - 1);
                 together.push(delivery);
-                for ended in bucket::run(shared, self, together).await {
-                    recorder.send(Arc::clone(self), ended);
+                for ended in bucket::run(shared, self, &outlet, together).await {
+                    recorder.send(self, &outlet, ended);
                 }
             } else {
-                let ended = attempt::run(shared, self, delivery).await;
-                recorder.send(Arc::clone(self), ended);
+                let ended = attempt::run(shared, self, &outlet, delivery).await;
+                recorder.send(self, &outlet, ended);
             }
             next = place.pass_on(shared);
         }
     }
 
-    /// Claims from the store what is due and wanted, in a task of its own.
-    fn claim(self: &Arc<Self>, shared: &Arc<Shared>) {
-        let now = shared.clock.now();
-        let (first, retry) = {
-            let (queue, due) = (lock(&self.queue), lock(&self.due));
-            let wanted = |at: Option<Timestamp>, retries| {
-                if at.is_some_and(|at| at <= now) { queue.wants(retries) } else { 0 }
-            };
-            (wanted(due.first, false), wanted(due.retry, true))
-        };
-        if first + retry == 0 || self.claiming.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (lane, shared) = (Arc::clone(self), Arc::clone(shared));
-        tokio::spawn(async move {
-            for (retries, limit) in [(false, first), (true, retry)] {
-                if limit > 0 && !shared.soft.is_cancelled() {
-                    lane.claim_some(&shared, retries, limit).await;
-                }
-            }
-            lane.claiming.store(false, Ordering::Release);
-            lane.wake.notify_one();
-        });
-    }
-
-    async fn claim_some(&self, shared: &Shared, retries: bool, limit: usize) {
-        if let Err(error) = self.try_claim(shared, retries, limit).await {
-            tracing::error!(channel = &*self.channel.name, %error, "deliveries could not be claimed, trying again");
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            self.waiting(shared.clock.now());
-        }
-    }
-
-    async fn try_claim(&self, shared: &Shared, retries: bool, limit: usize) -> Result<(), StoreError> {
-        let (queue, channel) = (&shared.store.queue, &self.channel.name);
-        // Whoever says from here on that something waits is not overwritten below.
-        if retries {
-            lock(&self.due).retry = None;
-        } else {
-            lock(&self.due).first = None;
-        }
-        let mut next = self.look(shared, retries).await?;
-        let now = shared.clock.now();
-        if next.is_some_and(|at| at <= now) {
-            let max_bytes = shared.memory.room(channel);
-            let which = if retries { Which::Retries } else { Which::First };
-            let claim = Claim { replica: shared.replica, channel: Arc::clone(channel), which, now, limit, max_bytes };
-            let claimed = queue.claim(claim).await?;
-            let full = claimed.len() >= limit;
-            self.take_claimed(shared, claimed);
-            next = if full { Some(now) } else { self.look(shared, retries).await? };
-        }
-        let mut due = lock(&self.due);
-        if retries {
-            due.retry = earlier(due.retry, next);
-        } else {
-            due.first = earlier(due.first, next);
-        }
-        Ok(())
-    }
-
-    /// When the next first attempt, or retry, in the store is due. What a look at the first attempts finds decides
-    /// whether deliveries may be born with room in memory.
-    async fn look(&self, shared: &Shared, retries: bool) -> Result<Option<Timestamp>, StoreError> {
-        let (memory, channel) = (&shared.memory, &self.channel.name);
-        let mark = memory.mark(channel);
-        let next = shared.store.queue.next_due(Arc::clone(channel)).await?;
-        if retries {
-            return Ok(next.retry);
-        }
-        if next.first.is_some_and(|at| at <= shared.clock.now()) {
-            memory.fall_behind(channel);
-        } else {
-            memory.caught_up(channel, mark);
-        }
-        Ok(next.first)
-    }
-
-    fn take_claimed(&self, shared: &Shared, claimed: Vec<Leased>) {
-        self.take(claimed.into_iter().map(|mut delivery| {
-            delivery.slot = shared.memory.hold(&self.channel.name, &delivery.event);
-            delivery
-        }));
-    }
-
-    /// Claims for the schedule's runs, in a task of its own.
-    fn run(self: &Arc<Self>, shared: &Arc<Shared>, runs: &Mutex<LaneRuns>) {
-        if self.claiming.load(Ordering::Acquire) {
-            return;
-        }
-        let held = lock(&self.queue).held();
-        let wish = lock(runs).wish(shared.clock.now(), held);
-        let Some(wish) = wish else { return };
-        self.claiming.store(true, Ordering::Release);
-        let (lane, shared) = (Arc::clone(self), Arc::clone(shared));
-        tokio::spawn(async move {
-            if let (false, Some(runs)) = (shared.soft.is_cancelled(), &lane.runs)
-                && let Err(error) = lane.fulfil(&shared, runs, wish).await
-            {
-                tracing::error!(channel = &*lane.channel.name, %error, "deliveries could not be claimed, trying again");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-            lane.claiming.store(false, Ordering::Release);
-            lane.wake.notify_one();
-        });
-    }
-
-    async fn fulfil(&self, shared: &Shared, runs: &Mutex<LaneRuns>, wish: Wish) -> Result<(), StoreError> {
-        let (queue, channel) = (&shared.store.queue, &self.channel.name);
-        let claim = |now, limit| Claim {
-            replica: shared.replica,
-            channel: Arc::clone(channel),
-            which: Which::Any,
-            now,
-            limit,
-            max_bytes: shared.memory.room(channel),
-        };
-        let claimed = match wish {
-            Wish::Last(or) => {
-                let last = queue.last_run(Arc::clone(channel), or).await?;
-                lock(runs).last(last);
-                return Ok(());
-            }
-            Wish::Begin(run, limit) => {
-                let claimed = queue.begin_run(run, claim(run.at, limit)).await?;
-                lock(runs).begun(run, claimed.as_ref().map(Vec::len));
-                claimed.unwrap_or_default()
-            }
-            Wish::More(at, limit) => {
-                let claimed = queue.claim(claim(at, limit)).await?;
-                lock(runs).claimed(claimed.len());
-                claimed
-            }
-        };
-        self.take_claimed(shared, claimed);
-        Ok(())
-    }
-
     /// Gives what is held in memory back to the store; answers how much it was.
     async fn put_back(&self, shared: &Shared) -> usize {
-        shared.memory.fall_behind(&self.channel.name);
+        shared.memory.fall_behind(&self.name);
         let held: Vec<Leased> = lock(&self.queue).drain();
         if held.is_empty() {
             return 0;
@@ -369,7 +277,7 @@ impl Lane {
         let count = held.len();
         let ids = held.iter().map(|delivery| delivery.id).collect();
         if let Err(error) = shared.store.queue.put_back(shared.replica, ids).await {
-            tracing::error!(channel = &*self.channel.name, %error, "deliveries could not be put back, trying again");
+            tracing::error!(channel = &*self.name, %error, "deliveries could not be put back, trying again");
             self.take(held.into_iter());
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -378,8 +286,9 @@ impl Lane {
     }
 
     fn next_timer(&self, now: Timestamp) -> Option<Timestamp> {
-        if let Some(runs) = &self.runs {
-            return lock(runs).next(now).filter(|_| self.state() == ChannelState::Enabled);
+        if self.is_scheduled() {
+            let next = lock(&self.runs).as_mut().and_then(|runs| runs.next(now));
+            return next.filter(|_| self.state() == ChannelState::Enabled);
         }
         let queue = lock(&self.queue);
         let due = lock(&self.due);
@@ -410,7 +319,8 @@ impl Place<'_> {
     /// Gives the place to the next delivery, if there is one to start and nobody else waits for the worker.
     fn pass_on(mut self, shared: &Shared) -> Option<Leased> {
         let lane = self.lane;
-        if shared.soft.is_cancelled() || lane.state() != ChannelState::Enabled || lane.workers.is_awaited() {
+        let holds = lane.state() != ChannelState::Enabled || lane.given_back.load(Ordering::Acquire);
+        if shared.soft.is_cancelled() || holds || lane.workers.is_awaited() {
             return None; // dropped, the place wakes the lane
         }
         let now = shared.clock.now();

@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::Named;
 use crate::config::settings::Settings;
 use crate::domain::{Clock, Code, DeliveryId, IdSource, SettleKeys, Timestamp};
 use crate::routing::{LaneMemory, Router};
@@ -19,16 +19,11 @@ use crate::telemetry::metrics::Metrics;
 
 use super::attempt::own_event;
 use super::lane::Lane;
-use super::outlet::{Kit, Outlet};
-use super::record::recorder;
+use super::outlet::Kit;
+use super::reload::LanesError;
 use super::stats::Rates;
-use super::workers::Workers;
-
-/// How often a delivery thread shows that it moves.
-const PULSE: Duration = Duration::from_secs(1);
-
-/// How long a delivery thread may be silent before the service is no longer ready.
-const STUCK: Duration = Duration::from_secs(10);
+use super::thread::Threads;
+use super::workers::Pool;
 
 /// What the lanes need of the rest.
 pub struct Parts {
@@ -55,14 +50,14 @@ pub struct Parts {
 /// What every lane works with.
 pub(super) struct Shared {
     pub(super) store: Store,
-    kit: Kit,
+    pub(super) kit: Kit,
     pub(super) memory: Arc<LaneMemory>,
     pub(super) replica: Replica,
     pub(super) soft: CancellationToken,
     pub(super) hard: CancellationToken,
     pub(super) tasks: TaskTracker,
     random: Mutex<fastrand::Rng>,
-    begun: Instant,
+    pub(super) begun: Instant,
 }
 
 impl Deref for Shared {
@@ -84,7 +79,7 @@ impl Shared {
         if lane.state() == ChannelState::Disabled {
             return;
         }
-        let channel = &lane.channel.name;
+        let channel = &lane.name;
         tracing::error!(channel = &**channel, delivery = %delivery.id, code = code.as_i32(), "channel disabled: its receiver wants nothing any more; `resume` it when that has changed");
         let reason = serde_json::json!({ "channel": &**channel, "delivery_id": delivery.id, "code": code });
         if let Err(error) = self.change_state(lane, ChannelState::Disabled, Some(("channel.disabled", reason))).await {
@@ -98,16 +93,17 @@ impl Shared {
         state: ChannelState,
         event: Option<(&str, serde_json::Value)>,
     ) -> Result<(), StoreError> {
-        let channel = &lane.channel.name;
+        let channel = &lane.name;
         self.memory.set_open(channel, state == ChannelState::Enabled);
         lane.set_state(state);
         self.store.queue.set_channel_state(Arc::clone(channel), state).await?;
         if let Some((kind, data)) = event
-            && self.router.wants(kind)
+            && self.router().wants(kind)
         {
             let now = self.clock.now();
             let event = own_event(self, kind, channel, &data, now);
-            self.store.queue.insert(self.router.plan(&event, now, now).deliveries).await?;
+            let deliveries = self.router().plan(&event, now, now).deliveries;
+            self.store.queue.insert(deliveries).await?;
         }
         if state == ChannelState::Enabled {
             lane.waiting(self.clock.now());
@@ -131,22 +127,42 @@ pub struct Overview {
 
 /// Every channel's lane.
 pub struct Lanes {
-    lanes: HashMap<Arc<str>, Arc<Lane>>,
-    order: Vec<Arc<str>>,
-    shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    pulses: Vec<Arc<AtomicI64>>,
+    pub(super) known: ArcSwap<Known>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) threads: Mutex<Threads>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// The lanes that there are.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Those of channels that are no longer configured too: what still comes for them goes back to the store.
+    pub(super) all: HashMap<Arc<str>, Arc<Lane>>,
+    /// The channels, in the order of the configuration.
+    pub(super) order: Vec<Arc<str>>,
+}
+
+impl Known {
+    /// The lane of a channel that is configured.
+    fn configured(&self, channel: &str) -> Option<&Arc<Lane>> {
+        let (name, lane) = self.all.get_key_value(channel)?;
+        self.order.contains(name).then_some(lane)
+    }
+
+    /// The lanes of channels that are configured, in their order.
+    pub(super) fn ordered(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        self.order.iter().filter_map(|name| self.all.get(name))
+    }
 }
 
 impl Lanes {
     /// Builds the lanes and starts their threads. Deliveries born from now on are handed over to them.
-    pub async fn start(settings: &Settings, parts: Parts) -> Result<Arc<Self>, String> {
+    pub async fn start(settings: &Settings, parts: Parts) -> Result<Arc<Self>, LanesError> {
         let Parts { store, router, memory, clock, ids, seed, settle_keys, replica, metrics } = parts;
-        let states: HashMap<_, _> =
-            store.queue.channel_states().await.map_err(|error| error.to_string())?.into_iter().collect();
         let shared = Arc::new(Shared {
             store,
-            kit: Kit { router, clock, ids, settle_keys },
+            kit: Kit::new(Arc::clone(&router), clock, ids, settle_keys),
             memory,
             replica,
             soft: CancellationToken::new(),
@@ -155,52 +171,31 @@ impl Lanes {
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             begun: Instant::now(),
         });
-        let count = delivery_threads(settings.channels.len());
-        let mut on_thread: Vec<Vec<Arc<Lane>>> = vec![Vec::new(); count];
-        let mut lanes = HashMap::new();
-        let mut order = Vec::new();
-        let places = Workers::share(settings.delivery.workers, settings.channels.len());
-        for ((at, channel), workers) in settings.channels.iter().enumerate().zip(places) {
-            let name = Arc::clone(&channel.name);
-            let outlet = Outlet::new(channel, settings, &shared.clock)?;
-            let mut state = states.get(&name).copied().unwrap_or(ChannelState::Enabled);
-            if !channel.enabled && state == ChannelState::Enabled {
-                // What it still holds from before stays pending until it is switched on again.
-                state = ChannelState::Disabled;
-            }
-            shared.memory.set_open(&name, state == ChannelState::Enabled);
-            let (metrics, now) = (metrics.channel(&name), shared.clock.now());
-            let lane = Arc::new(Lane::new(outlet, metrics, workers, state, now));
-            if let Some(thread) = on_thread.get_mut(at % count) {
-                thread.push(Arc::clone(&lane));
-            }
-            order.push(Arc::clone(&name));
-            lanes.insert(name, lane);
-        }
-        let mut threads = Vec::new();
-        let mut pulses = Vec::new();
-        for (number, lanes) in on_thread.into_iter().enumerate() {
-            let pulse = Arc::new(AtomicI64::new(0));
-            pulses.push(Arc::clone(&pulse));
-            let thread = Thread { lanes, shared: Arc::clone(&shared), pulse };
-            let handle = std::thread::Builder::new().name(format!("delivery-{number}")).spawn(move || thread.run());
-            threads.push(handle.map_err(|error| format!("a delivery thread could not be started: {error}"))?);
-        }
-        let lanes = Arc::new(Self { lanes, order, shared, threads: Mutex::new(threads), pulses });
+        let lanes = Arc::new(Self {
+            known: ArcSwap::default(),
+            shared,
+            pool: Arc::new(Pool::new()),
+            threads: Mutex::new(Threads::default()),
+            metrics,
+        });
+        // The first configuration is as any other: all of its channels are new.
+        let added: Vec<_> = settings.channels.iter().map(|channel| Arc::clone(&channel.name)).collect();
+        let prepared = lanes.prepare(settings, &Named { added, ..Named::default() }).await?;
+        lanes.take_over(settings, prepared, router);
         lanes.shared.store.queue.connect(Arc::clone(&lanes) as Arc<dyn Handover>);
         Ok(lanes)
     }
 
     /// Something of that channel's waits in the store and is due.
     pub fn wake(&self, channel: &str) {
-        if let Some(lane) = self.lanes.get(channel) {
+        if let Some(lane) = self.known.load().all.get(channel) {
             lane.waiting(self.shared.clock.now());
         }
     }
 
     /// Many of that channel's deliveries have changed in the store: what is held in memory is claimed anew.
     pub fn recall(&self, channel: &str) {
-        if let Some(lane) = self.lanes.get(channel) {
+        if let Some(lane) = self.known.load().all.get(channel) {
             lane.recall();
         }
     }
@@ -208,7 +203,7 @@ impl Lanes {
     /// Makes no further attempt of deliveries that were cancelled.
     pub fn forget(&self, deliveries: &[DeliveryId]) {
         let deliveries: HashSet<DeliveryId> = deliveries.iter().copied().collect();
-        for lane in self.lanes.values() {
+        for lane in self.known.load().all.values() {
             lane.forget(&deliveries);
         }
     }
@@ -216,45 +211,51 @@ impl Lanes {
     /// Every channel, in the order of the configuration.
     pub fn overview(&self) -> Vec<Overview> {
         let now = self.shared.clock.now();
-        let lanes = self.order.iter().filter_map(|name| self.lanes.get(name));
         let overview = |lane: &Arc<Lane>| Overview {
-            channel: Arc::clone(&lane.channel.name),
+            channel: Arc::clone(&lane.name),
             state: lane.state(),
             in_flight: lane.in_flight(),
             rates: lane.rates(now),
         };
-        lanes.map(overview).collect()
+        self.known.load().ordered().map(overview).collect()
     }
 
     /// Holds a channel's deliveries back. `Ok(None)`: there is no such channel. A disabled one stays disabled.
     pub async fn pause(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
-        let Some(lane) = self.lanes.get(channel) else { return Ok(None) };
+        let Some(lane) = self.configured(channel) else { return Ok(None) };
         if lane.state() != ChannelState::Disabled {
-            self.shared.change_state(lane, ChannelState::Paused, None).await?;
+            self.shared.change_state(&lane, ChannelState::Paused, None).await?;
         }
         Ok(Some(lane.state()))
     }
 
     /// Lets a paused or disabled channel deliver again. `Ok(None)`: there is no such channel.
     pub async fn resume(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
-        let Some(lane) = self.lanes.get(channel) else { return Ok(None) };
-        if lane.channel.enabled {
+        let Some(lane) = self.configured(channel) else { return Ok(None) };
+        if lane.outlet().is_some_and(|outlet| outlet.channel.enabled) {
             let recovered = lane.state() == ChannelState::Disabled;
             let event = recovered.then(|| ("channel.recovered", serde_json::json!({ "channel": channel })));
-            self.shared.change_state(lane, ChannelState::Enabled, event).await?;
+            self.shared.change_state(&lane, ChannelState::Enabled, event).await?;
         }
         Ok(Some(lane.state()))
     }
 
     /// Whether every delivery thread has moved lately.
     pub fn is_moving(&self) -> bool {
-        let now = millis(self.shared.begun);
-        self.pulses.iter().all(|pulse| now - pulse.load(Ordering::Relaxed) < STUCK.as_millis() as i64)
+        self.threads().are_moving(self.shared.begun)
+    }
+
+    pub(super) fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn configured(&self, channel: &str) -> Option<Arc<Lane>> {
+        self.known.load().configured(channel).map(Arc::clone)
     }
 
     /// Starts nothing any more.
     pub fn begin_stop(&self) {
-        for channel in self.lanes.keys() {
+        for channel in self.known.load().all.keys() {
             self.shared.memory.set_open(channel, false);
         }
         self.shared.soft.cancel();
@@ -269,7 +270,7 @@ impl Lanes {
             () = cut_off => tracing::warn!(attempts = self.shared.tasks.len(), "attempts cut off: they are made again after a restart"),
         }
         self.shared.hard.cancel();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = self.threads().take();
         let (done, joined) = oneshot::channel();
         std::thread::spawn(move || {
             for thread in threads {
@@ -285,19 +286,20 @@ impl Lanes {
 
 impl Handover for Lanes {
     fn hand_over(&self, deliveries: Vec<Leased>) {
+        let known = self.known.load();
         let mut deliveries = deliveries.into_iter().peekable();
         while let Some(first) = deliveries.next() {
             let channel = Arc::clone(&first.channel);
             let same = std::iter::from_fn(|| deliveries.next_if(|next| next.channel == channel));
             let group: Vec<Leased> = std::iter::once(first).chain(same).collect();
-            if let Some(lane) = self.lanes.get(&channel) {
-                lane.take(group.into_iter());
+            if let Some(lane) = known.all.get(&channel) {
+                lane.take_for_now(group.into_iter());
             }
         }
     }
 
     fn waiting(&self, channel: &str, due_at: Timestamp) {
-        if let Some(lane) = self.lanes.get(channel) {
+        if let Some(lane) = self.known.load().all.get(channel) {
             // Before the lane hears of it: the look that it then takes is the one that ends this.
             if due_at <= self.shared.clock.now() {
                 self.shared.memory.fall_behind(channel);
@@ -305,58 +307,4 @@ impl Handover for Lanes {
             lane.waiting(due_at);
         }
     }
-}
-
-/// One thread, one runtime, its lanes.
-struct Thread {
-    lanes: Vec<Arc<Lane>>,
-    shared: Arc<Shared>,
-    pulse: Arc<AtomicI64>,
-}
-
-impl Thread {
-    fn run(self) {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return tracing::error!(%error, "a delivery thread has no runtime"),
-        };
-        let hard = self.shared.hard.clone();
-        runtime.block_on(async move {
-            let (recorder, records) = recorder();
-            let records = tokio::spawn(records.run(Arc::clone(&self.shared)));
-            let mut lanes = tokio::task::JoinSet::new();
-            for lane in &self.lanes {
-                lanes.spawn(Arc::clone(lane).drive(Arc::clone(&self.shared), recorder.clone()));
-            }
-            pulse(&hard, &self.pulse, self.shared.begun).await;
-            while lanes.join_next().await.is_some() {}
-            // What is in flight now is cut off with the runtime; what has come back is recorded first.
-            drop(recorder);
-            if records.await.is_err() {
-                tracing::error!("the recorder had died");
-            }
-        });
-        runtime.shutdown_background();
-    }
-}
-
-/// Shows that the thread moves, until the stop's second stage.
-async fn pulse(hard: &CancellationToken, pulse: &AtomicI64, begun: Instant) {
-    loop {
-        pulse.store(millis(begun), Ordering::Relaxed);
-        tokio::select! {
-            () = tokio::time::sleep(PULSE) => {}
-            () = hard.cancelled() => return,
-        }
-    }
-}
-
-fn millis(since: Instant) -> i64 {
-    i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
-}
-
-/// One for every two processors: the others serve and write. No more than there are channels.
-fn delivery_threads(channels: usize) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (processors / 2).clamp(1, channels.max(1))
 }

@@ -2,10 +2,13 @@
 //!
 //! - `queue.rs`: what a lane holds in memory and what it starts next. Pure, no I/O.
 //! - `lane.rs`: the task that drives a lane: starts attempts, claims from the store, waits for what is due.
+//! - `claims.rs`: what a lane takes out of the store.
 //! - `runs.rs`: what a lane with a schedule claims, and when. Pure, no I/O.
 //! - `request.rs`: from a channel and an event to a request.
 //! - `attempt.rs`: one attempt, and what becomes of its delivery.
 //! - `bucket.rs`: one attempt of several deliveries in one request.
+//! - `reload.rs`: how lanes take up another configuration.
+//! - `thread.rs`: where lanes live.
 //! - `record.rs`: finished attempts on their way into the store, in groups.
 //! - `lanes.rs`: all lanes together: threads, hand-over, pause and resume, stop.
 //!
@@ -15,6 +18,7 @@
 
 mod attempt;
 mod bucket;
+mod claims;
 mod confirm;
 mod lane;
 mod lanes;
@@ -22,11 +26,14 @@ mod mail;
 mod outlet;
 mod queue;
 mod record;
+mod reload;
 mod request;
 mod runs;
 mod stats;
+mod thread;
 mod trial;
 mod workers;
 
 pub use lanes::{Lanes, Overview, Parts};
+pub use reload::{LanesError, Prepared};
 pub use trial::{Tested, Trial, TrialFault, Trials};

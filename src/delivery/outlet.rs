@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
+
 use crate::config::settings::{Channel, Settings};
 use crate::domain::{Clock, IdSource, SettleKeys};
 use crate::outbound::mail::Mailer;
@@ -44,8 +46,25 @@ impl Outlet {
 
 /// What every attempt needs of the rest.
 pub(super) struct Kit {
-    pub(super) router: Arc<Router>,
+    /// Of the configuration that holds now.
+    router: ArcSwap<Router>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: IdSource,
     pub(super) settle_keys: Arc<SettleKeys>,
+}
+
+impl Kit {
+    pub(super) fn new(router: Arc<Router>, clock: Arc<dyn Clock>, ids: IdSource, settle_keys: Arc<SettleKeys>) -> Self {
+        Self { router: ArcSwap::new(router), clock, ids, settle_keys }
+    }
+
+    /// Where events go, and what templates can name. To be let go of soon.
+    pub(super) fn router(&self) -> Guard<Arc<Router>> {
+        self.router.load()
+    }
+
+    /// Goes by another router from now on.
+    pub(super) fn route_by(&self, router: Arc<Router>) {
+        self.router.store(router);
+    }
 }

@@ -69,6 +69,11 @@ impl LaneQueue {
         }
     }
 
+    /// Allows so many attempts at once from now on; those under way count.
+    pub(super) fn allow(&mut self, concurrency: usize) {
+        self.concurrency = concurrency.max(1);
+    }
+
     /// Takes a delivery into the queue.
     pub(super) fn push(&mut self, delivery: Leased) {
         if is_retry(&delivery) {

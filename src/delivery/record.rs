@@ -15,6 +15,7 @@ use crate::store::{Finished, Leased, Next, Recorded};
 use super::attempt::Ended;
 use super::lane::Lane;
 use super::lanes::Shared;
+use super::outlet::Outlet;
 
 /// The largest group.
 const GROUP: usize = 512;
@@ -28,6 +29,7 @@ pub(super) struct Recorder(mpsc::UnboundedSender<Entry>);
 
 struct Entry {
     lane: Arc<Lane>,
+    outlet: Arc<Outlet>,
     finished: Finished,
     delivery: Leased,
 }
@@ -42,9 +44,10 @@ pub(super) fn recorder() -> (Recorder, Records) {
 }
 
 impl Recorder {
-    pub(super) fn send(&self, lane: Arc<Lane>, ended: Ended) {
+    pub(super) fn send(&self, lane: &Arc<Lane>, outlet: &Arc<Outlet>, ended: Ended) {
         // The other end lives until the last lane has let go of this one.
-        let _ = self.0.send(Entry { lane, finished: ended.finished, delivery: ended.delivery });
+        let (lane, outlet) = (Arc::clone(lane), Arc::clone(outlet));
+        let _ = self.0.send(Entry { lane, outlet, finished: ended.finished, delivery: ended.delivery });
     }
 }
 
@@ -62,7 +65,7 @@ impl Records {
             let mut finished = Vec::with_capacity(group.len());
             for entry in group.drain(..) {
                 finished.push(entry.finished);
-                rest.push((entry.lane, entry.delivery));
+                rest.push((entry.lane, entry.outlet, entry.delivery));
             }
             let finished = Arc::new(finished);
             let recorded = loop {
@@ -78,17 +81,23 @@ impl Records {
                     }
                 }
             };
-            for ((finished, (lane, delivery)), recorded) in finished.iter().zip(rest).zip(recorded) {
-                settle(&shared, &lane, finished, delivery, recorded).await;
+            for ((finished, (lane, outlet, delivery)), recorded) in finished.iter().zip(rest).zip(recorded) {
+                settle(&shared, (&lane, &outlet), finished, delivery, recorded).await;
             }
         }
     }
 }
 
 /// What follows once an attempt is on record.
-async fn settle(shared: &Arc<Shared>, lane: &Arc<Lane>, finished: &Finished, mut delivery: Leased, recorded: Recorded) {
+async fn settle(
+    shared: &Arc<Shared>,
+    (lane, outlet): (&Arc<Lane>, &Arc<Outlet>),
+    finished: &Finished,
+    mut delivery: Leased,
+    recorded: Recorded,
+) {
     let attempt = &finished.attempt;
-    let channel = &*lane.channel.name;
+    let channel = &*lane.name;
     let (event, order_id) = (Arc::clone(&delivery.event), &delivery.event.subject.order_id);
     let id = || event.subject.id();
     if recorded == Recorded::Fenced {
@@ -103,7 +112,8 @@ async fn settle(shared: &Arc<Shared>, lane: &Arc<Lane>, finished: &Finished, mut
             } else {
                 tracing::warn!(delivery = %delivery.id, order = id(), order_id, channel, attempt = attempt.number, code = attempt.code.as_i32(), error = attempt.error, %status, "not delivered");
             }
-            if attempt.outcome == Outcome::Disable {
+            // What a receiver said to a request by settings that no longer hold is not said to those that do.
+            if attempt.outcome == Outcome::Disable && lane.goes_by(outlet) {
                 shared.disable(lane, &delivery, attempt.code).await;
             }
         }
@@ -112,7 +122,7 @@ async fn settle(shared: &Arc<Shared>, lane: &Arc<Lane>, finished: &Finished, mut
             if matches!(finished.next, Next::Keep(_)) {
                 delivery.attempts = attempt.number;
                 delivery.due_at = at;
-                lane.take(std::iter::once(delivery));
+                lane.take_for_now(std::iter::once(delivery));
             } else {
                 lane.waiting(at);
             }

@@ -35,6 +35,11 @@ impl LaneRuns {
         Self { schedule, started, clock: None, left: 0 }
     }
 
+    /// When they are.
+    pub(super) fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
     /// What to ask for, with `held` deliveries in memory that are not started.
     pub(super) fn wish(&mut self, now: Timestamp, held: usize) -> Option<Wish> {
         let Some(clock) = &mut self.clock else { return Some(Wish::Last(self.started)) };

@@ -84,7 +84,7 @@ impl Trials {
         settle_keys: Arc<SettleKeys>,
     ) -> Self {
         let channels = settings.channels.iter().map(|channel| (Arc::clone(&channel.name), Arc::clone(channel)));
-        Self { channels: channels.collect(), settings, kit: Kit { router, clock, ids, settle_keys } }
+        Self { channels: channels.collect(), settings, kit: Kit::new(router, clock, ids, settle_keys) }
     }
 
     /// Tries the channels of these settings without a service and its store.
@@ -153,7 +153,7 @@ impl Trials {
         let body = order.map_or_else(|| Ok(config::sample(channel, &self.settings.orders)), readable)?;
         let event = Arc::new(self.event(channel, body));
         let now = self.kit.clock.now();
-        let (parcels, skipped) = self.kit.router.trial(channel, &event, now);
+        let (parcels, skipped) = self.kit.router().trial(channel, &event, now);
         let deliveries = parcels.len();
         let Some(parcel) = parcels.into_iter().next() else {
             let why = skipped.as_ref().and_then(|skip| skip.detail.clone());

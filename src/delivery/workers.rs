@@ -1,33 +1,139 @@
 //! The bound on attempts in flight over all channels, shared out so that no channel can take it all.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 /// The places of `delivery.workers`: half of them set aside in equal parts for each lane, the rest for whoever comes.
+#[derive(Debug)]
+pub(super) struct Pool {
+    common: Arc<Semaphore>,
+    /// Lanes that wait for a common place.
+    waiting: Arc<AtomicUsize>,
+    shares: Mutex<Shares>,
+}
+
+/// Who has how many places. What one is to have more, others must have given up before.
+#[derive(Debug, Default)]
+struct Shares {
+    workers: usize,
+    parts: Vec<Part>,
+    /// Waits for the places of those that are to have fewer; ended by the next change.
+    giving_up: JoinSet<()>,
+    change: u64,
+}
+
+#[derive(Debug)]
+struct Part {
+    places: Arc<Semaphore>,
+    size: usize,
+    wanted: usize,
+}
+
+/// The places that a lane can take.
 #[derive(Debug, Clone)]
 pub(super) struct Workers {
     common: Arc<Semaphore>,
     own: Arc<Semaphore>,
-    /// Lanes that wait for a common place.
     waiting: Arc<AtomicUsize>,
 }
 
-impl Workers {
-    /// The shares of `lanes` lanes in `workers` places.
-    pub(super) fn share(workers: usize, lanes: usize) -> Vec<Self> {
-        let reserved = (workers / 2).checked_div(lanes).unwrap_or(0);
-        let common = Arc::new(Semaphore::new(workers - reserved * lanes));
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let lane = || Self {
-            common: Arc::clone(&common),
-            own: Arc::new(Semaphore::new(reserved)),
-            waiting: Arc::clone(&waiting),
-        };
-        (0..lanes).map(|_| lane()).collect()
+impl Pool {
+    /// A pool without places.
+    pub(super) fn new() -> Self {
+        let common = Arc::new(Semaphore::new(0));
+        let part = Part { places: Arc::clone(&common), size: 0, wanted: 0 };
+        let shares = Mutex::new(Shares { parts: vec![part], ..Shares::default() });
+        Self { common, waiting: Arc::default(), shares }
     }
 
+    /// The places of one more lane: none of its own until [`Pool::share`].
+    pub(super) fn lane(&self) -> Workers {
+        let own = Arc::new(Semaphore::new(0));
+        self.shares().parts.push(Part { places: Arc::clone(&own), size: 0, wanted: 0 });
+        Workers { common: Arc::clone(&self.common), own, waiting: Arc::clone(&self.waiting) }
+    }
+
+    /// Shares `workers` places out anew among these lanes; others keep none of their own. Places that are taken move on
+    /// when they are given back: there are never more than `workers` in use, or than were before. Needs a runtime
+    /// around it where places are taken.
+    pub(super) fn share(self: &Arc<Self>, workers: usize, lanes: &[&Workers]) {
+        let reserved = (workers / 2).checked_div(lanes.len()).unwrap_or(0);
+        let mut shares = self.shares();
+        shares.workers = workers;
+        shares.change += 1;
+        shares.giving_up = JoinSet::new();
+        let change = shares.change;
+        let mut rest = Vec::new();
+        for (at, part) in shares.parts.iter_mut().enumerate() {
+            part.wanted = match at {
+                0 => workers - reserved * lanes.len(),
+                _ if lanes.iter().any(|lane| Arc::ptr_eq(&lane.own, &part.places)) => reserved,
+                _ => 0,
+            };
+            part.size -= part.places.forget_permits(part.size.saturating_sub(part.wanted));
+            if part.size > part.wanted {
+                rest.push((at, Arc::clone(&part.places), part.size - part.wanted));
+            }
+        }
+        shares.hold_back();
+        shares.hand_out();
+        for (at, places, count) in rest {
+            let (pool, count) = (Arc::clone(self), u32::try_from(count).unwrap_or(u32::MAX));
+            shares.giving_up.spawn(async move {
+                let taken = {
+                    // Lanes that keep a place from one attempt to the next let go of it.
+                    let _waiting = Waiting::new(&pool.waiting);
+                    places.acquire_many(count).await
+                };
+                let Ok(taken) = taken else { return };
+                let mut shares = pool.shares();
+                // Who comes too late gives them back.
+                if shares.change == change
+                    && let Some(part) = shares.parts.get_mut(at)
+                {
+                    taken.forget();
+                    part.size -= count as usize;
+                    shares.hand_out();
+                }
+            });
+        }
+    }
+
+    fn shares(&self) -> std::sync::MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shares {
+    /// Takes from everybody what is free, as long as there are more places than there are to be: some that are taken are
+    /// yet to be given up.
+    fn hold_back(&mut self) {
+        let used: usize = self.parts.iter().map(|part| part.size).sum();
+        let mut excess = used.saturating_sub(self.workers);
+        for part in &mut self.parts {
+            let taken = part.places.forget_permits(excess);
+            part.size -= taken;
+            excess -= taken;
+        }
+    }
+
+    /// Gives what is free to those that are to have more.
+    fn hand_out(&mut self) {
+        let used: usize = self.parts.iter().map(|part| part.size).sum();
+        let mut free = self.workers.saturating_sub(used);
+        for part in &mut self.parts {
+            let more = part.wanted.saturating_sub(part.size).min(free);
+            part.places.add_permits(more);
+            part.size += more;
+            free -= more;
+        }
+    }
+}
+
+impl Workers {
     /// A place, if one is free: the lane's own first.
     pub(super) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.own).try_acquire_owned().or_else(|_| Arc::clone(&self.common).try_acquire_owned()).ok()
@@ -65,22 +171,87 @@ impl Drop for Waiting<'_> {
 mod tests {
     use super::*;
 
+    fn pool(workers: usize, lanes: usize) -> (Arc<Pool>, Vec<Workers>) {
+        let pool = Arc::new(Pool::new());
+        let lanes: Vec<Workers> = (0..lanes).map(|_| pool.lane()).collect();
+        pool.share(workers, &lanes.iter().collect::<Vec<_>>());
+        (pool, lanes)
+    }
+
+    fn all_of(lane: &Workers) -> Vec<OwnedSemaphorePermit> {
+        std::iter::from_fn(|| lane.try_take()).collect()
+    }
+
     #[test]
     fn a_greedy_lane_leaves_the_others_their_share_and_the_sum_is_kept() {
-        let lanes = Workers::share(16, 4);
-        let greedy: Vec<_> = std::iter::from_fn(|| lanes[0].try_take()).collect();
+        let (_pool, lanes) = pool(16, 4);
+        let greedy = all_of(&lanes[0]);
         assert_eq!(greedy.len(), 2 + 8);
-        let others: Vec<_> = lanes[1..].iter().flat_map(|lane| std::iter::from_fn(|| lane.try_take())).collect();
+        let others: Vec<_> = lanes[1..].iter().flat_map(all_of).collect();
         assert_eq!(others.len(), 3 * 2);
         drop(greedy);
-        let rest: Vec<_> = std::iter::from_fn(|| lanes[3].try_take()).collect();
-        assert_eq!(rest.len(), 10 - 2);
+        assert_eq!(all_of(&lanes[3]).len(), 10 - 2);
     }
 
     #[test]
     fn more_lanes_than_workers_share_them_all() {
-        let lanes = Workers::share(3, 10);
+        let (_pool, lanes) = pool(3, 10);
         let taken: Vec<_> = lanes.iter().filter_map(Workers::try_take).collect();
         assert_eq!(taken.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn places_are_shared_out_anew_as_they_come_free_and_never_more_than_there_are() {
+        let (pool, mut lanes) = pool(16, 2);
+        let mut taken = all_of(&lanes[0]);
+        assert_eq!(taken.len(), 4 + 8);
+        lanes.extend([pool.lane(), pool.lane()]);
+        pool.share(16, &lanes.iter().collect::<Vec<_>>());
+        // Two of the second lane's own came free at once.
+        let others: Vec<_> = lanes[1..].iter().flat_map(all_of).collect();
+        assert_eq!(others.len(), 4, "no more than 16 altogether");
+        taken.clear();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(lanes.iter().flat_map(all_of).collect::<Vec<_>>().len(), 12);
+        drop(others);
+        // Half of the workers for half of the lanes; the others have none of their own.
+        pool.share(8, &[&lanes[0], &lanes[1]]);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        let first = all_of(&lanes[0]);
+        assert_eq!((first.len(), all_of(&lanes[1]).len(), all_of(&lanes[2]).len()), (2 + 4, 2, 0));
+    }
+
+    #[tokio::test]
+    async fn where_there_are_to_be_fewer_nothing_starts_before_enough_have_ended() {
+        let (pool, lanes) = pool(8, 2);
+        let mut taken: Vec<_> = lanes.iter().filter_map(Workers::try_take).collect();
+        pool.share(2, &lanes.iter().collect::<Vec<_>>());
+        assert_eq!(lanes.iter().flat_map(all_of).collect::<Vec<_>>().len(), 0, "two are under way");
+        for left in [1, 0] {
+            taken.truncate(left);
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(lanes.iter().flat_map(all_of).collect::<Vec<_>>().len(), 2 - left);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_change_before_the_first_is_through_counts_alone() {
+        let (pool, lanes) = pool(8, 1);
+        let taken = all_of(&lanes[0]);
+        assert_eq!(taken.len(), 8);
+        pool.share(2, &[&lanes[0]]);
+        tokio::task::yield_now().await;
+        pool.share(8, &[&lanes[0]]);
+        drop(taken);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(all_of(&lanes[0]).len(), 8);
     }
 }

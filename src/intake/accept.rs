@@ -101,7 +101,7 @@ impl Intake {
         now: Timestamp,
     ) -> Reply {
         let deadline = tokio::time::Instant::now() + self.request_timeout;
-        let place = Arc::clone(&self.room).acquire_owned();
+        let place = Arc::clone(&**self.room).acquire_owned();
         let permit = match tokio::time::timeout_at(deadline, place).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return Err(Refusal::Stopping),

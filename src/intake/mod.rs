@@ -8,15 +8,15 @@ mod accept;
 mod extract;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 pub use crate::chain::{Answering, EventDeliveries, OrderView};
 
+use crate::bound::Bound;
 use crate::chain::Chains;
 use crate::config::settings::Settings;
 use crate::domain::{Clock, IdSource, Timestamp};
@@ -111,10 +111,9 @@ pub struct Intake {
     pointers: Pointers,
     max_depth: usize,
     request_timeout: Duration,
-    /// Places for orders under way through a chain.
-    room: Arc<Semaphore>,
+    room: Arc<Bound>,
     tasks: TaskTracker,
-    stopping: AtomicBool,
+    stopping: Arc<AtomicBool>,
 }
 
 /// What intake needs of the rest.
@@ -135,14 +134,18 @@ pub struct Parts {
     pub replica: Replica,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Places for orders under way through a chain, whatever configuration they came by.
+    pub room: Arc<Bound>,
     /// The chains under way, so that a stop can wait for them.
     pub tasks: TaskTracker,
+    /// Set once nothing more is to be accepted.
+    pub stopping: Arc<AtomicBool>,
 }
 
 impl Intake {
     /// Ready to accept.
     pub fn new(settings: &Settings, parts: Parts) -> Self {
-        let Parts { store, chains, router, answering, clock, ids, replica, metrics, tasks } = parts;
+        let Parts { store, chains, router, answering, clock, ids, replica, metrics, room, tasks, stopping } = parts;
         Self {
             store,
             chains,
@@ -155,19 +158,19 @@ impl Intake {
             pointers: Pointers::new([&settings.orders.id, &settings.orders.kind]),
             max_depth: settings.server.max_depth,
             request_timeout: settings.server.request_timeout,
-            room: Arc::new(Semaphore::new(settings.delivery.chain_concurrency)),
+            room,
             tasks,
-            stopping: AtomicBool::new(false),
+            stopping,
         }
+    }
+
+    /// Gives back the orders whose chain was not configured when they were to be taken up: it may be now.
+    pub async fn give_up_orphans(&self) -> Result<(), StoreError> {
+        self.chains.give_up_orphans().await
     }
 
     /// Takes up orders whose chain was interrupted, as far as there is room. Returns how many.
     pub async fn resume(&self) -> Result<usize, StoreError> {
         self.chains.resume(&self.room, &self.tasks).await
-    }
-
-    /// Accepts nothing from now on.
-    pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
     }
 }

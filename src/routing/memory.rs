@@ -12,8 +12,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
+use crate::bound::Bound;
 use crate::domain::Event;
 use crate::store::Slot;
 
@@ -26,17 +28,22 @@ const BEHIND: u64 = 1;
 /// The lanes' budgets, by channel name.
 #[derive(Debug)]
 pub struct LaneMemory {
-    lanes: HashMap<Arc<str>, Lane>,
+    /// Grows by what a reload adds. A lane whose channel is gone stays, closed.
+    lanes: ArcSwap<HashMap<Arc<str>, Arc<Lane>>>,
 }
 
 #[derive(Debug)]
 struct Lane {
-    room: Arc<Semaphore>,
+    room: Bound,
     open: AtomicBool,
     behind: AtomicU64,
 }
 
 impl Lane {
+    fn new(permits: usize, open: bool) -> Arc<Self> {
+        Arc::new(Self { room: Bound::new(permits), open: AtomicBool::new(open), behind: AtomicU64::new(0) })
+    }
+
     fn hold(&self, event: &Event) -> Option<Slot> {
         let kibibytes = u32::try_from(cost(event).div_ceil(1024)).ok()?;
         Arc::clone(&self.room).try_acquire_many_owned(kibibytes).ok()
@@ -56,15 +63,29 @@ pub struct Mark(u64);
 impl LaneMemory {
     /// A budget of `bytes` for each of these channels.
     pub fn new(channels: impl Iterator<Item = Arc<str>>, bytes: usize) -> Self {
-        let permits = (bytes / 1024).clamp(1, Semaphore::MAX_PERMITS);
-        let lane =
-            || Lane { room: Arc::new(Semaphore::new(permits)), open: AtomicBool::new(true), behind: AtomicU64::new(0) };
-        Self { lanes: channels.map(|name| (name, lane())).collect() }
+        let permits = permits(bytes);
+        let lanes = channels.map(|name| (name, Lane::new(permits, true))).collect();
+        Self { lanes: ArcSwap::from_pointee(lanes) }
+    }
+
+    /// Makes every budget one of `bytes`, and adds those of channels that are new. They are closed, until their lanes
+    /// are there.
+    pub fn reload(&self, channels: impl Iterator<Item = Arc<str>>, bytes: usize) {
+        let permits = permits(bytes);
+        let mut lanes = HashMap::clone(&self.lanes.load());
+        for lane in lanes.values() {
+            lane.room.resize(permits);
+        }
+        for name in channels {
+            lanes.entry(name).or_insert_with(|| Lane::new(permits, false));
+        }
+        self.lanes.store(Arc::new(lanes));
     }
 
     /// Room for a delivery of that event as it is born, unless the lane is full, closed or behind.
     pub fn reserve(&self, channel: &str, event: &Event) -> Option<Slot> {
-        let lane = self.lanes.get(channel)?;
+        let lanes = self.lanes.load();
+        let lane = lanes.get(channel)?;
         if !lane.open.load(Ordering::Acquire) || lane.behind.load(Ordering::Acquire) & BEHIND != 0 {
             return None;
         }
@@ -77,44 +98,48 @@ impl LaneMemory {
 
     /// Room for a delivery that comes out of the store, unless the lane is full.
     pub fn hold(&self, channel: &str, event: &Event) -> Option<Slot> {
-        self.lanes.get(channel)?.hold(event)
+        self.lanes.load().get(channel)?.hold(event)
     }
 
     /// First attempts are due in the store: from here on deliveries are born there, up to [`LaneMemory::caught_up`].
     pub fn fall_behind(&self, channel: &str) {
-        if let Some(lane) = self.lanes.get(channel) {
+        if let Some(lane) = self.lanes.load().get(channel) {
             lane.fall_behind();
         }
     }
 
     /// To be taken before the store is asked what is due.
     pub fn mark(&self, channel: &str) -> Mark {
-        Mark(self.lanes.get(channel).map_or(0, |lane| lane.behind.load(Ordering::Acquire)))
+        Mark(self.lanes.load().get(channel).map_or(0, |lane| lane.behind.load(Ordering::Acquire)))
     }
 
     /// The store was asked after `mark` and had no first attempt that is due. If none has come since, deliveries may
     /// be born with room again.
     pub fn caught_up(&self, channel: &str, mark: Mark) {
-        if let Some(lane) = self.lanes.get(channel) {
+        if let Some(lane) = self.lanes.load().get(channel) {
             let _ = lane.behind.compare_exchange(mark.0, mark.0 & !BEHIND, Ordering::AcqRel, Ordering::Acquire);
         }
     }
 
     /// Bytes that a lane has room for now.
     pub fn room(&self, channel: &str) -> usize {
-        self.lanes.get(channel).map_or(0, |lane| lane.room.available_permits() * 1024)
+        self.lanes.load().get(channel).map_or(0, |lane| lane.room.available_permits() * 1024)
     }
 
     /// Lets deliveries into a lane's memory, or no longer: those of a paused channel wait in the store. A lane that is
     /// opened is behind: what has come meanwhile, or before the start, goes first.
     pub fn set_open(&self, channel: &str, open: bool) {
-        if let Some(lane) = self.lanes.get(channel) {
+        if let Some(lane) = self.lanes.load().get(channel) {
             if open {
                 lane.fall_behind();
             }
             lane.open.store(open, Ordering::Release);
         }
     }
+}
+
+fn permits(bytes: usize) -> usize {
+    (bytes / 1024).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 fn cost(event: &Event) -> usize {
@@ -189,6 +214,21 @@ mod tests {
         assert!(memory.reserve("erp", &event(1)).is_none());
         memory.caught_up("erp", memory.mark("erp"));
         assert!(memory.reserve("erp", &event(1)).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_reload_moves_the_budgets_and_adds_lanes_that_are_closed() {
+        let memory = memory();
+        let held = memory.hold("erp", &event(1024));
+        memory.reload(["erp", "crm"].into_iter().map(Arc::from), 4 * 1024);
+        assert_eq!((memory.room("erp"), memory.room("crm")), (2 * 1024, 4 * 1024));
+        assert!(memory.reserve("crm", &event(1)).is_none(), "its lane is not there yet");
+        memory.set_open("crm", true);
+        memory.caught_up("crm", memory.mark("crm"));
+        assert!(memory.reserve("crm", &event(1)).is_some());
+        drop(held);
+        memory.reload(std::iter::empty(), 8 * 1024);
+        assert_eq!(memory.room("erp"), 8 * 1024);
     }
 
     /// A delivery in the model: its number, and the times at which it was born, was answered and reached the queue.

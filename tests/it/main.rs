@@ -44,6 +44,7 @@ mod orderful;
 mod orders_api;
 mod outcomes;
 mod proxies;
+mod reload;
 mod requests;
 mod retries;
 mod schedules;

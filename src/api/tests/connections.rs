@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +37,8 @@ impl Served {
         let address = listener.local_addr().expect("an address");
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let limits = Limits { header_timeout, body_timeout, max_connections };
-        let task = tokio::spawn(serve(listener, world.router.clone(), limits, stop.clone(), abort.clone()));
+        let task =
+            tokio::spawn(serve(listener, world.router.clone(), watch::channel(limits).1, stop.clone(), abort.clone()));
         Self { world, address, stop, abort, task }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
@@ -22,7 +23,7 @@ use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
 use crate::store::*;
 use crate::telemetry::metrics::Metrics;
 
-use super::super::{Api, ChannelOverview, Ingest, Lanes, Rooms, router};
+use super::super::{Api, ChannelOverview, Ingest, Lanes, Rooms, View, router};
 
 pub(super) const NOW: &str = "2026-01-31T12:00:00Z";
 
@@ -278,16 +279,17 @@ impl World {
             moving: Mutex::new(true),
         });
         let rooms = Rooms {
-            ingest: Arc::clone(&ingest) as Arc<dyn Ingest>,
             lanes: Arc::clone(&lanes) as Arc<dyn Lanes>,
             queue: Arc::clone(&store) as Arc<dyn Queue>,
             history: Arc::clone(&store) as Arc<dyn History>,
             clock: Arc::new(ManualClock::new(now())),
             settle_keys: Arc::new(SettleKeys::new(&[7; 32])),
-            trials: Arc::new(Trials::alone(settings.clone(), Arc::new(ManualClock::new(now())), 7)),
+            reload: Arc::new(super::reload::FakeReload),
             metrics: Arc::new(Metrics::new()),
         };
-        let router = router(Api::new(&settings.server, &settings.channels, rooms));
+        let trials = Arc::new(Trials::alone(settings.clone(), Arc::new(ManualClock::new(now())), 7));
+        let view = View::new(&settings, Arc::clone(&ingest) as Arc<dyn Ingest>, trials, None);
+        let router = router(Api::new(rooms, Arc::new(ArcSwap::from_pointee(view))));
         Self { ingest, store, lanes, router }
     }
 

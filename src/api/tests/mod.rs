@@ -4,4 +4,5 @@ mod answers;
 mod connections;
 mod fakes;
 mod reads;
+mod reload;
 mod writes;

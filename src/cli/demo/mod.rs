@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::app::{App, Parts};
+use crate::app::{App, Loader, Parts};
 use crate::config;
 use crate::system::{self, SystemClock};
 
@@ -79,11 +79,13 @@ async fn in_folder(args: &DemoArgs, folder: &std::path::Path) -> ExitCode {
     environment.insert("DEMO_RECEIVERS".to_owned(), format!("http://{receivers}"));
     environment.insert("DEMO_STORE".to_owned(), folder.join("demo.db").display().to_string());
     environment.insert("DEMO_LISTEN".to_owned(), listen.to_string());
-    let settings = match config::load_text("demo.yaml", include_str!("../../../config/demo.yaml"), &environment) {
+    let loader =
+        Loader::new(move || config::load_text("demo.yaml", include_str!("../../../config/demo.yaml"), &environment));
+    let settings = match loader.load() {
         Ok(settings) => settings,
         Err(faults) => return fail(&faults.to_string()),
     };
-    let parts = Parts { clock: Arc::new(SystemClock), seed: system::seed() };
+    let parts = Parts { clock: Arc::new(SystemClock), seed: system::seed(), loader };
     let app = match App::start(settings, parts).await {
         Ok(app) => app,
         Err(error) => return fail(&error.to_string()),

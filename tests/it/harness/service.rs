@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderhook::app::{App, Parts};
+use orderhook::app::{App, Loader, Parts};
 use orderhook::domain::{Clock, ManualClock, Timestamp};
 use serde_json::Value;
 use tokio::task::AbortHandle;
@@ -58,11 +58,24 @@ impl Service {
         watch_for_panics();
         let paths = home.configure(yaml);
         let environment = orderhook::config::Environment::default();
-        let settings = orderhook::config::load(&paths, &environment).unwrap_or_else(|errors| panic!("{errors}"));
-        let parts = Parts { clock: Arc::new(clock.clone()), seed: 7 };
+        let loader = Loader::new(move || orderhook::config::load(&paths, &environment));
+        let settings = loader.load().unwrap_or_else(|errors| panic!("{errors}"));
+        let parts = Parts { clock: Arc::new(clock.clone()), seed: 7, loader };
         let app = App::start(settings, parts).await.unwrap_or_else(|error| panic!("{error}"));
         let api = Api::new(app.address());
         Self { api, clock, home, app: Some(app), ticker: None, yaml: yaml.to_owned() }
+    }
+
+    /// Writes another configuration, without a word to the service. It must have been started with one.
+    pub(crate) fn configure(&mut self, yaml: &str) {
+        self.home.configure(yaml);
+        yaml.clone_into(&mut self.yaml);
+    }
+
+    /// Writes another configuration and lets it take over; answers what has changed.
+    pub(crate) async fn reload(&mut self, yaml: &str) -> Value {
+        self.configure(yaml);
+        self.api.post("/v1/config/reload", &Value::Null).await.expect(200)
     }
 
     /// Stops it as SIGTERM does.

@@ -1,0 +1,30 @@
+//! `POST /v1/config/reload`: the configuration is read anew, checked whole, and takes over.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+
+use super::problem::{Fault, Kind, Problem};
+use super::state::{Api, NotReloaded};
+use super::{answer, query};
+
+/// `POST /v1/config/reload`.
+pub(super) async fn post(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    query::Query::new(query.as_deref(), &[]).finish()?;
+    Ok(answer::json(&api.rooms.reload.reload().await?))
+}
+
+impl From<NotReloaded> for Problem {
+    fn from(not: NotReloaded) -> Self {
+        match not {
+            NotReloaded::Wrong(faults) => {
+                let faults = faults.iter().map(|fault| Fault {
+                    file: Some(fault.file().to_owned()),
+                    ..Fault::new(fault.path(), fault.message().trim_end())
+                });
+                Self::faults(Kind::WrongConfiguration, faults.collect())
+            }
+            NotReloaded::Store(error) => error.into(),
+            NotReloaded::Stopping => Self::new(Kind::ShuttingDown, not.to_string()),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What one configuration makes of the service: everything that a reload replaces as a whole.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio_util::task::TaskTracker;
+
+use crate::api::{self, View};
+use crate::bound::Bound;
+use crate::chain::{self, Answering, BuildError, Chains, Orphans};
+use crate::config::Settings;
+use crate::delivery::Trials;
+use crate::domain::{Clock, IdSource, SettleKeys};
+use crate::intake::{self, Intake};
+use crate::routing::{LaneMemory, Router};
+use crate::store::{Replica, Store};
+use crate::telemetry::metrics::Metrics;
+
+use super::wiring::Door;
+
+/// What every generation is built on, and none replaces.
+pub(super) struct Base {
+    pub(super) store: Store,
+    pub(super) memory: Arc<LaneMemory>,
+    pub(super) answering: Arc<dyn Answering>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: IdSource,
+    pub(super) replica: Replica,
+    pub(super) settle_keys: Arc<SettleKeys>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Places for orders under way through a chain.
+    pub(super) room: Arc<Bound>,
+    /// Chains under way.
+    pub(super) tasks: TaskTracker,
+    pub(super) orphans: Arc<Orphans>,
+    /// Set once nothing more is to be accepted.
+    pub(super) stopping: Arc<AtomicBool>,
+}
+
+/// A configuration and what was built of it. Orders accepted by it go by it to their end, also when the next one holds.
+pub(super) struct Generation {
+    pub(super) settings: Arc<Settings>,
+    pub(super) router: Arc<Router>,
+    pub(super) intake: Arc<Intake>,
+    chains: Arc<Chains>,
+    trials: Arc<Trials>,
+}
+
+impl Base {
+    /// Builds one. What is the same as in the one `before` is taken over with its connections.
+    pub(super) fn generation(
+        &self,
+        settings: Arc<Settings>,
+        before: Option<&Generation>,
+    ) -> Result<Generation, BuildError> {
+        let router = Arc::new(Router::new(&settings, self.ids.clone(), Arc::clone(&self.memory)));
+        let parts = chain::Parts {
+            ledger: Arc::clone(&self.store.ledger),
+            router: Arc::clone(&router),
+            answering: Arc::clone(&self.answering),
+            clock: Arc::clone(&self.clock),
+            ids: self.ids.clone(),
+            replica: self.replica,
+            orphans: Arc::clone(&self.orphans),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let chains = Arc::new(Chains::new(&settings, parts, before.map(|before| &*before.chains))?);
+        let parts = intake::Parts {
+            store: self.store.clone(),
+            chains: Arc::clone(&chains),
+            router: Arc::clone(&router),
+            answering: Arc::clone(&self.answering),
+            clock: Arc::clone(&self.clock),
+            ids: self.ids.clone(),
+            replica: self.replica,
+            metrics: Arc::clone(&self.metrics),
+            room: Arc::clone(&self.room),
+            tasks: self.tasks.clone(),
+            stopping: Arc::clone(&self.stopping),
+        };
+        let trials = Trials::new(
+            Arc::clone(&settings),
+            Arc::clone(&router),
+            Arc::clone(&self.clock),
+            self.ids.clone(),
+            Arc::clone(&self.settle_keys),
+        );
+        let intake = Arc::new(Intake::new(&settings, parts));
+        Ok(Generation { settings, router, intake, chains, trials: Arc::new(trials) })
+    }
+}
+
+impl Generation {
+    /// What the API makes of it, after the view `before`.
+    pub(super) fn view(&self, before: Option<&View>) -> View {
+        let door = Arc::new(Door(Arc::clone(&self.intake))) as Arc<dyn api::Ingest>;
+        View::new(&self.settings, door, Arc::clone(&self.trials), before)
+    }
+}

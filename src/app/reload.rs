@@ -1,0 +1,138 @@
+//! Taking up the configuration anew, while the service runs.
+//!
+//! The new one is loaded, checked and built whole before anything changes. Then it takes over in one go: the lanes
+//! first, so that nothing is routed to a channel that has none; then what calls of the API and the chains of further
+//! orders go by. Whoever has begun by the one before ends by it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Limits, NotReloaded, View};
+use crate::config::{Changes, Faults, Settings};
+use crate::delivery::{Lanes, LanesError};
+
+use super::generation::{Base, Generation};
+
+/// Loads the configuration: the first one, and again at each reload.
+#[derive(Clone)]
+pub struct Loader(Arc<dyn Fn() -> Result<Settings, Faults> + Send + Sync>);
+
+impl Loader {
+    /// Loads by calling `load`, which may block.
+    pub fn new(load: impl Fn() -> Result<Settings, Faults> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(load))
+    }
+
+    /// Loads it now.
+    pub fn load(&self) -> Result<Settings, Faults> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Loader")
+    }
+}
+
+/// Reloads the configuration of a running service.
+pub struct Reloader {
+    pub(super) loader: Loader,
+    pub(super) base: Base,
+    pub(super) current: ArcSwap<Generation>,
+    pub(super) lanes: Arc<Lanes>,
+    pub(super) view: Arc<ArcSwap<View>>,
+    pub(super) limits: watch::Sender<Limits>,
+    pub(super) soft: CancellationToken,
+    /// One after the other.
+    pub(super) turn: Mutex<()>,
+}
+
+impl Reloader {
+    /// Loads the configuration anew and lets it take over, or says why the one before stays. `by` tells the log who
+    /// wants it. It goes on when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration, keys that only a start takes up included.
+    pub async fn reload(self: &Arc<Self>, by: &'static str) -> Result<Changes, NotReloaded> {
+        let this = Arc::clone(self);
+        let reload = tokio::spawn(async move {
+            let _turn = this.turn.lock().await;
+            let done = this.take_turn().await;
+            match &done {
+                Ok(changes) if changes.is_empty() => tracing::info!(by, "configuration read anew: nothing has changed"),
+                Ok(changes) => tell(by, changes),
+                Err(NotReloaded::Wrong(faults)) => {
+                    tracing::error!(by, errors = %faults, "configuration not reloaded, the one before stays");
+                }
+                Err(error) => tracing::error!(by, %error, "configuration not reloaded, the one before stays"),
+            }
+            done
+        });
+        reload.await.unwrap_or_else(|_| Err(Faults::whole("could not be taken up: the log says why").into()))
+    }
+
+    async fn take_turn(&self) -> Result<Changes, NotReloaded> {
+        let loader = self.loader.clone();
+        let read = tokio::task::spawn_blocking(move || loader.load()).await;
+        let settings = read.map_err(|_| Faults::whole("could not be read: the log says why"))??;
+        let before = self.current.load_full();
+        let changes = before.settings.changes_to(&settings)?;
+        if changes.is_empty() {
+            return Ok(changes);
+        }
+        let next = self.base.generation(Arc::new(settings), Some(&before));
+        let next = next.map_err(|error| Faults::whole(error.to_string()))?;
+        let prepared = self.lanes.prepare(&next.settings, &changes.channels).await.map_err(|error| match error {
+            LanesError::Build(error) => Faults::whole(error).into(),
+            LanesError::Store(error) => NotReloaded::from(error),
+        })?;
+        if self.soft.is_cancelled() {
+            return Err(NotReloaded::Stopping);
+        }
+        // From here on nothing waits and nothing fails.
+        self.lanes.take_over(&next.settings, prepared, Arc::clone(&next.router));
+        self.base.room.resize(next.settings.delivery.chain_concurrency);
+        self.limits.send_replace((&next.settings.server).into());
+        let view = next.view(Some(&self.view.load()));
+        self.view.store(Arc::new(view));
+        let intake = Arc::clone(&next.intake);
+        self.current.store(Arc::new(next));
+        if let Err(error) = intake.give_up_orphans().await {
+            tracing::warn!(%error, "orders without a chain are looked at again at the next reload");
+        }
+        Ok(changes)
+    }
+}
+
+/// Logs what has changed.
+fn tell(by: &str, changes: &Changes) {
+    let names = |names: &[Arc<str>]| names.join(", ");
+    let (channels, chains) = (&changes.channels, &changes.chains);
+    tracing::info!(
+        by,
+        channels_added = names(&channels.added),
+        channels_changed = names(&channels.changed),
+        channels_removed = names(&channels.removed),
+        chains_added = names(&chains.added),
+        chains_changed = names(&chains.changed),
+        chains_removed = names(&chains.removed),
+        keys = changes.keys.join(", "),
+        "configuration reloaded"
+    );
+}
+
+/// What the API reaches of it.
+pub(super) struct Call(pub(super) Arc<Reloader>);
+
+#[async_trait]
+impl api::Reload for Call {
+    async fn reload(&self) -> Result<Changes, NotReloaded> {
+        self.0.reload("api").await
+    }
+}

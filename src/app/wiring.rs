@@ -1,0 +1,67 @@
+//! What the API reaches of intake and the lanes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::api::{self, ChannelOverview};
+use crate::delivery::{self, Lanes};
+use crate::domain::DeliveryId;
+use crate::intake::{Answered, Incoming, Intake, PostedEvent, Refusal};
+use crate::store::{ChannelState, StoreError};
+
+/// Takes in orders and events by one configuration.
+pub(super) struct Door(pub(super) Arc<Intake>);
+
+#[async_trait]
+impl api::Ingest for Door {
+    async fn order(&self, incoming: Incoming) -> Result<Answered, Refusal> {
+        self.0.order(incoming).await
+    }
+
+    async fn events(&self, incoming: Incoming, events: Vec<PostedEvent>, batch: bool) -> Result<Answered, Refusal> {
+        self.0.events(incoming, events, batch).await
+    }
+}
+
+/// The lanes.
+pub(super) struct Ways(pub(super) Arc<Lanes>);
+
+#[async_trait]
+impl api::Lanes for Ways {
+    fn wake(&self, channel: &str) {
+        self.0.wake(channel);
+    }
+
+    fn recall(&self, channel: &str) {
+        self.0.recall(channel);
+    }
+
+    fn forget(&self, deliveries: &[DeliveryId]) {
+        self.0.forget(deliveries);
+    }
+
+    fn overview(&self) -> Vec<ChannelOverview> {
+        let overview = |lane: delivery::Overview| ChannelOverview {
+            channel: lane.channel,
+            state: lane.state,
+            in_flight: lane.in_flight,
+            attempts: lane.rates.attempts,
+            success_rate: lane.rates.success_rate,
+            mean_ms: lane.rates.mean_ms,
+        };
+        self.0.overview().into_iter().map(overview).collect()
+    }
+
+    async fn pause(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
+        self.0.pause(channel).await
+    }
+
+    async fn resume(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
+        self.0.resume(channel).await
+    }
+
+    fn is_moving(&self) -> bool {
+        self.0.is_moving()
+    }
+}

@@ -1,0 +1,74 @@
+//! A bound that a reload can move while it is in use: places to be taken, more or fewer of them.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+
+/// Places, of which a number can be taken at once.
+#[derive(Debug)]
+pub struct Bound {
+    places: Arc<Semaphore>,
+    size: Mutex<usize>,
+}
+
+impl Bound {
+    /// So many places.
+    pub fn new(size: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(size)), size: Mutex::new(size) }
+    }
+
+    /// Makes it so many places. Fewer than are taken: as they are given back, none is given out again until there are
+    /// no more than that. Needs a runtime around it.
+    pub fn resize(&self, size: usize) {
+        let mut now = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *now, size);
+        if size >= before {
+            // If places are still to be taken away, these serve for that first.
+            return self.places.add_permits(size - before);
+        }
+        let rest = before - size - self.places.forget_permits(before - size);
+        if let (Ok(rest @ 1..), places) = (u32::try_from(rest), Arc::clone(&self.places)) {
+            tokio::spawn(async move {
+                if let Ok(taken) = places.acquire_many(rest).await {
+                    taken.forget();
+                }
+            });
+        }
+    }
+}
+
+impl Deref for Bound {
+    type Target = Arc<Semaphore>;
+
+    fn deref(&self) -> &Arc<Semaphore> {
+        &self.places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn places_become_more_and_fewer_while_they_are_taken() {
+        let bound = Bound::new(3);
+        let mut taken: Vec<_> = (0..3).map(|_| Arc::clone(&bound).try_acquire_owned().expect("a place")).collect();
+        bound.resize(1);
+        tokio::task::yield_now().await;
+        taken.truncate(1);
+        tokio::task::yield_now().await;
+        assert_eq!(bound.available_permits(), 0, "one is taken, and there is one");
+        taken.clear();
+        tokio::task::yield_now().await;
+        assert_eq!(bound.available_permits(), 1);
+        let held = bound.try_acquire().expect("a place");
+        bound.resize(0);
+        tokio::task::yield_now().await;
+        bound.resize(2);
+        tokio::task::yield_now().await;
+        assert_eq!(bound.available_permits(), 1, "two, of which one is taken");
+        drop(held);
+        assert_eq!(bound.available_permits(), 2);
+    }
+}

@@ -1,0 +1,128 @@
+//! What a reload refuses, and who may ask for one.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::{RELOAD, SecretFile, delivered, named};
+use crate::harness::{Process, Service, delivery_to, eventually, field, text};
+use crate::receiver::Receiver;
+
+#[tokio::test]
+async fn a_wrong_configuration_is_refused_with_every_error_and_the_one_before_stays() {
+    let receiver = Receiver::start().await;
+    let good = receiver.fill("channels: [{name: erp, url: RECEIVER/erp}]");
+    let mut service = Service::start(&good).await;
+    service.configure(&receiver.fill(
+        "
+server: {max_body: 0, listn: x}
+channels:
+  - {name: erp, url: RECEIVER/new, concurrency: 0, auth: {type: basic, username: me, password_file: /nowhere/at-all}}
+  - {name: crm, url: RECEIVER/crm, retry: {interval: 30}, signing: {secrets: [hush-hush]}}
+",
+    ));
+    let problem = service.api.post(RELOAD, &Value::Null).await.problem(422);
+    assert_eq!(problem["type"], "/problems/wrong-configuration");
+    let errors = problem["errors"].as_array().expect("errors");
+    let at = |path: &str| {
+        let found = errors.iter().find(|error| error["path"] == path);
+        text(found.unwrap_or_else(|| panic!("{path} is not in {problem:#}")), "message").to_owned()
+    };
+    assert!(at("server.listn").contains("did you mean listen?"));
+    assert!(at("server.max_body").starts_with("found 0, allowed: a size from 1"));
+    assert!(at("channels[0].concurrency").starts_with("found 0, allowed: a whole number"));
+    assert!(at("channels[0].auth.password_file").contains("cannot be read"));
+    assert!(at("channels[1].retry.interval").contains("a number needs a unit"));
+    assert!(at("channels[1].signing.secrets[0]").starts_with("found ***"));
+    assert!(errors.iter().all(|error| text(error, "file").ends_with("test.yaml")), "{problem:#}");
+    assert!(!problem.to_string().contains("hush-hush"), "{problem}");
+    assert_eq!(delivered(&service, &receiver, "erp", "A-1").await.path(), "/erp");
+    // A file that is no YAML, and one that is not there.
+    service.configure("channels: [");
+    assert_eq!(service.api.post(RELOAD, &Value::Null).await.problem(422)["errors"].as_array().map(Vec::len), Some(1));
+    std::fs::remove_file(service.home.path("test.yaml")).expect("removed");
+    let problem = service.api.post(RELOAD, &Value::Null).await.problem(422);
+    assert!(text(&problem, "detail").contains("test.yaml: cannot be read"), "{problem}");
+    assert_eq!(delivered(&service, &receiver, "erp", "A-2").await.path(), "/erp");
+    assert_eq!(service.reload(&good).await["channels"], named(&[], &[], &[]));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn keys_that_only_a_start_takes_up_are_refused_by_name() {
+    let receiver = Receiver::start().await;
+    let mut service = Service::start(&receiver.fill("channels: [{name: erp, url: RECEIVER/erp}]")).await;
+    service.configure(
+        "server: {listen: '127.0.0.1:1', max_body: 1}\nstore: {url: 'sqlite:///nowhere/b.db', max_size: 1GiB, retention: 1d}",
+    );
+    let problem = service.api.post(RELOAD, &Value::Null).await.problem(422);
+    let errors = problem["errors"].as_array().expect("errors");
+    let paths: Vec<_> = errors.iter().map(|error| text(error, "path")).collect();
+    assert_eq!(paths, ["server.listen", "store.url", "store.max_size"]);
+    assert!(errors.iter().all(|error| text(error, "message").contains("needs a restart")), "{problem:#}");
+    // Nothing else of it has taken over.
+    delivered(&service, &receiver, "erp", "A-1").await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn sighup_reloads_the_running_binary_and_the_log_says_what_came_of_it() {
+    let receiver = Receiver::start().await;
+    let secret = SecretFile::new("first");
+    let one = secret.fill(&receiver.fill("channels: [{name: erp, url: RECEIVER/one, auth: {type: bearer, token_file: SECRET}}, {name: old, url: RECEIVER/old}]"));
+    let two = secret.fill(&receiver.fill("channels: [{name: erp, url: RECEIVER/two, auth: {type: bearer, token_file: SECRET}}, {name: crm, url: RECEIVER/crm}]"));
+    let process = Process::start(&one).await;
+    let told = async |message: &str| {
+        eventually(message, || {
+            let line = process.log.find(message);
+            async move { line }
+        })
+        .await
+    };
+    process.home.configure(&two);
+    secret.rotate("second");
+    process.signal(Signal::HUP);
+    let line = told("configuration reloaded").await;
+    for (name, value) in [
+        ("level", "INFO"),
+        ("by", "SIGHUP"),
+        ("channels_added", "crm"),
+        ("channels_changed", "erp"),
+        ("channels_removed", "old"),
+    ] {
+        assert_eq!(field(&line, name), Some(&Value::from(value)), "{name} in {line}");
+    }
+    let order = process.api.order(&json!({"id": 1})).await;
+    process.api.settled(&delivery_to(&order, "erp")).await;
+    assert_eq!(receiver.requests_on("/two")[0].header("authorization"), Some("Bearer second"));
+    process.home.configure("channels: [{name: erp, url: nowhere}, {name: Erp, url: 'http://a', auth: {type: bearer, token: hush-hush, x: 1}}]");
+    process.signal(Signal::HUP);
+    let line = told("configuration not reloaded, the one before stays").await;
+    let errors = field(&line, "errors").and_then(Value::as_str).expect("errors");
+    for path in ["channels[0].url", "channels[1].name", "channels[1].auth.x"] {
+        assert!(errors.contains(path), "{path} is not in {errors}");
+    }
+    assert_eq!(field(&line, "level"), Some(&Value::from("ERROR")));
+    assert!(!process.log.to_string().contains("hush-hush"));
+    let order = process.api.order(&json!({"id": 2})).await;
+    process.api.settled(&delivery_to(&order, "erp")).await;
+    assert_eq!(receiver.count_on("/two"), 2);
+    process.home.configure(&two);
+    process.signal(Signal::HUP);
+    told("configuration read anew: nothing has changed").await;
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn reloads_at_once_take_their_turns() {
+    let receiver = Receiver::start().await;
+    let yaml = |path: &str| receiver.fill(&format!("channels: [{{name: erp, url: RECEIVER/{path}}}]"));
+    let mut service = Service::start(&yaml("one")).await;
+    service.configure(&yaml("two"));
+    let reloads = (0..8).map(|_| async { service.api.post(RELOAD, &Value::Null).await.expect(200) });
+    let told = futures_util::future::join_all(reloads).await;
+    let changed = told.iter().filter(|told| told["channels"] == named(&[], &["erp"], &[])).count();
+    assert_eq!(changed, 1, "the others found nothing to do: {told:?}");
+    delivered(&service, &receiver, "erp", "A-1").await;
+    assert_eq!(receiver.count_on("/two"), 1);
+    service.stop().await;
+}
