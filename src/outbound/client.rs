@@ -221,7 +221,12 @@ impl Client {
     /// One request and its response.
     async fn exchange(&self, http: &Http, call: &mut Call<'_>) -> Result<(), Fault> {
         let Call { request, body, received, .. } = call;
-        let fault = |error: &reqwest::Error| Fault::of(error, &host(&request.url), http.proxy().map(AsRef::as_ref));
+        let fault = |error: &reqwest::Error| {
+            if !error.is_connect() {
+                http.give_up(&request.url);
+            }
+            Fault::of(error, &host(&request.url), http.proxy().map(AsRef::as_ref))
+        };
         if !matches!(request.url.scheme(), "http" | "https") || !request.url.username().is_empty() {
             return Err(Fault::NotSent("its URL is not one of HTTP, or holds a user name".to_owned()));
         }
@@ -256,9 +261,12 @@ impl Client {
             return Ok(());
         }
         if self.refuse_large {
+            http.give_up(&request.url);
             return Err(Fault::TooLarge(self.max_response));
         }
-        drain(&mut response).await;
+        if !drain(&mut response).await {
+            http.give_up(&request.url);
+        }
         Ok(())
     }
 
@@ -293,6 +301,7 @@ impl Client {
                         timer.as_mut().reset(deadline);
                         continue;
                     }
+                    self.http.give_up(&request.url);
                     let (connect, transfer) = match self.timeout {
                         Timeout::Total(total) => (total, total),
                         Timeout::Phases { connect, transfer } => (connect, transfer),

@@ -1,10 +1,11 @@
 //! How connections are made: what all of them go through, whoever they belong to. Each [`Http`] made here has connections
 //! of its own, and none of them leads where the egress guard does not let it.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use reqwest::{Request, Response};
+use reqwest::{Request, Response, Url, Version};
 
 use super::auth::ntlm::Gate;
 use super::client::ClientError;
@@ -18,6 +19,9 @@ pub(super) const AGENT: &str = concat!("orderhook/", env!("CARGO_PKG_VERSION"));
 
 /// Header fields of a response at most; hyper bounds their bytes.
 const MAX_HEADERS: usize = 128;
+
+/// Bytes of a response's head over HTTP/2 at most, unpacked.
+pub(super) const MAX_HEAD: u32 = 64 * 1024;
 
 /// How often a quiet HTTP/2 connection is asked whether it lives, and how long it may take to answer.
 const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
@@ -63,7 +67,7 @@ impl Dialer {
 
     /// A client that keeps up to `pool` connections to a host.
     pub(super) fn client(&self, pool: usize) -> Result<Http, ClientError> {
-        self.built(self.builder(pool)?)
+        Ok(Http { again: Some((self.clone(), pool)), ..self.built(self.builder(pool)?)? })
     }
 
     #[allow(clippy::disallowed_methods, reason = "this is the room that may")]
@@ -80,6 +84,7 @@ impl Dialer {
             .connector_layer(self.guard.clone())
             .connector_layer(Reporting)
             .http1_max_headers(MAX_HEADERS)
+            .http2_max_header_list_size(MAX_HEAD)
             .http2_keep_alive_interval(PING.0)
             .http2_keep_alive_timeout(PING.1)
             .pool_max_idle_per_host(pool)
@@ -93,14 +98,28 @@ impl Dialer {
     fn built(&self, builder: reqwest::ClientBuilder) -> Result<Http, ClientError> {
         let inner = builder.build().map_err(|error| ClientError::Tls(error.to_string()))?;
         let proxy = self.egress.proxy.as_ref().map(|proxy| Arc::from(proxy.url.as_str()));
-        Ok(Http { inner, guard: self.guard.clone(), proxy })
+        Ok(Http {
+            inner: Arc::new(RwLock::new(inner)),
+            spoken: Arc::new(AtomicU8::new(NOTHING)),
+            again: None,
+            guard: self.guard.clone(),
+            proxy,
+        })
     }
 }
+
+/// What an HTTP client has heard of its receivers: nothing yet, HTTP/1, or HTTP/2.
+const NOTHING: u8 = 0;
+const HTTP_1: u8 = 1;
+const HTTP_2: u8 = 2;
 
 /// An HTTP client. It alone executes requests, so that each connection knows where it leads.
 #[derive(Clone)]
 pub(super) struct Http {
-    inner: reqwest::Client,
+    inner: Arc<RwLock<reqwest::Client>>,
+    spoken: Arc<AtomicU8>,
+    /// How another one is made, with how many connections kept.
+    again: Option<(Dialer, usize)>,
     guard: Guard,
     proxy: Option<Arc<str>>,
 }
@@ -109,7 +128,28 @@ impl Http {
     /// Sends a request and waits for the head of its response.
     pub(super) async fn execute(&self, request: Request) -> reqwest::Result<Response> {
         let target = Target::of(&self.guard, request.url());
-        target.lead(self.inner.execute(request)).await
+        let sent = self.inner.read().unwrap_or_else(PoisonError::into_inner).execute(request);
+        let response = target.lead(sent).await?;
+        let spoken = if response.version() == Version::HTTP_2 { HTTP_2 } else { HTTP_1 };
+        if self.spoken.load(Ordering::Relaxed) != spoken {
+            self.spoken.store(spoken, Ordering::Relaxed);
+        }
+        Ok(response)
+    }
+
+    /// Lets go of the connections of HTTP/2 after an exchange that did not come to its end. A connection of HTTP/1 ends
+    /// with its exchange; one of HTTP/2 would be used again, although it may be dead, or go on with what nobody reads.
+    /// What is still under way on it comes to its end.
+    pub(super) fn give_up(&self, url: &Url) {
+        let Some((dialer, pool)) = &self.again else { return };
+        if url.scheme() != "https" || self.spoken.load(Ordering::Relaxed) == HTTP_1 {
+            return;
+        }
+        self.spoken.store(NOTHING, Ordering::Relaxed);
+        if let Ok(fresh) = dialer.client(*pool) {
+            let fresh = fresh.inner.read().unwrap_or_else(PoisonError::into_inner).clone();
+            *self.inner.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
     }
 
     /// The URL of the proxy that requests go through.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::auth::ntlm::Lost;
+use super::dialer::MAX_HEAD;
 use super::egress::{Forbidden, NoAddress, ProxyFailed};
 use super::tls;
 use crate::domain::Code;
@@ -31,8 +32,10 @@ pub(super) enum Fault {
     Closed(Option<String>),
     #[error("what came back is no HTTP: {0}")]
     Garbage(String),
-    #[error("the head of the response is larger than allowed")]
+    #[error("the head of the response, or the length that it announces, is larger than allowed")]
     HeadTooLarge,
+    #[error("what came back is more than a response of HTTP/2 may take{}", because(.0.as_ref()))]
+    Flood(Option<String>),
     #[error("the response is larger than {0} bytes")]
     TooLarge(usize),
     #[error("the request cannot be sent: {0}")]
@@ -61,7 +64,7 @@ impl Fault {
             Self::ConnectTimeout(..) => Code::CONNECT_TIMEOUT,
             Self::Timeout(_) => Code::TIMEOUT,
             Self::Closed(_) | Self::Garbage(_) | Self::Lost => Code::CLOSED,
-            Self::HeadTooLarge | Self::TooLarge(_) => Code::TOO_LARGE,
+            Self::HeadTooLarge | Self::Flood(_) | Self::TooLarge(_) => Code::TOO_LARGE,
             Self::NotSent(_) => Code::NOT_BUILT,
             Self::NoCredentials(_) => Code::AUTH,
         }
@@ -76,7 +79,7 @@ impl Fault {
     /// What reqwest says about an exchange with `host`, through `proxy`.
     pub(super) fn of(error: &reqwest::Error, host: &str, proxy: Option<&str>) -> Self {
         let host = || host.to_owned();
-        let last = causes(error).last().map(ToString::to_string);
+        let last = causes(error).last().map(plainly);
         let why = || last.clone().unwrap_or_else(|| "for no reason given".to_owned());
         if let Some(forbidden) = causes(error).find_map(|cause| cause.downcast_ref::<Forbidden>()) {
             return Self::Egress(forbidden.clone());
@@ -98,20 +101,65 @@ impl Fault {
             // TCP never ends in the middle while it connects: that was the handshake.
             let handshake =
                 |io: &io::Error| matches!(io.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData);
-            if causes(error).filter_map(|cause| cause.downcast_ref()).any(handshake) {
-                return Self::Tls(host(), why());
+            if let Some(io) = causes(error).filter_map(|cause| cause.downcast_ref()).find(|io| handshake(io)) {
+                let closed = io.kind() == io::ErrorKind::UnexpectedEof;
+                return Self::Tls(
+                    host(),
+                    if closed { "the connection closed in the handshake".to_owned() } else { why() },
+                );
             }
             return Self::NoConnection(host(), why());
         }
         if error.is_builder() {
             return Self::NotSent(why());
         }
+        if let Some(h2) = causes(error).find_map(|cause| cause.downcast_ref::<h2::Error>()) {
+            return Self::of_http2(h2);
+        }
         match causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>()) {
             Some(hyper) if hyper.is_parse_too_large() => Self::HeadTooLarge,
             Some(hyper) if hyper.is_parse() => Self::Garbage(why()),
+            Some(hyper) if hyper.is_incomplete_message() => Self::Closed(None),
+            // The word of HTTP/2 whether the connection lives.
+            Some(hyper) if hyper.is_timeout() => Self::Closed(Some("it no longer answers".to_owned())),
+            _ if causes(error).filter_map(|cause| cause.downcast_ref()).any(is_malformed) => Self::Garbage(why()),
             _ => Self::Closed(last),
         }
     }
+
+    /// What HTTP/2 says: whether the receiver ended it, or what it sent is none.
+    fn of_http2(error: &h2::Error) -> Self {
+        let name = error.reason().map(|reason| format!("{reason:?}"));
+        match name {
+            Some(name) if error.is_remote() && error.is_go_away() => {
+                Self::Closed(Some(format!("the receiver ended the connection by GOAWAY ({name})")))
+            }
+            Some(name) if error.is_remote() => Self::Closed(Some(format!("the receiver reset the stream ({name})"))),
+            Some(_) if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) => Self::Flood(quoted(&error.to_string())),
+            // That a head is too large is not told apart.
+            Some(name) if error.reason() == Some(h2::Reason::PROTOCOL_ERROR) => Self::Garbage(format!(
+                "it breaks the rules of HTTP/2 ({name}), or its head is larger than {MAX_HEAD} bytes"
+            )),
+            Some(name) => Self::Garbage(format!("it breaks the rules of HTTP/2 ({name})")),
+            None => Self::Closed(error.get_io().map(plainly)),
+        }
+    }
+}
+
+/// What stands in quotes, with spaces between its words.
+fn quoted(text: &str) -> Option<String> {
+    text.split('"').nth(1).map(|words| words.replace('_', " "))
+}
+
+/// Whether a body is not framed as one has to be.
+fn is_malformed(io: &io::Error) -> bool {
+    matches!(io.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+}
+
+/// A cause without the address of a manual behind it.
+fn plainly<T: ToString + ?Sized>(cause: &T) -> String {
+    let text = cause.to_string();
+    text.split_once(": https://").map_or(text.as_str(), |(said, _)| said).to_owned()
 }
 
 /// The errors below `error`, outermost first.

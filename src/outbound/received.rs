@@ -56,17 +56,19 @@ impl Received {
 }
 
 /// Reads the rest of a response, if it is not too long. Read to its end, the connection can be used again; else it goes
-/// with the response.
-pub(super) async fn drain(response: &mut reqwest::Response) {
-    let _ = timeout(DRAIN_TIME, read_rest(response)).await;
+/// with the response. Answers whether that was the end.
+pub(super) async fn drain(response: &mut reqwest::Response) -> bool {
+    timeout(DRAIN_TIME, read_rest(response)).await.unwrap_or(false)
 }
 
-async fn read_rest(response: &mut reqwest::Response) {
+async fn read_rest(response: &mut reqwest::Response) -> bool {
     let mut dropped = 0;
-    while let Ok(Some(piece)) = response.chunk().await {
-        dropped += piece.len();
-        if dropped > DRAIN {
-            return;
+    while dropped <= DRAIN {
+        match response.chunk().await {
+            Ok(Some(piece)) => dropped += piece.len(),
+            Ok(None) => return true,
+            Err(_) => return false,
         }
     }
+    false
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use rustls::pki_types::CertificateDer;
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, RootCertStore};
 
 use crate::config::settings::Tls;
 use crate::domain::Timestamp;
@@ -74,6 +74,9 @@ pub(super) fn in_words(error: &rustls::Error) -> String {
             | AlertDescription::UnknownCA
             | AlertDescription::AccessDenied),
         ) => format!("it does not accept our client certificate ({alert:?}): see tls.client_cert_file"),
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
+            "what came back is no TLS; perhaps this port speaks plain HTTP".to_owned()
+        }
         other => other.to_string(),
     }
 }
@@ -100,7 +103,9 @@ fn certificate(error: &CertificateError) -> String {
             "its certificate names no host".to_owned()
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
-            format!("its certificate is for another host: {}", presented.join(", "))
+            // Each comes as `DnsName("a.example")`.
+            let names = presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name));
+            format!("its certificate is for another host: {}", names.collect::<Vec<_>>().join(", "))
         }
         CertificateError::Revoked => "its certificate is revoked".to_owned(),
         other => format!("its certificate, perhaps self-signed, cannot be used: {other}"),

@@ -2,9 +2,13 @@
 //!
 //! It speaks HTTP/1.1 on raw TCP, so that it can also speak it wrongly. Answers are scripted for a path
 //! ([`Receiver::on`]) or for all others ([`Receiver::answer`]): a list of [`Reply`] is gone through in sequence, and
-//! its last one stays. Tests wait for what arrives ([`Receiver::next`], [`Receiver::wait_for`]) and never sleep. To
-//! add a misbehaviour, add a variant to [`Reply`] and teach `reply.rs` to play it.
+//! its last one stays. Tests wait for what arrives ([`Receiver::next`], [`Receiver::wait_for`]) and never sleep.
+//! Misbehaviour is a list of [`Act`]s, as reply ([`Reply::Acts`]) or in place of service ([`Accept::Acts`]). Behind TLS
+//! ([`Receiver::behind_tls`]) a client that wants HTTP/2 has its requests read, but all replies are the test's own bytes,
+//! which `frames.rs` makes.
 
+mod act;
+pub(crate) mod frames;
 mod reply;
 mod wire;
 
@@ -14,19 +18,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
+pub(crate) use act::Act;
+use act::Stream;
 pub(crate) use reply::Reply;
 pub(crate) use wire::Request;
 
 /// The longest that a test waits for anything. Reached only by a test that fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What becomes of a connection before anything is read from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What becomes of a connection before anything is read from it, TLS included.
+#[derive(Debug, Clone)]
 pub(crate) enum Accept {
     /// It is served.
     Serve,
@@ -36,8 +43,8 @@ pub(crate) enum Accept {
     Reset,
     /// It is kept open, and nothing is ever read.
     Ignore,
-    /// It gets a plain HTTP error at once, whatever it speaks.
-    Plain,
+    /// It gets this, whatever it speaks.
+    Acts(Vec<Act>),
 }
 
 /// Holds replies back until it is opened. Cheap to clone.
@@ -70,6 +77,7 @@ impl Gate {
 /// The receiver. Ends with its test.
 pub(crate) struct Receiver {
     address: SocketAddr,
+    tls: bool,
     shared: Arc<Shared>,
     task: AbortHandle,
 }
@@ -101,6 +109,16 @@ impl Shared {
 impl Receiver {
     /// A receiver that answers everything with an empty 200.
     pub(crate) async fn start() -> Self {
+        Self::listen(None).await
+    }
+
+    /// The same behind TLS, for the host `localhost`.
+    pub(crate) async fn behind_tls(acceptor: TlsAcceptor) -> Self {
+        Self::listen(Some(acceptor)).await
+    }
+
+    async fn listen(acceptor: Option<TlsAcceptor>) -> Self {
+        let tls = acceptor.is_some();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
@@ -118,8 +136,8 @@ impl Receiver {
             arrived: watch::Sender::new(0),
             bytes_sent: AtomicU64::new(0),
         });
-        let task = tokio::spawn(accept_all(listener, Arc::clone(&shared))).abort_handle();
-        Self { address, shared, task }
+        let task = tokio::spawn(accept_all(listener, acceptor, Arc::clone(&shared))).abort_handle();
+        Self { address, tls, shared, task }
     }
 
     /// Answers requests for `path` (without its query) with `replies` in sequence; the last one stays.
@@ -143,8 +161,11 @@ impl Receiver {
         self.shared.state().accept = accept;
     }
 
-    /// `http://127.0.0.1:PORT` and `path`.
+    /// `http://127.0.0.1:PORT`, or `https://localhost:PORT`, and `path`.
     pub(crate) fn url(&self, path: &str) -> String {
+        if self.tls {
+            return format!("https://localhost:{}{path}", self.address.port());
+        }
         format!("http://{}{path}", self.address)
     }
 
@@ -267,25 +288,29 @@ impl ClosedPort {
     }
 }
 
-async fn accept_all(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept_all(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let (accept, number) = {
             let mut state = shared.state();
             state.connections += 1;
-            (state.accept, state.connections)
+            (state.accept.clone(), state.connections)
         };
         while connections.try_join_next().is_some() {}
         match accept {
             Accept::Serve => {
-                connections.spawn(converse(stream, number, Arc::clone(&shared)));
+                connections.spawn(serve(stream, acceptor.clone(), number, Arc::clone(&shared)));
             }
             Accept::Close => drop(stream),
             Accept::Reset => {
                 let _ = stream.set_zero_linger();
             }
-            Accept::Plain => {
-                connections.spawn(refuse_plainly(stream));
+            Accept::Acts(acts) => {
+                let shared = Arc::clone(&shared);
+                connections.spawn(async move {
+                    let mut stream: Stream = Box::new(stream);
+                    let _ = act::perform(acts, &mut stream, &shared.bytes_sent).await;
+                });
             }
             Accept::Ignore => {
                 connections.spawn(async move {
@@ -297,16 +322,23 @@ async fn accept_all(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn refuse_plainly(mut stream: TcpStream) {
-    let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
-    let mut rest = [0; 1024];
-    while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+/// Serves one connection, behind TLS where there is an acceptor.
+async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, number: usize, shared: Arc<Shared>) {
+    let _ = stream.set_nodelay(true);
+    let Some(acceptor) = acceptor else { return converse(Box::new(stream), false, number, shared).await };
+    match acceptor.accept(stream).into_fallible().await {
+        Ok(stream) => {
+            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            converse(Box::new(stream), h2, number, shared).await;
+        }
+        // The alert goes out before the connection does.
+        Err((_, mut stream)) => _ = stream.read_to_end(&mut Vec::new()).await,
+    }
 }
 
-/// Serves one connection until either side has had enough.
-async fn converse(stream: TcpStream, number: usize, shared: Arc<Shared>) {
-    let _ = stream.set_nodelay(true);
-    let mut wire = wire::Wire::new(stream);
+/// Talks on one connection until either side has had enough.
+async fn converse(stream: Stream, h2: bool, number: usize, shared: Arc<Shared>) {
+    let mut wire = wire::Wire::new(stream, h2);
     shared.state().open += 1;
     let _open = Open(Arc::clone(&shared));
     while let Some(mut request) = wire.request().await {
@@ -356,87 +388,4 @@ impl Drop for UnderWay {
     }
 }
 
-mod tests {
-    //! The receiver must be right, or no other test means anything.
-
-    use super::*;
-    use crate::client::Api;
-
-    fn api(receiver: &Receiver) -> Api {
-        Api::new(receiver.address)
-    }
-
-    #[tokio::test]
-    async fn the_receiver_goes_through_its_script_and_stays_with_the_last_reply() {
-        let receiver = Receiver::start().await;
-        receiver.on("/a", [Reply::status(500), Reply::body(201, "text/plain", "made")]);
-        let api = api(&receiver);
-        for expected in [500, 201, 201] {
-            assert_eq!(api.post_bytes("/a?q=1", b"body").await.status, expected);
-        }
-        assert_eq!(api.get("/b").await.status, 200);
-        let requests = receiver.wait_for(4).await;
-        assert_eq!((requests[0].path(), requests[0].query(), requests[0].text()), ("/a", Some("q=1"), "body"));
-        assert_eq!(receiver.next().await.number, 1);
-        assert_eq!(receiver.next().await.number, 2);
-        assert_eq!((receiver.count_on("/a"), receiver.connections(), receiver.in_flight()), (3, 4, 0));
-    }
-
-    #[tokio::test]
-    async fn the_receiver_holds_replies_back_and_counts_what_is_under_way() {
-        let receiver = Receiver::start().await;
-        let gate = Gate::new();
-        receiver.answer([Reply::status(200).held(&gate)]);
-        let mut calls = JoinSet::new();
-        for _ in 0..3 {
-            let api = api(&receiver);
-            calls.spawn(async move { api.get("/").await.status });
-        }
-        receiver.wait_for(3).await;
-        assert_eq!(receiver.in_flight(), 3);
-        gate.pass();
-        assert_eq!(calls.join_next().await.expect("a call").expect("a status"), 200);
-        gate.open();
-        calls.join_all().await;
-        assert_eq!((receiver.in_flight(), receiver.most_in_flight()), (0, 3));
-    }
-
-    #[tokio::test]
-    async fn the_receiver_misbehaves_as_it_is_told() {
-        let receiver = Receiver::start().await;
-        let call = |reply: Reply| {
-            receiver.answer([reply]);
-            let api = api(&receiver);
-            async move {
-                let call = api.try_call("GET", "/", &[], b"");
-                tokio::time::timeout(Duration::from_millis(100), call).await
-            }
-        };
-        for reply in
-            [Reply::Close, Reply::Reset, Reply::ResetInHead, Reply::ResetInBody, Reply::ShortBody, Reply::Garbage]
-        {
-            let what = format!("{reply:?}");
-            assert!(call(reply).await.is_ok_and(|answer| answer.is_err()), "{what} ends without an answer");
-        }
-        for reply in [
-            Reply::HangBeforeHead,
-            Reply::HangInBody,
-            Reply::Drip(Duration::from_millis(5)),
-            Reply::EndlessHeaders,
-            Reply::EndlessBody,
-        ] {
-            let what = format!("{reply:?}");
-            assert!(call(reply).await.is_err(), "{what} does not end");
-        }
-        for accept in [Accept::Close, Accept::Reset] {
-            receiver.accept(accept);
-            assert!(call(Reply::status(200)).await.is_ok_and(|answer| answer.is_err()), "{accept:?}");
-        }
-        receiver.accept(Accept::Ignore);
-        assert!(call(Reply::status(200)).await.is_err());
-        let closed = ClosedPort::new();
-        let address = closed.0.local_addr().expect("an address");
-        let refused = Api::new(address).try_call("GET", "/", &[], b"").await.expect_err("no connection");
-        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-    }
-}
+mod tests;

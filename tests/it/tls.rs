@@ -18,9 +18,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::harness::{Service, delivery_to, text};
 
 /// An authority.
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority(name: &str) -> Authority {
+pub(crate) fn authority(name: &str) -> Authority {
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -28,20 +28,20 @@ fn authority(name: &str) -> Authority {
 }
 
 /// A certificate and its key.
-struct Identity {
+pub(crate) struct Identity {
     certificate: rcgen::Certificate,
     key: KeyPair,
 }
 
 impl Identity {
-    fn issued(by: &Authority, host: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Self {
+    pub(crate) fn issued(by: &Authority, host: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = CertificateParams::new(vec![host.to_owned()]).expect("parameters");
         adjust(&mut params);
         let key = KeyPair::generate().expect("a key");
         Self { certificate: params.signed_by(&key, by).expect("a certificate"), key }
     }
 
-    fn self_signed(host: &str) -> Self {
+    pub(crate) fn self_signed(host: &str) -> Self {
         let made = rcgen::generate_simple_self_signed(vec![host.to_owned()]).expect("a certificate");
         Self { certificate: made.cert, key: made.signing_key }
     }
@@ -51,7 +51,7 @@ impl Identity {
 pub(crate) struct Files(tempfile::TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().expect("a temporary directory"))
     }
 
@@ -60,20 +60,21 @@ impl Files {
     }
 
     /// Writes a file, and returns its path.
-    fn with(&self, name: &str, content: &str) -> String {
+    pub(crate) fn with(&self, name: &str, content: &str) -> String {
         std::fs::write(self.path(name), content).expect("a file");
         self.path(name).display().to_string()
     }
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-/// What accepts TLS with that identity, and asks clients for certificates of that authority.
-fn acceptor(identity: &Identity, clients: Option<&Authority>) -> TlsAcceptor {
+/// TLS as a receiver speaks it: with that certificate, these protocols, and, where it wants one, its client's certificate
+/// from that authority.
+pub(crate) fn acceptor(identity: &Identity, protocols: &[&str], clients: Option<&Authority>) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().expect("versions");
@@ -88,7 +89,8 @@ fn acceptor(identity: &Identity, clients: Option<&Authority>) -> TlsAcceptor {
     };
     let key = PrivateKeyDer::try_from(identity.key.serialize_der()).expect("a key");
     let chain: Vec<CertificateDer<'static>> = vec![identity.certificate.der().clone()];
-    let config = builder.with_single_cert(chain, key).expect("a configuration");
+    let mut config = builder.with_single_cert(chain, key).expect("a configuration");
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     TlsAcceptor::from(Arc::new(config))
 }
 
@@ -110,7 +112,7 @@ impl Fronts {
 
     /// Listens as `localhost` under TLS, and hands everything on. The port.
     pub(crate) async fn before(&self, target: SocketAddr) -> u16 {
-        let acceptor = acceptor(&Identity::issued(&self.authority, "localhost", |_| ()), None);
+        let acceptor = acceptor(&Identity::issued(&self.authority, "localhost", |_| ()), &[], None);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         tokio::spawn(async move {
@@ -129,7 +131,7 @@ impl Fronts {
 
 /// A receiver behind TLS that answers 200 with the number of certificates its client showed. Its URL.
 async fn receiver(identity: &Identity, clients: Option<&Authority>) -> String {
-    let acceptor = acceptor(identity, clients);
+    let acceptor = acceptor(identity, &[], clients);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("https://localhost:{}/hook", listener.local_addr().expect("an address").port());
     tokio::spawn(async move {

@@ -89,7 +89,11 @@ impl Guard {
         }
         let by_name = self.check_name(host)?;
         let found = self.lookup.addresses(host).await;
-        let found = found.map_err(|cause| NoAddress { name: host.to_owned(), cause })?;
+        let nothing = |cause| NoAddress { name: host.to_owned(), cause };
+        let found = found.map_err(nothing)?;
+        if found.is_empty() {
+            return Err(nothing(io::Error::other("it resolves to nothing")).into());
+        }
         for address in &found {
             let fault = self.check(*address, by_name);
             fault.map_err(|reason| self.forbidden(host, &format!("its address {address} {reason}")))?;

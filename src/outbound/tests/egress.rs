@@ -132,6 +132,14 @@ async fn one_forbidden_address_among_many_refuses_the_name() {
 }
 
 #[tokio::test]
+async fn a_name_that_resolves_to_nothing_has_no_address() {
+    let client = guarded(&egress(&[], &[]), Names::default().with("erp.test", &[&[]]));
+    let reply = client.send(&post("http://erp.test/")).await;
+    assert_eq!(reply.code, Code::DNS, "{:?}", reply.error);
+    assert_eq!(reply.error.as_deref(), Some("the name erp.test has no address: it resolves to nothing"));
+}
+
+#[tokio::test]
 async fn a_name_that_changes_its_mind_gains_nothing() {
     let (url, count) = answering(format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{}", &OK[17..])).await;
     // First the address that is allowed, from then on another.

@@ -1,13 +1,12 @@
 //! What a receiver answers: proper responses, and every way of getting it wrong.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::Gate;
+use super::act::{self, Act, Stream, gone};
 
 /// An answer to one request.
 #[derive(Debug, Clone)]
@@ -31,8 +30,6 @@ pub(crate) enum Reply {
     Reset,
     /// The connection is reset in the middle of the head.
     ResetInHead,
-    /// The connection is reset in the middle of the body.
-    ResetInBody,
     /// Nothing comes.
     HangBeforeHead,
     /// The body stops in the middle.
@@ -41,14 +38,14 @@ pub(crate) enum Reply {
     EndlessHeaders,
     /// A body without end, of 64 KiB chunks.
     EndlessBody,
-    /// Chunks whose sizes are no numbers.
-    BadChunks,
     /// Fewer bytes than `Content-Length` says, then the end.
     ShortBody,
     /// No HTTP at all.
     Garbage,
     /// `100 Continue` without end.
     Informational,
+    /// Whatever these are.
+    Acts(Vec<Act>),
 }
 
 impl Reply {
@@ -90,7 +87,7 @@ impl Reply {
     }
 
     /// Plays it. Answers whether the connection goes on.
-    pub(super) async fn play(self, stream: &mut TcpStream, sent: &AtomicU64) -> bool {
+    pub(super) async fn play(self, stream: &mut Stream, sent: &AtomicU64) -> bool {
         let mut reply = self;
         while let Self::Held(gate, inner) = reply {
             tokio::select! {
@@ -99,105 +96,51 @@ impl Reply {
             }
             reply = *inner;
         }
-        reply.perform(&mut Out { stream, sent }).await.is_ok_and(|goes_on| goes_on)
-    }
-
-    async fn perform(self, out: &mut Out<'_>) -> std::io::Result<bool> {
-        const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
-        match self {
-            Self::Response { status, headers, body } => {
-                let mut head = format!("HTTP/1.1 {status} As scripted\r\n");
-                for (name, value) in &headers {
-                    head.push_str(&format!("{name}: {value}\r\n"));
-                }
-                if status != 204 && status != 304 {
-                    head.push_str(&format!("Content-Length: {}\r\n", body.len()));
-                }
-                head.push_str("\r\n");
-                let mut bytes = head.into_bytes();
-                bytes.extend_from_slice(&body);
-                out.write(&bytes).await?;
-                return Ok(true);
-            }
-            Self::Held(..) => unreachable!("opened by play"),
-            Self::Drip(pause) => {
-                let text = format!("{HEAD}Content-Length: 1000\r\n\r\n{}", "x".repeat(1000));
-                for byte in text.as_bytes() {
-                    out.write(std::slice::from_ref(byte)).await?;
-                    tokio::time::sleep(pause).await;
-                }
-                return Ok(true);
-            }
-            Self::Close => {}
-            Self::Reset => out.stream.set_zero_linger()?,
-            Self::ResetInHead => {
-                out.write(HEAD.as_bytes()).await?;
-                out.settle().await;
-                out.stream.set_zero_linger()?;
-            }
-            Self::ResetInBody => {
-                out.write(format!("{HEAD}Content-Length: 1000\r\n\r\nhalf").as_bytes()).await?;
-                out.settle().await;
-                out.stream.set_zero_linger()?;
-            }
-            Self::HangBeforeHead => gone(out.stream).await,
-            Self::HangInBody => {
-                out.write(format!("{HEAD}Content-Length: 1000\r\n\r\nhalf").as_bytes()).await?;
-                gone(out.stream).await;
-            }
-            Self::EndlessHeaders => {
-                out.write(HEAD.as_bytes()).await?;
-                for number in 0u64.. {
-                    out.write(format!("X-Header-{number}: {}\r\n", "v".repeat(1000)).as_bytes()).await?;
-                }
-            }
-            Self::EndlessBody => {
-                out.write(format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n").as_bytes()).await?;
-                let chunk = format!("10000\r\n{}\r\n", "e".repeat(0x1_0000));
-                loop {
-                    out.write(chunk.as_bytes()).await?;
-                }
-            }
-            Self::BadChunks => {
-                out.write(format!("{HEAD}Transfer-Encoding: chunked\r\n\r\nmany\r\nbytes\r\n0\r\n\r\n").as_bytes())
-                    .await?;
-                gone(out.stream).await;
-            }
-            Self::ShortBody => {
-                out.write(format!("{HEAD}Content-Length: 1000\r\n\r\nshort").as_bytes()).await?;
-            }
-            Self::Garbage => {
-                out.write(b"\x16\x03\x01 this is no HTTP at all \x00\xff\r\n\r\n").await?;
-            }
-            Self::Informational => loop {
-                out.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
-                tokio::task::yield_now().await;
-            },
+        if let Self::Response { .. } = reply {
+            return act::write(stream, &reply.into_bytes(), sent).await.is_ok();
         }
-        Ok(false)
-    }
-}
-
-struct Out<'a> {
-    stream: &'a mut TcpStream,
-    sent: &'a AtomicU64,
-}
-
-impl Out<'_> {
-    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.write_all(bytes).await?;
-        self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Ok(())
+        act::perform(reply.acts(), stream, sent).await.is_ok_and(|goes_on| goes_on)
     }
 
-    /// Gives the other side a moment to read, so that a reset does not overtake what was sent.
-    async fn settle(&mut self) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    /// A response as it goes over the wire.
+    fn into_bytes(self) -> Vec<u8> {
+        let Self::Response { status, headers, body } = self else { unreachable!("a response") };
+        let mut head = format!("HTTP/1.1 {status} As scripted\r\n");
+        for (name, value) in &headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if status != 204 && status != 304 {
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(&body);
+        bytes
     }
-}
 
-/// Waits until the other side has gone. What it still sends is thrown away.
-async fn gone(stream: &mut TcpStream) {
-    let mut bytes = [0; 4096];
-    while stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+    fn acts(self) -> Vec<Act> {
+        let head = |rest: &str| Act::send(format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{rest}"));
+        match self {
+            Self::Response { .. } | Self::Held(..) => unreachable!("played otherwise"),
+            Self::Acts(acts) => acts,
+            Self::Drip(pause) => {
+                let body = "x".repeat(1000);
+                let text = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n{body}");
+                vec![Act::Drip(text.into_bytes(), pause), Act::Keep]
+            }
+            Self::Close => Vec::new(),
+            Self::Reset => vec![Act::Reset],
+            Self::ResetInHead => vec![head(""), Act::Reset],
+            Self::HangBeforeHead => vec![Act::Hang],
+            Self::HangInBody => vec![head("Content-Length: 1000\r\n\r\nhalf"), Act::Hang],
+            Self::EndlessHeaders => vec![head(""), Act::Numbered(format!("X-Header-#: {}\r\n", "v".repeat(1000)))],
+            Self::EndlessBody => {
+                let chunk = format!("10000\r\n{}\r\n", "e".repeat(0x1_0000));
+                vec![head("Transfer-Encoding: chunked\r\n\r\n"), Act::Endless(chunk.into_bytes())]
+            }
+            Self::ShortBody => vec![head("Content-Length: 1000\r\n\r\nshort")],
+            Self::Garbage => vec![Act::send(&b"\x16\x03\x01 this is no HTTP at all \x00\xff\r\n\r\n"[..])],
+            Self::Informational => vec![Act::Endless(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())],
+        }
+    }
 }

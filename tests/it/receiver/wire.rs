@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+
+use super::act::Stream;
+use super::frames;
 
 /// A request as it arrived.
 #[derive(Debug, Clone, Default)]
@@ -70,17 +72,22 @@ impl fmt::Display for Request {
 
 /// A connection, and what was read from it beyond the request last returned.
 pub(super) struct Wire {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     buffer: Vec<u8>,
+    h2: bool,
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: Vec::new() }
+    /// A connection that speaks HTTP/1.1, or HTTP/2.
+    pub(super) fn new(stream: Stream, h2: bool) -> Self {
+        Self { stream, buffer: Vec::new(), h2 }
     }
 
     /// The next request, or `None` when the other side is done or talks nonsense.
     pub(super) async fn request(&mut self) -> Option<Request> {
+        if self.h2 {
+            return frames::request(self).await;
+        }
         let head = self.take_until(b"\r\n\r\n").await?;
         let head = String::from_utf8(head).ok()?;
         let mut lines = head.split("\r\n");
@@ -124,7 +131,7 @@ impl Wire {
         }
     }
 
-    async fn take(&mut self, count: usize) -> Option<Vec<u8>> {
+    pub(super) async fn take(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < count {
             self.read().await?;
         }
