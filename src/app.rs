@@ -4,6 +4,7 @@
 //! finish within `server.shutdown_grace`; the hard one, by the end of that time or a second signal, cuts off the rest,
 //! which is taken up again after the next start.
 
+mod calls;
 mod generation;
 mod reload;
 mod wiring;
@@ -30,6 +31,7 @@ use crate::routing::LaneMemory;
 use crate::store::{self, Replica, StoreError};
 use crate::telemetry::metrics::Metrics;
 
+use calls::Calls;
 use generation::Base;
 pub use reload::{Loader, Reloader};
 
@@ -67,6 +69,9 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// There are no threads to be had.
+    #[error("threads for callouts cannot be started: {0}")]
+    Threads(std::io::Error),
     /// The plugins of a chain cannot be built.
     #[error("{0}")]
     Chains(#[from] BuildError),
@@ -113,6 +118,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             room: Arc::new(Bound::new(settings.delivery.chain_concurrency)),
             tasks: TaskTracker::new(),
+            calls: Calls::start().map_err(StartError::Threads)?,
             orphans: Arc::default(),
             stopping: Arc::new(AtomicBool::new(false)),
         };
@@ -149,6 +155,7 @@ impl App {
             clock: Arc::clone(&clock),
             settle_keys,
             reload: Arc::new(reload::Call(Arc::clone(&reloader))),
+            calls: reloader.base.calls.handle().clone(),
             metrics,
         };
         let router = api::router(Api::new(rooms, view));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::http::HeaderMap;
+use tokio::runtime::Handle;
 
 use crate::config::settings::{Channel, Settings};
 use crate::config::{Changes, Faults};
@@ -99,6 +100,8 @@ pub struct Rooms {
     pub settle_keys: Arc<SettleKeys>,
     /// Takes up the configuration anew.
     pub reload: Arc<dyn Reload>,
+    /// Where calls to receivers are made, apart from the API's own threads.
+    pub calls: Handle,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
 }

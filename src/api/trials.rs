@@ -1,10 +1,13 @@
 //! `POST /v1/channels/{name}/preview` and `/test`: what a channel would send, and what comes back for it.
 
+use std::sync::Arc;
+
 use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::delivery::{Tested, Trial, TrialFault};
 use crate::domain::{Code, Outcome, Skip};
@@ -27,7 +30,10 @@ pub(super) async fn preview(State(api): State<Api>, Named(name): Named, request:
 pub(super) async fn test(State(api): State<Api>, Named(name): Named, request: Request) -> Result<Response, Problem> {
     let view = api.view();
     let order = order(&view, request).await?;
-    let tested = view.trials.test(&name, order).await?;
+    let (trials, channel) = (Arc::clone(&view.trials), name.clone());
+    // It ends with the call: a caller that hangs up waits for nothing.
+    let call = AbortOnDropHandle::new(api.rooms.calls.spawn(async move { trials.test(&channel, order).await }));
+    let tested = call.await.map_err(|_| Problem::internal())??;
     tracing::info!(channel = name, code = tested.code.as_i32(), "a channel was tested by hand");
     Ok(answer::json(&Outcomes::of(&tested)))
 }

@@ -16,6 +16,7 @@ use crate::routing::{LaneMemory, Router};
 use crate::store::{Replica, Store};
 use crate::telemetry::metrics::Metrics;
 
+use super::calls::Calls;
 use super::wiring::Door;
 
 /// What every generation is built on, and none replaces.
@@ -32,6 +33,8 @@ pub(super) struct Base {
     pub(super) room: Arc<Bound>,
     /// Chains under way.
     pub(super) tasks: TaskTracker,
+    /// Where they run.
+    pub(super) calls: Calls,
     pub(super) orphans: Arc<Orphans>,
     /// Set once nothing more is to be accepted.
     pub(super) stopping: Arc<AtomicBool>,
@@ -76,6 +79,7 @@ impl Base {
             metrics: Arc::clone(&self.metrics),
             room: Arc::clone(&self.room),
             tasks: self.tasks.clone(),
+            calls: self.calls.handle().clone(),
             stopping: Arc::clone(&self.stopping),
         };
         let trials = Trials::new(

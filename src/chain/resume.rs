@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -35,8 +36,13 @@ impl Chains {
         }
     }
 
-    /// Takes up orders that nobody alive works on, while `room` has places. Returns how many.
-    pub async fn resume(self: &Arc<Self>, room: &Arc<Semaphore>, tasks: &TaskTracker) -> Result<usize, StoreError> {
+    /// Takes up orders that nobody alive works on, while `room` has places, and runs them on `calls`. Returns how many.
+    pub async fn resume(
+        self: &Arc<Self>,
+        room: &Arc<Semaphore>,
+        tasks: &TaskTracker,
+        calls: &Handle,
+    ) -> Result<usize, StoreError> {
         let mut taken = 0;
         loop {
             let mut permits = Vec::new();
@@ -76,7 +82,7 @@ impl Chains {
                     subject: order.subject,
                 };
                 let chains = Arc::clone(self);
-                tasks.spawn(async move { chains.run(job).await });
+                tasks.spawn_on(async move { chains.run(job).await }, calls);
             }
             if complete {
                 return Ok(taken);

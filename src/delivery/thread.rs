@@ -14,6 +14,9 @@ use super::lane::Lane;
 use super::lanes::Shared;
 use super::record::recorder;
 
+/// Threads at most; more channels share them.
+const MOST: usize = 16;
+
 /// How often a delivery thread shows that it moves.
 const PULSE: Duration = Duration::from_secs(1);
 
@@ -122,8 +125,8 @@ fn millis(since: Instant) -> i64 {
     i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
 }
 
-/// One for every two processors: the others serve and write. No more than there are channels.
+/// One for each channel, while there are not too many: a receiver may send faster than it can be read, and then its
+/// thread does nothing else. The system divides the processors among threads.
 fn count(channels: usize) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (processors / 2).clamp(1, channels.max(1))
+    channels.clamp(1, MOST)
 }

@@ -111,8 +111,8 @@ impl Intake {
         let (caller, answer) = oneshot::channel();
         let intake = Arc::clone(self);
         let (order, key) = (Arc::clone(&subject), incoming.key.as_ref().map(|key| scoped("order", &incoming, key)));
-        self.tasks
-            .spawn(async move { intake.accept_and_run(order, chain, incoming, now, permit, accepted, caller).await });
+        let run = async move { intake.accept_and_run(order, chain, incoming, now, permit, accepted, caller).await };
+        self.tasks.spawn_on(run, &self.calls);
         // The task answers in any case but a fault of its own.
         if let Some(reply) = acceptance.await.unwrap_or(Some(Err(Refusal::Stopping))) {
             return reply;

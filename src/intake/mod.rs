@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 pub use crate::chain::{Answering, EventDeliveries, OrderView};
@@ -113,6 +114,7 @@ pub struct Intake {
     request_timeout: Duration,
     room: Arc<Bound>,
     tasks: TaskTracker,
+    calls: Handle,
     stopping: Arc<AtomicBool>,
 }
 
@@ -138,6 +140,8 @@ pub struct Parts {
     pub room: Arc<Bound>,
     /// The chains under way, so that a stop can wait for them.
     pub tasks: TaskTracker,
+    /// The runtime that they run on.
+    pub calls: Handle,
     /// Set once nothing more is to be accepted.
     pub stopping: Arc<AtomicBool>,
 }
@@ -145,7 +149,8 @@ pub struct Parts {
 impl Intake {
     /// Ready to accept.
     pub fn new(settings: &Settings, parts: Parts) -> Self {
-        let Parts { store, chains, router, answering, clock, ids, replica, metrics, room, tasks, stopping } = parts;
+        let Parts { store, chains, router, answering, clock, ids, replica, metrics, room, tasks, calls, stopping } =
+            parts;
         Self {
             store,
             chains,
@@ -160,6 +165,7 @@ impl Intake {
             request_timeout: settings.server.request_timeout,
             room,
             tasks,
+            calls,
             stopping,
         }
     }
@@ -171,6 +177,6 @@ impl Intake {
 
     /// Takes up orders whose chain was interrupted, as far as there is room. Returns how many.
     pub async fn resume(&self) -> Result<usize, StoreError> {
-        self.chains.resume(&self.room, &self.tasks).await
+        self.chains.resume(&self.room, &self.tasks, &self.calls).await
     }
 }

@@ -10,6 +10,7 @@ mod fault;
 mod http1;
 mod http2;
 mod table;
+mod torrent;
 mod world;
 
 use std::path::Path;

@@ -285,6 +285,7 @@ impl World {
             clock: Arc::new(ManualClock::new(now())),
             settle_keys: Arc::new(SettleKeys::new(&[7; 32])),
             reload: Arc::new(super::reload::FakeReload),
+            calls: tokio::runtime::Handle::current(),
             metrics: Arc::new(Metrics::new()),
         };
         let trials = Arc::new(Trials::alone(settings.clone(), Arc::new(ManualClock::new(now())), 7));
