@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 #[derive(Debug)]
 pub(super) struct Pool {
     common: Arc<Semaphore>,
-    /// Lanes that wait for a common place.
+    /// Lanes that wait for a place.
     waiting: Arc<AtomicUsize>,
     shares: Mutex<Shares>,
 }
@@ -66,7 +66,6 @@ impl Pool {
         shares.change += 1;
         shares.giving_up = JoinSet::new();
         let change = shares.change;
-        let mut rest = Vec::new();
         for (at, part) in shares.parts.iter_mut().enumerate() {
             part.wanted = match at {
                 0 => workers - reserved * lanes.len(),
@@ -74,15 +73,15 @@ impl Pool {
                 _ => 0,
             };
             part.size -= part.places.forget_permits(part.size.saturating_sub(part.wanted));
-            if part.size > part.wanted {
-                rest.push((at, Arc::clone(&part.places), part.size - part.wanted));
-            }
         }
         shares.hold_back();
         shares.hand_out();
-        for (at, places, count) in rest {
-            let (pool, count) = (Arc::clone(self), u32::try_from(count).unwrap_or(u32::MAX));
-            shares.giving_up.spawn(async move {
+        // Only now: places come back all the time, and what was held back is not to be waited for.
+        let Shares { parts, giving_up, .. } = &mut *shares;
+        for (at, part) in parts.iter().enumerate().filter(|(_, part)| part.size > part.wanted) {
+            let (pool, places) = (Arc::clone(self), Arc::clone(&part.places));
+            let count = u32::try_from(part.size - part.wanted).unwrap_or(u32::MAX);
+            giving_up.spawn(async move {
                 let taken = {
                     // Lanes that keep a place from one attempt to the next let go of it.
                     let _waiting = Waiting::new(&pool.waiting);
@@ -139,10 +138,14 @@ impl Workers {
         Arc::clone(&self.own).try_acquire_owned().or_else(|_| Arc::clone(&self.common).try_acquire_owned()).ok()
     }
 
-    /// Waits for one of the common places. The lane's own come free only by its own attempts, and it knows of those.
+    /// Waits for a place: one of the lane's own, of which it may be given more, or a common one.
     pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
         let _waiting = Waiting::new(&self.waiting);
-        Arc::clone(&self.common).acquire_owned().await.ok()
+        tokio::select! {
+            biased;
+            own = Arc::clone(&self.own).acquire_owned() => own.ok(),
+            common = Arc::clone(&self.common).acquire_owned() => common.ok(),
+        }
     }
 
     /// Whether some lane waits for a place: one that is done gives its own back then.
@@ -253,5 +256,44 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(all_of(&lanes[0]).len(), 8);
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_waits_takes_a_place_of_its_own_that_it_is_given_meanwhile() {
+        let (pool, mut lanes) = pool(4, 1);
+        let mut taken = all_of(&lanes[0]);
+        lanes.push(pool.lane());
+        pool.share(4, &lanes.iter().collect::<Vec<_>>());
+        let late = lanes[1].clone();
+        let waiting = tokio::spawn(async move { late.take().await });
+        tokio::task::yield_now().await;
+        // The first lane's own: the common ones stay taken.
+        drop(taken.remove(0));
+        let place = tokio::time::timeout(std::time::Duration::from_secs(5), waiting).await.expect("a place");
+        assert!(place.expect("no panic").is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn no_place_is_lost_that_comes_back_during_a_change() {
+        for round in 0..100 {
+            let (pool, lanes) = pool(400, 40);
+            let mut taken: Vec<_> = lanes.iter().flat_map(all_of).collect();
+            // The lanes' own first.
+            taken.rotate_left(5 + 200);
+            let both = Arc::new(std::sync::Barrier::new(2));
+            let other = Arc::clone(&both);
+            let given_back = std::thread::spawn(move || {
+                other.wait();
+                drop(taken);
+            });
+            both.wait();
+            pool.share(1, &lanes.iter().collect::<Vec<_>>());
+            given_back.join().expect("no panic");
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+            while lanes[0].is_awaited() || lanes.iter().flat_map(all_of).collect::<Vec<_>>().len() != 1 {
+                assert!(std::time::Instant::now() < deadline, "round {round}: places are waited for that never come");
+                tokio::task::yield_now().await;
+            }
+        }
     }
 }
