@@ -255,15 +255,9 @@ async fn beat(reloader: &Reloader, now: Timestamp) -> Result<(), StoreError> {
     if freed > 0 {
         tracing::warn!(freed, "took over the work of a replica that has been silent");
     }
-    loop {
-        let intake = Arc::clone(&reloader.current.load().intake);
-        intake.resume().await?;
-        if Arc::ptr_eq(&intake, &reloader.current.load().intake) {
-            return Ok(());
-        }
-        // What had no chain by that configuration may have one by the one that came meanwhile.
-        intake.give_up_orphans().await?;
-    }
+    let intake = Arc::clone(&reloader.current.load().intake);
+    intake.resume().await?;
+    Ok(())
 }
 
 /// Removes finished orders whose time is up.

@@ -101,11 +101,7 @@ impl Reloader {
         self.limits.send_replace((&next.settings.server).into());
         let view = next.view(Some(&self.view.load()));
         self.view.store(Arc::new(view));
-        let intake = Arc::clone(&next.intake);
         self.current.store(Arc::new(next));
-        if let Err(error) = intake.give_up_orphans().await {
-            tracing::warn!(%error, "orders without a chain are looked at again at the next reload");
-        }
         Ok(changes)
     }
 }

@@ -14,23 +14,29 @@ use super::{Chains, Job};
 /// Orders taken up at a time.
 const BATCH: usize = 64;
 
-/// Orders whose chain is not configured. They belong to this replica, so that they are not looked at again and again.
+/// Orders whose chain is not configured, and its name. They belong to this replica, so that they are not looked at again
+/// and again.
 #[derive(Debug, Default)]
-pub struct Orphans(Mutex<Vec<OrderId>>);
+pub struct Orphans(Mutex<Vec<(OrderId, String)>>);
 
 impl Orphans {
-    fn lock(&self) -> MutexGuard<'_, Vec<OrderId>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(OrderId, String)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Chains {
-    /// Gives orders back whose chain was not configured: with another configuration it may be.
-    pub async fn give_up_orphans(&self) -> Result<(), StoreError> {
+    /// Gives orders back whose chain was not configured and now is.
+    async fn give_up_orphans(&self) -> Result<(), StoreError> {
         loop {
-            let Some(order) = self.orphans.lock().pop() else { return Ok(()) };
+            let found = {
+                let mut orphans = self.orphans.lock();
+                let at = orphans.iter().position(|(_, chain)| self.named(chain).is_some());
+                at.map(|at| orphans.swap_remove(at))
+            };
+            let Some((order, chain)) = found else { return Ok(()) };
             if let Err(error) = self.ledger.give_up(self.replica, order).await {
-                self.orphans.lock().push(order);
+                self.orphans.lock().push((order, chain));
                 return Err(error);
             }
         }
@@ -43,6 +49,7 @@ impl Chains {
         tasks: &TaskTracker,
         calls: &Handle,
     ) -> Result<usize, StoreError> {
+        self.give_up_orphans().await?;
         let mut taken = 0;
         loop {
             let mut permits = Vec::new();
@@ -65,7 +72,7 @@ impl Chains {
                         order = %order.subject.id(), order_id = order.subject.order_id, chain = name,
                         "the order's chain is no longer configured: it stays `processing` until a start, or a reload, with that chain"
                     );
-                    self.orphans.lock().extend(order.subject.order());
+                    self.orphans.lock().extend(order.subject.order().map(|order| (order, name.to_owned())));
                     continue;
                 };
                 tracing::info!(order = %order.subject.id(), order_id = order.subject.order_id, chain = name, steps = order.steps.len(), "chain resumed");

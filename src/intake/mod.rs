@@ -170,11 +170,6 @@ impl Intake {
         }
     }
 
-    /// Gives back the orders whose chain was not configured when they were to be taken up: it may be now.
-    pub async fn give_up_orphans(&self) -> Result<(), StoreError> {
-        self.chains.give_up_orphans().await
-    }
-
     /// Takes up orders whose chain was interrupted, as far as there is room. Returns how many.
     pub async fn resume(&self) -> Result<usize, StoreError> {
         self.chains.resume(&self.room, &self.tasks, &self.calls).await

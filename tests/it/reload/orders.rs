@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::named;
-use crate::harness::{Service, delivery_to, text};
+use crate::harness::{Service, delivery_to, eventually, text};
 use crate::receiver::{Gate, Receiver, Reply};
 
 #[tokio::test]
@@ -74,6 +74,39 @@ channels: [{name: erp, url: RECEIVER/erp}]
         .await;
     service.api.settled(&delivery_to(&done, "erp")).await;
     assert_eq!(receiver.count_on("/first"), 2);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_order_goes_on_once_its_chain_is_back_although_the_store_was_locked_at_the_reload() {
+    let receiver = Receiver::start().await;
+    receiver.on("/first", [Reply::HangBeforeHead, Reply::status(200)]);
+    let with = receiver.fill(
+        "
+server: {shutdown_grace: 100ms}
+chains: [{name: new-orders, plugins: [{name: calloutPlugin, options: {endpoint: RECEIVER/first, timeoutValue: 60000}}]}]
+",
+    );
+    let service = Service::start(&with).await;
+    let order = text(&service.api.order(&json!({"id": 1})).await, "id").to_owned();
+    receiver.wait_for_on("/first", 1).await;
+    let mut service = service.restart_with("channels: []").await;
+    let other = rusqlite::Connection::open(service.home.store()).expect("the store");
+    eventually("the order to be looked at", || async {
+        let taken = other.query_row("SELECT count(*) FROM orders WHERE owner IS NOT NULL", [], |row| row.get(0));
+        (taken == Ok(1)).then_some(())
+    })
+    .await;
+    other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    assert_eq!(service.reload(&with).await["chains"], named(&["new-orders"], &[], &[]));
+    other.execute_batch("ROLLBACK").expect("free");
+    let heartbeat = Duration::from_secs(5);
+    service
+        .advance_until("the order's end", heartbeat, || async {
+            let order = service.api.order_detail(&order).await;
+            (order["status"] == "completed").then_some(())
+        })
+        .await;
     service.stop().await;
 }
 
