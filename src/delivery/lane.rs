@@ -102,6 +102,11 @@ impl Lane {
         self.outlet.store(None);
     }
 
+    /// Whether its channel is configured, and not switched off there.
+    pub(super) fn is_on(&self) -> bool {
+        self.outlet.load().as_ref().is_some_and(|outlet| outlet.channel.enabled)
+    }
+
     /// What an attempt that begins now is made with.
     pub(super) fn outlet(&self) -> Option<Arc<Outlet>> {
         self.outlet.load_full()
@@ -185,7 +190,12 @@ impl Lane {
             let (recalled, given_back) =
                 (self.recalled.swap(false, Ordering::AcqRel), self.given_back.swap(false, Ordering::AcqRel));
             if recalled || given_back {
-                let held = self.put_back(&shared).await;
+                let Some(held) = self.put_back(&shared).await else {
+                    // Nothing of it is to be started as it is.
+                    self.recalled.fetch_or(recalled, Ordering::AcqRel);
+                    self.given_back.fetch_or(given_back, Ordering::AcqRel);
+                    continue;
+                };
                 if let (false, Some(runs)) = (given_back, &mut *lock(&self.runs)) {
                     runs.recall(held);
                 }
@@ -199,6 +209,8 @@ impl Lane {
                     self.claim(&shared);
                 }
             } else {
+                // A worker that it has waited for is free for others.
+                spare = None;
                 self.put_back(&shared).await;
                 if let Some(runs) = &mut *lock(&self.runs) {
                     runs.end();
@@ -267,12 +279,13 @@ impl Lane {
         }
     }
 
-    /// Gives what is held in memory back to the store; answers how much it was.
-    async fn put_back(&self, shared: &Shared) -> usize {
+    /// Gives what is held in memory back to the store; answers how much it was. `None`: the store did not take it, so
+    /// that it is still held.
+    async fn put_back(&self, shared: &Shared) -> Option<usize> {
         shared.memory.fall_behind(&self.name);
         let held: Vec<Leased> = lock(&self.queue).drain();
         if held.is_empty() {
-            return 0;
+            return Some(0);
         }
         let count = held.len();
         let ids = held.iter().map(|delivery| delivery.id).collect();
@@ -280,9 +293,11 @@ impl Lane {
             tracing::error!(channel = &*self.name, %error, "deliveries could not be put back, trying again");
             self.take(held.into_iter());
             tokio::time::sleep(Duration::from_millis(500)).await;
+            self.waiting(shared.clock.now());
+            return None;
         }
         self.waiting(shared.clock.now());
-        count
+        Some(count)
     }
 
     fn next_timer(&self, now: Timestamp) -> Option<Timestamp> {

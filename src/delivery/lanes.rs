@@ -57,6 +57,8 @@ pub(super) struct Shared {
     pub(super) hard: CancellationToken,
     pub(super) tasks: TaskTracker,
     random: Mutex<fastrand::Rng>,
+    /// Held while a lane is switched, by a reload or by hand.
+    switching: Mutex<()>,
     pub(super) begun: Instant,
 }
 
@@ -72,6 +74,11 @@ impl Shared {
     /// A number from 0 to 1.
     pub(super) fn chance(&self) -> f64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).f64()
+    }
+
+    /// One lane is switched after the other, so that none runs that a reload has switched off.
+    pub(super) fn switching(&self) -> MutexGuard<'_, ()> {
+        self.switching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops a channel whose receiver wants nothing any more: its deliveries stay pending until `/resume`.
@@ -94,8 +101,14 @@ impl Shared {
         event: Option<(&str, serde_json::Value)>,
     ) -> Result<(), StoreError> {
         let channel = &lane.name;
-        self.memory.set_open(channel, state == ChannelState::Enabled);
-        lane.set_state(state);
+        {
+            let _held = self.switching();
+            if state == ChannelState::Enabled && !lane.is_on() {
+                return Ok(()); // a reload has just switched it off
+            }
+            self.memory.set_open(channel, state == ChannelState::Enabled);
+            lane.set_state(state);
+        }
         self.store.queue.set_channel_state(Arc::clone(channel), state).await?;
         if let Some((kind, data)) = event
             && self.router().wants(kind)
@@ -169,6 +182,7 @@ impl Lanes {
             hard: CancellationToken::new(),
             tasks: TaskTracker::new(),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            switching: Mutex::new(()),
             begun: Instant::now(),
         });
         let lanes = Arc::new(Self {
@@ -232,7 +246,7 @@ impl Lanes {
     /// Lets a paused or disabled channel deliver again. `Ok(None)`: there is no such channel.
     pub async fn resume(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
         let Some(lane) = self.configured(channel) else { return Ok(None) };
-        if lane.outlet().is_some_and(|outlet| outlet.channel.enabled) {
+        if lane.is_on() {
             let recovered = lane.state() == ChannelState::Disabled;
             let event = recovered.then(|| ("channel.recovered", serde_json::json!({ "channel": channel })));
             self.shared.change_state(&lane, ChannelState::Enabled, event).await?;

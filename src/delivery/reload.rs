@@ -48,7 +48,10 @@ impl Lanes {
         let outlets: Vec<_> = outlets.map(|channel| Outlet::new(channel, settings, &shared.clock)).collect();
         let outlets = outlets.into_iter().collect::<Result<Vec<_>, _>>().map_err(LanesError::Build)?;
         let states = shared.store.queue.channel_states().await?;
-        self.threads().grow(settings.channels.len(), shared).map_err(LanesError::Build)?;
+        let known = self.known.load();
+        let new = settings.channels.iter().filter(|channel| !known.all.contains_key(&channel.name)).count();
+        // Lanes stay on their threads, also those whose channels are gone.
+        self.threads().grow(known.all.len() + new, shared).map_err(LanesError::Build)?;
         Ok(Prepared { outlets, removed: changes.removed.clone(), states: states.into_iter().collect() })
     }
 
@@ -74,6 +77,7 @@ impl Lanes {
         // Before anything is handed over to a lane it has to be known.
         self.known.store(Arc::clone(&known));
         shared.kit.route_by(router);
+        let held = shared.switching();
         for outlet in outlets {
             let Some(lane) = known.all.get(&outlet.channel.name) else { continue };
             let (was_on, is_on) = (lane.outlet().map(|before| before.channel.enabled), outlet.channel.enabled);
@@ -88,6 +92,7 @@ impl Lanes {
                 lane.retire();
             }
         }
+        drop(held);
         let mut threads = self.threads();
         for lane in new {
             threads.drive(lane);

@@ -38,9 +38,9 @@ struct Running {
 }
 
 impl Threads {
-    /// Starts as many threads as so many channels are to have, if there are not that many yet.
-    pub(super) fn grow(&mut self, channels: usize, shared: &Arc<Shared>) -> Result<(), String> {
-        for number in self.running.len()..count(channels) {
+    /// Starts as many threads as so many lanes are to have, if there are not that many yet.
+    pub(super) fn grow(&mut self, lanes: usize, shared: &Arc<Shared>) -> Result<(), String> {
+        for number in self.running.len()..count(lanes) {
             let pulse = Arc::new(AtomicI64::new(millis(shared.begun)));
             let (sender, lanes) = mpsc::unbounded_channel();
             let thread = Thread { lanes, shared: Arc::clone(shared), pulse: Arc::clone(&pulse) };
@@ -125,8 +125,8 @@ fn millis(since: Instant) -> i64 {
     i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
 }
 
-/// One for each channel, while there are not too many: a receiver may send faster than it can be read, and then its
+/// One for each lane, while there are not too many: a receiver may send faster than it can be read, and then its
 /// thread does nothing else. The system divides the processors among threads.
-fn count(channels: usize) -> usize {
-    channels.clamp(1, MOST)
+fn count(lanes: usize) -> usize {
+    lanes.clamp(1, MOST)
 }

@@ -154,3 +154,68 @@ async fn the_deliveries_of_a_channel_that_is_gone_stay_pending_until_it_is_back(
     assert_eq!(receiver.count_on("/erp"), 4);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn what_waits_for_a_new_schedule_waits_also_where_the_store_was_locked_at_the_reload() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    receiver.answer([Reply::status(200).held(&gate)]);
+    let yaml =
+        |keys: &str| receiver.fill(&format!("channels: [{{name: erp, url: RECEIVER/erp, concurrency: 1{keys}}}]"));
+    let mut service = Service::start(&yaml("")).await;
+    for id in 0..3 {
+        service.api.order(&json!({ "id": id })).await;
+    }
+    receiver.wait_for(1).await;
+    let other = rusqlite::Connection::open(service.home.store()).expect("the store");
+    other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    service.reload(&yaml(", schedule: {every: 15m}")).await;
+    // For longer than the store waits for a lock.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    gate.open();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    other.execute_batch("ROLLBACK").expect("free");
+    eventually("one recorded", || async {
+        (service.api.list("/v1/deliveries?status=pending").await.len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(receiver.count(), 1, "the others wait for their run");
+    service.clock.advance(Duration::from_secs(15 * 60));
+    service.api.all_settled().await;
+    assert_eq!(receiver.count(), 3);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_is_taken_away_as_a_worker_comes_free_for_it_does_not_keep_it() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    receiver.answer([Reply::status(200).held(&gate)]);
+    let one = "{name: a, url: RECEIVER/a, when: order.to == 'a'}";
+    let both = receiver.fill(&format!(
+        "delivery: {{workers: 1}}\nchannels: [{one}, {{name: b, url: RECEIVER/b, when: order.to == 'b'}}]"
+    ));
+    let alone = receiver.fill(&format!("delivery: {{workers: 1}}\nchannels: [{one}]"));
+    let mut service = Service::start(&both).await;
+    for round in 0..40 {
+        // The only worker is taken, and `b` waits for it.
+        service.api.order(&json!({"to": "a"})).await;
+        receiver.wait_for(3 * round + 1).await;
+        service.api.order(&json!({"to": "b"})).await;
+        service.configure(&alone);
+        let pass = async {
+            tokio::time::sleep(Duration::from_micros(100 * (round as u64 % 20))).await;
+            gate.pass();
+        };
+        tokio::join!(pass, service.api.post(super::RELOAD, &Value::Null));
+        // Either of them is next.
+        service.api.order(&json!({"to": "a"})).await;
+        receiver.wait_for(3 * round + 2).await;
+        service.reload(&both).await;
+        gate.pass();
+        receiver.wait_for(3 * round + 3).await;
+        gate.pass();
+        service.api.all_settled().await;
+    }
+    service.stop().await;
+}
