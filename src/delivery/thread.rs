@@ -14,8 +14,8 @@ use super::lane::Lane;
 use super::lanes::Shared;
 use super::record::recorder;
 
-/// Threads at most; more channels share them.
-const MOST: usize = 16;
+/// Threads for which there need not be processors; more lanes than threads share them.
+const LEAST: usize = 4;
 
 /// How often a delivery thread shows that it moves.
 const PULSE: Duration = Duration::from_secs(1);
@@ -125,8 +125,10 @@ fn millis(since: Instant) -> i64 {
     i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
 }
 
-/// One for each lane, while there are not too many: a receiver may send faster than it can be read, and then its
-/// thread does nothing else. The system divides the processors among threads.
+/// One for each lane, up to half as many as there are processors (the others serve and write), or four: a receiver may
+/// send faster than it can be read, and then its thread does nothing else. More would let the memory grow that each
+/// keeps of what such a flood took.
 fn count(lanes: usize) -> usize {
-    lanes.clamp(1, MOST)
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    lanes.clamp(1, LEAST.max(processors / 2))
 }

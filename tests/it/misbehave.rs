@@ -29,8 +29,8 @@ use world::{Stage, World};
 /// How far a call may be over its time on a machine that has much else to do, in milliseconds.
 const SLACK: u64 = 5000;
 
-/// By how much the process may grow over all faults, in KB.
-const GROWTH: u64 = 64 * 1024;
+/// By how much the process may grow over all faults, in KB: some 10 MB for each of its threads that read responses.
+const GROWTH: u64 = 128 * 1024;
 
 /// Bytes that a receiver gets rid of at most in all calls together, where they do not go on until their timeout.
 const SENT: u64 = 64 << 20;
