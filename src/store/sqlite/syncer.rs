@@ -26,8 +26,9 @@ use super::writer::Connected;
 use crate::store::StoreError;
 use crate::telemetry::metrics::Metrics;
 
-/// Groups that wait for a sync at most, beside the one under way; the writer waits with a further one and gathers.
-const WAITING: usize = 1;
+/// Groups that wait for a sync at most, beside the one under way. The writer waits with the next one meanwhile, and what
+/// comes in the meantime makes one larger group instead of several small ones.
+const WAITING: usize = 0;
 
 /// A group that has been committed, or was refused.
 pub(super) struct Committed {
