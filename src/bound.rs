@@ -18,8 +18,8 @@ impl Bound {
         Self { places: Arc::new(Semaphore::new(size)), size: Mutex::new(size) }
     }
 
-    /// Makes it so many places. Fewer than are taken: as they are given back, none is given out again until there are
-    /// no more than that. Needs a runtime around it.
+    /// Makes it so many places. Where fewer are free than are to go, the rest is taken away as places are given back, behind
+    /// those who wait for one already. Needs a runtime around it.
     pub fn resize(&self, size: usize) {
         let mut now = self.size.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *now, size);

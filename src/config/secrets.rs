@@ -81,21 +81,23 @@ pub(crate) fn holds_secret(url: &str) -> bool {
 /// From where to where a URL has a user name or password: behind `//`, up to the `@` in front of its host. A password
 /// with a slash in it, which ought to be encoded, is taken for one too.
 pub(crate) fn credentials(url: &str) -> Option<(usize, usize)> {
-    let start = url.find("//")? + 2;
-    let rest = url.get(start..)?;
-    let authority = rest.get(..rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()))?;
+    let (start, authority) = authority(url)?;
     if let Some(end) = authority.rfind('@') {
         return Some((start, start + end));
     }
     no_port(url)?;
-    rest.rfind('@').map(|end| (start, start + end))
+    url.get(start..)?.rfind('@').map(|end| (start, start + end))
+}
+
+/// Where a URL's authority begins, and what it is.
+fn authority(url: &str) -> Option<(usize, &str)> {
+    let start = url.find("//")? + 2;
+    Some((start, url.get(start..)?.split(['/', '?', '#', '\\']).next()?))
 }
 
 /// From where to where something stands in place of a port that is none: perhaps a password, whose host was forgotten.
 fn no_port(url: &str) -> Option<(usize, usize)> {
-    let start = url.find("//")? + 2;
-    let rest = url.get(start..)?;
-    let authority = rest.get(..rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()))?;
+    let (start, authority) = authority(url)?;
     let colon = authority.rfind(':').filter(|_| !authority.starts_with('['))?;
     let port = authority.get(colon + 1..)?;
     let is_port = port.contains(['{', '<', '$']) || port.bytes().all(|byte| byte.is_ascii_digit());

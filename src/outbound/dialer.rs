@@ -1,10 +1,11 @@
 //! How connections are made: what all of them go through, whoever they belong to. Each [`Http`] made here has connections
 //! of its own, and none of them leads where the egress guard does not let it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use reqwest::{Request, Response, Url, Version};
 
 use super::auth::ntlm::Gate;
@@ -99,7 +100,7 @@ impl Dialer {
         let inner = builder.build().map_err(|error| ClientError::Tls(error.to_string()))?;
         let proxy = self.egress.proxy.as_ref().map(|proxy| Arc::from(proxy.url.as_str()));
         Ok(Http {
-            inner: Arc::new(RwLock::new(inner)),
+            inner: Arc::new(ArcSwap::from_pointee(inner)),
             spoken: Arc::new(AtomicU8::new(NOTHING)),
             again: None,
             guard: self.guard.clone(),
@@ -116,7 +117,7 @@ const HTTP_2: u8 = 2;
 /// An HTTP client. It alone executes requests, so that each connection knows where it leads.
 #[derive(Clone)]
 pub(super) struct Http {
-    inner: Arc<RwLock<reqwest::Client>>,
+    inner: Arc<ArcSwap<reqwest::Client>>,
     spoken: Arc<AtomicU8>,
     /// How another one is made, with how many connections kept.
     again: Option<(Dialer, usize)>,
@@ -128,7 +129,7 @@ impl Http {
     /// Sends a request and waits for the head of its response.
     pub(super) async fn execute(&self, request: Request) -> reqwest::Result<Response> {
         let target = Target::of(&self.guard, request.url());
-        let sent = self.inner.read().unwrap_or_else(PoisonError::into_inner).execute(request);
+        let sent = self.inner.load().execute(request);
         let response = target.lead(sent).await?;
         let spoken = if response.version() == Version::HTTP_2 { HTTP_2 } else { HTTP_1 };
         if self.spoken.load(Ordering::Relaxed) != spoken {
@@ -147,8 +148,7 @@ impl Http {
         }
         self.spoken.store(NOTHING, Ordering::Relaxed);
         if let Ok(fresh) = dialer.client(*pool) {
-            let fresh = fresh.inner.read().unwrap_or_else(PoisonError::into_inner).clone();
-            *self.inner.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+            self.inner.store(fresh.inner.load_full());
         }
     }
 
