@@ -144,5 +144,7 @@ impl Born {
 }
 
 fn is_leased(delivery: &NewDelivery, terms: Terms) -> bool {
-    terms.connected && delivery.slot.is_some() && delivery.due_at <= terms.now
+    // It may have been made after its transaction began.
+    let now = terms.now.max(delivery.id.time());
+    terms.connected && delivery.slot.is_some() && delivery.due_at <= now
 }

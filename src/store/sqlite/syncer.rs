@@ -12,11 +12,10 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::born::Born;
 use super::db::Terms;
@@ -25,10 +24,6 @@ use super::open;
 use super::writer::Connected;
 use crate::store::StoreError;
 use crate::telemetry::metrics::Metrics;
-
-/// Groups that wait for a sync at most, beside the one under way. The writer waits with the next one meanwhile, and what
-/// comes in the meantime makes one larger group instead of several small ones.
-const WAITING: usize = 0;
 
 /// A group that has been committed, or was refused.
 pub(super) struct Committed {
@@ -76,6 +71,15 @@ impl Disk for Log {
     }
 }
 
+/// What the thread does.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stage {
+    /// It syncs a group, or is about to.
+    syncing: bool,
+    /// It tells of one.
+    telling: bool,
+}
+
 /// What both threads know.
 struct Shared {
     disk: Box<dyn Disk>,
@@ -83,8 +87,9 @@ struct Shared {
     metrics: Arc<Metrics>,
     /// What follows from writes whose callers are gone.
     own: Mutex<Vec<Box<dyn Job>>>,
-    /// Groups on their way.
-    under_way: AtomicUsize,
+    /// What the thread does.
+    stage: Mutex<Stage>,
+    is_synced: Condvar,
     broken: OnceLock<StoreError>,
     /// Lets the writer know that there is something of its own.
     wake: Box<dyn Fn() + Send + Sync>,
@@ -105,9 +110,9 @@ impl Syncer {
         metrics: Arc<Metrics>,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Self, StoreError> {
-        let (groups, inbox) = sync_channel(WAITING);
-        let (own, under_way) = (Mutex::default(), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { disk, handover, metrics, own, under_way, broken: OnceLock::new(), wake });
+        let (groups, inbox) = sync_channel(1);
+        let (own, stage, is_synced) = (Mutex::default(), Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { disk, handover, metrics, own, stage, is_synced, broken: OnceLock::new(), wake });
         let known = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("store-syncer".into())
@@ -126,14 +131,32 @@ impl Syncer {
         self.shared.broken.get().cloned()
     }
 
-    /// Takes a group. With `alone`, and nothing under way, it is dealt with before this returns.
-    pub(super) fn take(&self, group: Committed, alone: bool) {
-        if alone && self.shared.under_way.load(Ordering::Acquire) == 0 {
-            return self.shared.finish(&mut vec![group]);
+    /// Waits a moment for the sync under way, if there is one; whether there was.
+    pub(super) fn wait(&self, moment: Duration) -> bool {
+        let stage = self.shared.stage();
+        if !stage.syncing {
+            return false;
         }
-        self.shared.under_way.fetch_add(1, Ordering::AcqRel);
-        if let Some(groups) = &self.groups {
-            let _ = groups.send(group);
+        drop(self.shared.is_synced.wait_timeout(stage, moment).unwrap_or_else(PoisonError::into_inner));
+        true
+    }
+
+    /// Takes a group, once no other is being synced. With `alone`, and nothing under way, it is dealt with before this returns.
+    pub(super) fn take(&self, group: Committed, alone: bool) {
+        let mut stage = self.shared.stage();
+        while stage.syncing {
+            stage = self.shared.is_synced.wait(stage).unwrap_or_else(PoisonError::into_inner);
+        }
+        let at_once = alone && !stage.telling;
+        let Some(groups) = self.groups.as_ref().filter(|_| !at_once) else {
+            drop(stage);
+            return self.shared.tell(self.shared.synced(group));
+        };
+        stage.syncing = true;
+        drop(stage);
+        if let Err(SendError(group)) = groups.send(group) {
+            self.shared.stage().syncing = false;
+            self.shared.tell(self.shared.synced(group));
         }
     }
 
@@ -158,28 +181,48 @@ impl Drop for Syncer {
 }
 
 fn run(shared: &Shared, inbox: &Receiver<Committed>) {
-    let mut groups = Vec::with_capacity(WAITING + 1);
-    while let Ok(first) = inbox.recv() {
-        groups.push(first);
-        groups.extend(inbox.try_iter());
-        let count = groups.len();
-        shared.finish(&mut groups);
-        shared.under_way.fetch_sub(count, Ordering::AcqRel);
+    while let Ok(group) = inbox.recv() {
+        let under_way = UnderWay(shared);
+        let group = shared.synced(group);
+        under_way.is_synced();
+        shared.tell(group);
+    }
+}
+
+/// A group that the thread has. The writer may wait for the end of its sync, however that comes.
+struct UnderWay<'a>(&'a Shared);
+
+impl UnderWay<'_> {
+    fn is_synced(&self) {
+        *self.0.stage() = Stage { syncing: false, telling: true };
+        self.0.is_synced.notify_one();
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut stage = self.0.stage();
+        if !std::mem::take(&mut stage.telling) || std::thread::panicking() {
+            stage.syncing = false;
+            self.0.is_synced.notify_one();
+        }
     }
 }
 
 impl Shared {
-    fn finish(&self, groups: &mut Vec<Committed>) {
-        let written = groups.iter().any(|group| !group.done.is_empty());
-        let synced = if written { self.sync() } else { Ok(()) };
-        for mut group in groups.drain(..) {
-            self.metrics.commit(group.done.len() + group.failed.len(), group.begun.elapsed());
-            if let Err(error) = &synced {
-                let lost = group.done.drain(..).map(|job| (job, error.clone()));
-                group.failed.extend(lost);
-            }
-            self.tell(group);
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The group once it is durable, or has failed.
+    fn synced(&self, mut group: Committed) -> Committed {
+        let synced = if group.done.is_empty() { Ok(()) } else { self.sync() };
+        self.metrics.commit(group.done.len() + group.failed.len(), group.begun.elapsed());
+        if let Err(error) = synced {
+            let lost = group.done.drain(..).map(|job| (job, error.clone()));
+            group.failed.extend(lost);
         }
+        group
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -226,7 +269,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::super::db::Db;
     use super::*;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{JoinHandle, ThreadId};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +25,8 @@ const GROUP_BYTES: usize = 4 << 20;
 const INBOX: usize = 2048;
 /// How often the writer gives way to other threads before it commits a group that is smaller than was to be expected.
 const PATIENCE: u32 = 4;
+/// How long the writer waits for a sync before it looks for further writes.
+const MOMENT: Duration = Duration::from_micros(100);
 
 enum Message {
     Job(Box<dyn Job>),
@@ -120,6 +122,24 @@ impl Drop for Writer {
     }
 }
 
+/// Writes that share a commit.
+#[derive(Default)]
+struct Group {
+    jobs: Vec<Box<dyn Job>>,
+    bytes: usize,
+}
+
+impl Group {
+    fn push(&mut self, job: Box<dyn Job>) {
+        self.bytes += job.weight();
+        self.jobs.push(job);
+    }
+
+    fn is_full(&self) -> bool {
+        self.jobs.len() >= GROUP_WRITES || self.bytes >= GROUP_BYTES
+    }
+}
+
 struct Loop<'c> {
     db: Db<'c>,
     inbox: mpsc::Receiver<Message>,
@@ -135,55 +155,51 @@ struct Loop<'c> {
 
 impl Loop<'_> {
     fn run(&mut self) {
-        let mut group = Vec::new();
-        while let Some(bytes) = self.gather(&mut group) {
-            self.write(&mut group, bytes);
+        let mut group = Group::default();
+        while self.gather(&mut group) {
+            self.write(&mut group);
         }
         // What the last groups left to do is done before the store is closed.
         self.syncer.stop();
-        group.extend(self.syncer.own());
-        if !group.is_empty() {
-            self.write(&mut group, 0);
+        group.jobs.extend(self.syncer.own());
+        if !group.jobs.is_empty() {
+            self.write(&mut group);
         }
         *self.handover.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn write(&mut self, group: &mut Vec<Box<dyn Job>>, bytes: usize) {
+    fn write(&mut self, group: &mut Group) {
         let begun = Instant::now();
-        self.last_group = group.len();
         let committed = self.commit_all(group, begun);
+        self.last_group = committed.done.len() + committed.failed.len();
         let full = committed.failed.iter().any(|(_, error)| matches!(error, StoreError::Full(_)));
         let alone = self.last_group == 1 && self.inbox.is_empty();
         self.syncer.take(committed, alone);
         if full {
             self.checkpoints.make_room(self.db.conn);
         }
-        self.checkpoints.after_commit(self.db.conn, bytes);
+        self.checkpoints.after_commit(self.db.conn, std::mem::take(&mut group.bytes));
     }
 
-    /// Waits for a write, then takes those that are there; about how many bytes they bring. `None`: there will be no
-    /// write any more.
-    fn gather(&mut self, group: &mut Vec<Box<dyn Job>>) -> Option<usize> {
-        let mut bytes = 0;
+    /// Takes the writes that are there; where the group has none yet, waits for one. `false`: there will be no write any
+    /// more.
+    fn gather(&mut self, group: &mut Group) -> bool {
         let mut patience = PATIENCE;
         self.own.extend(self.syncer.own());
-        while group.len() < GROUP_WRITES && bytes < GROUP_BYTES {
+        while !group.is_full() {
             let message = match self.own.pop_front() {
                 Some(job) => Some(Message::Job(job)),
-                None if group.is_empty() => self.inbox.blocking_recv(),
-                None => self.inbox.try_recv().ok().or_else(|| self.wait_for_more(group.len(), &mut patience)),
+                None if group.jobs.is_empty() => self.inbox.blocking_recv(),
+                None => self.inbox.try_recv().ok().or_else(|| self.wait_for_more(group.jobs.len(), &mut patience)),
             };
             match message {
-                Some(Message::Job(job)) => {
-                    bytes += job.weight();
-                    group.push(job);
-                }
+                Some(Message::Job(job)) => group.push(job),
                 Some(Message::Own) => self.own.extend(self.syncer.own()),
                 Some(Message::Close) => self.inbox.close(),
                 None => break,
             }
         }
-        (!group.is_empty()).then_some(bytes)
+        !group.jobs.is_empty()
     }
 
     /// Under load a group follows upon another, and most of the callers of the last one are just about to come again:
@@ -205,23 +221,23 @@ impl Loop<'_> {
     }
 
     /// Commits all at once; where that fails, each by itself, so that only the culprit fails.
-    fn commit_all(&mut self, group: &mut Vec<Box<dyn Job>>, begun: Instant) -> Committed {
+    fn commit_all(&mut self, group: &mut Group, begun: Instant) -> Committed {
         let terms = self.terms();
         let mut committed = Committed { terms, done: Vec::new(), failed: Vec::new(), begun };
         let result = match self.syncer.broken() {
-            None => self.commit(terms, group),
+            None => self.commit_group(terms, group),
             Some(error) => {
-                committed.failed.extend(group.drain(..).map(|job| (job, error.clone())));
+                committed.failed.extend(group.jobs.drain(..).map(|job| (job, error.clone())));
                 Ok(())
             }
         };
         match result {
-            Ok(()) => committed.done.append(group),
-            Err(error) if error.spares_nobody() || group.len() == 1 => {
-                committed.failed.extend(group.drain(..).map(|job| (job, error.clone())));
+            Ok(()) => committed.done.append(&mut group.jobs),
+            Err(error) if error.spares_nobody() || group.jobs.len() == 1 => {
+                committed.failed.extend(group.jobs.drain(..).map(|job| (job, error.clone())));
             }
             Err(_) => {
-                for mut job in group.drain(..) {
+                for mut job in group.jobs.drain(..) {
                     match self.commit(terms, std::slice::from_mut(&mut job)) {
                         Ok(()) => committed.done.push(job),
                         Err(error) => committed.failed.push((job, error)),
@@ -230,6 +246,27 @@ impl Loop<'_> {
             }
         }
         committed
+    }
+
+    /// Commits the group with what comes while the group before is being synced.
+    fn commit_group(&mut self, terms: Terms, group: &mut Group) -> Result<(), StoreError> {
+        let result = self.db.begin(terms).and_then(|()| {
+            let mut applied = 0;
+            loop {
+                for job in group.jobs.iter_mut().skip(applied) {
+                    job.apply(&mut self.db)?;
+                }
+                applied = group.jobs.len();
+                if group.is_full() || !self.syncer.wait(MOMENT) {
+                    return self.db.commit();
+                }
+                self.gather(group);
+            }
+        });
+        if result.is_err() {
+            self.db.rollback();
+        }
+        result
     }
 
     fn commit(&mut self, terms: Terms, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
