@@ -100,6 +100,11 @@ impl Fault {
         Self::answer(what, [Act::Send(bytes.into())])
     }
 
+    /// The same for a response that comes to its end: the connection stays open, as anybody would expect.
+    pub(super) fn response(what: &'static str, bytes: impl Into<Vec<u8>>) -> Self {
+        Self::answer(what, [Act::Send(bytes.into()), Act::Keep])
+    }
+
     pub(super) fn replies(self, reply: Reply) -> Self {
         Self { reply, ..self }
     }

@@ -76,14 +76,15 @@ pub(super) fn interim() -> Vec<Fault> {
     vec![
         Fault::answer("100 without end", [paced(hundred)]).takes_its_time(),
         Fault::answer("103 without end", [paced(hints)]).takes_its_time(),
-        Fault::bytes("20 of them, then 200", format!("{some}{}", whole("Content-Length: 4\r\n\r\nfine"))).keeps(200, 4),
+        Fault::response("20 of them, then 200", format!("{some}{}", whole("Content-Length: 4\r\n\r\nfine")))
+            .keeps(200, 4),
         Fault::bytes("20 of them, then the end", some).is(-6, CLOSED),
         Fault::bytes(
             "101: protocols that nobody asked for",
             "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n\x01\x02",
         )
         .keeps(101, 0),
-        Fault::bytes("a redirect to itself", "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")
+        Fault::response("a redirect to itself", "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")
             .keeps(302, 0),
     ]
 }
@@ -92,7 +93,7 @@ pub(super) fn lengths() -> Vec<Fault> {
     vec![
         Fault::bytes("fewer bytes than `Content-Length` says", whole("Content-Length: 1000\r\n\r\nshort"))
             .is(-6, CLOSED),
-        Fault::bytes(
+        Fault::response(
             "more bytes than `Content-Length` says",
             whole(&format!("Content-Length: 4\r\n\r\nfine{}", whole("Content-Length: 8\r\n\r\nsmuggled"))),
         )
@@ -115,15 +116,18 @@ pub(super) fn lengths() -> Vec<Fault> {
             whole("Content-Length: 1000000000000000000\r\n\r\nfine"),
         )
         .is(-6, CLOSED),
-        Fault::bytes(
+        Fault::response(
             "`Content-Length` and chunks",
             whole("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n"),
         )
         .keeps(200, 4),
-        Fault::bytes("a body where there is none: 204", "HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nbody")
+        Fault::response("a body where there is none: 204", "HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nbody")
             .keeps(204, 0),
-        Fault::bytes("a body where there is none: 304", "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\nbody")
-            .keeps(304, 0),
+        Fault::response(
+            "a body where there is none: 304",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\nbody",
+        )
+        .keeps(304, 0),
     ]
 }
 
@@ -187,7 +191,7 @@ pub(super) fn bodies() -> Vec<Fault> {
         Fault::at(super::fault::Place::Plain, "nothing but NUL characters")
             .replies(Reply::body(200, "text/plain", vec![0; 1000]))
             .keeps(200, 1000),
-        Fault::bytes(
+        Fault::response(
             "JSON as deep as it is long",
             whole(&format!("Content-Type: application/json\r\nContent-Length: 50000\r\n\r\n{}", "[".repeat(50_000))),
         )
@@ -222,9 +226,9 @@ pub(super) fn bombs() -> Vec<Fault> {
     let deflate = [&[0x78, 0x01], &zeros[..], &[0; 4]].concat();
     let endless = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255], &[0x63][..]].concat();
     vec![
-        Fault::bytes("gzip of 100 MB", packed("gzip", &gzip)).keeps(200, KEPT),
-        Fault::bytes("deflate of 100 MB", packed("deflate", &deflate)).keeps(200, KEPT),
-        Fault::bytes("br of 100 MB", packed("br", &BROTLI)).keeps(200, BROTLI.len()),
+        Fault::response("gzip of 100 MB", packed("gzip", &gzip)).keeps(200, KEPT),
+        Fault::response("deflate of 100 MB", packed("deflate", &deflate)).keeps(200, KEPT),
+        Fault::response("br of 100 MB", packed("br", &BROTLI)).keeps(200, BROTLI.len()),
         Fault::answer(
             "gzip without end",
             [Act::send(whole("Content-Encoding: gzip\r\n\r\n")), Act::Send(endless), Act::Endless(ZEROS.to_vec())],
