@@ -42,6 +42,7 @@ impl Callout {
             max_response: MAX_RESPONSE,
             refuse_large: true,
             pool: POOL,
+            resend: true,
             auth: options.auth.clone(),
             egress: Arc::clone(egress),
             clock,

@@ -31,6 +31,7 @@ impl Outlet {
             // Half a text is not to be mailed.
             refuse_large: channel.require_text || channel.email.is_some(),
             pool: channel.concurrency,
+            resend: false, // its attempts are on record, and tried again by its rules
             auth: channel.auth.clone(),
             egress: Arc::clone(&settings.egress),
             clock: Arc::clone(clock),

@@ -24,6 +24,8 @@ pub(super) struct Call<'a> {
     pub(super) sent: Option<(HeaderName, HeaderValue)>,
     /// Whether this is not the first exchange.
     pub(super) again: bool,
+    /// Whether the connection of the last exchange was closed where a response should have begun.
+    pub(super) hung_up: bool,
     /// Why a refusal could not be answered, in a sentence.
     pub(super) note: Option<String>,
 }
@@ -45,6 +47,7 @@ impl<'a> Call<'a> {
             received: Received::default(),
             sent: None,
             again: false,
+            hung_up: false,
             note: None,
         }
     }

@@ -18,7 +18,7 @@ use super::call::{Call, Limit};
 use super::dialer::{Dialer, Http};
 use super::exchange::exchange;
 use super::fault::Fault;
-use super::phase::Phase;
+use super::phase::{self, Phase};
 use super::received::drain;
 use super::{retry_after, tls};
 use crate::config::settings::{Auth, Egress, Method, Timeout, Tls};
@@ -26,6 +26,9 @@ use crate::domain::{Body, Clock, Code, Exchange, Timestamp};
 
 /// Headers that belong to the connection, not to the request.
 const FRAMING: [HeaderName; 6] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOST, PROXY_AUTHORIZATION];
+
+/// How often a request goes out once more on account of a kept connection that is closed: others may be closed with it.
+const RESENDS: usize = 2;
 
 /// What a proxy's 407 says.
 pub(super) const WANTS_CREDENTIALS: &str = "it wants a user name and a password (proxy_username)";
@@ -41,6 +44,9 @@ pub struct ClientOptions {
     pub refuse_large: bool,
     /// Connections kept open between requests at most.
     pub pool: usize,
+    /// Whether a request goes out once more where a kept connection is closed instead of an answer: many receivers close
+    /// theirs after some seconds, which may be just then. For requests that can be told apart by a key (RFC 9110, 9.2.2).
+    pub resend: bool,
     /// How requests prove who sent them.
     pub auth: Auth,
     /// What it may reach, and through which proxy.
@@ -126,6 +132,7 @@ pub struct Client {
     timeout: Timeout,
     max_response: usize,
     refuse_large: bool,
+    resend: bool,
     credentials: Credentials,
 }
 
@@ -146,6 +153,7 @@ impl Client {
             timeout: options.timeout,
             max_response: options.max_response,
             refuse_large: options.refuse_large,
+            resend: options.resend,
             credentials: Credentials::new(options, dialer)?,
         })
     }
@@ -218,9 +226,23 @@ impl Client {
         call.limit.started + longest
     }
 
-    /// One request and its response.
+    /// One request and its response, on whatever connection brings one.
     async fn exchange(&self, http: &Http, call: &mut Call<'_>) -> Result<(), Fault> {
-        let Call { request, body, received, .. } = call;
+        let mut left = if self.resend { RESENDS } else { 0 };
+        loop {
+            phase::begin();
+            let result = self.exchange_once(http, call).await;
+            if left == 0 || !call.hung_up || !phase::is_kept() {
+                return result;
+            }
+            left -= 1;
+            tracing::debug!("a kept connection was closed just as a request went out: sending it again");
+        }
+    }
+
+    async fn exchange_once(&self, http: &Http, call: &mut Call<'_>) -> Result<(), Fault> {
+        let Call { request, body, received, hung_up, .. } = call;
+        *hung_up = false;
         let fault = |error: &reqwest::Error| {
             if !error.is_connect() {
                 http.give_up(&request.url);
@@ -247,7 +269,10 @@ impl Client {
             *message.body_mut() = Some(body.clone().into());
         }
         *message.headers_mut() = headers;
-        let mut response = http.execute(message).await.map_err(|error| fault(&error))?;
+        let mut response = http.execute(message).await.map_err(|error| {
+            *hung_up = Fault::is_hang_up(&error);
+            fault(&error)
+        })?;
         if let Some(proxy) = http.proxy()
             && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
         {

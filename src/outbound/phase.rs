@@ -21,15 +21,17 @@ pub(super) struct Phase(Arc<Mutex<State>>);
 
 #[derive(Debug, Clone, Copy)]
 enum State {
+    /// It needed no connection of its own so far. Since then.
+    Kept(Instant),
     /// Connecting since then.
     Connecting(Instant),
-    /// Connected since then, or from the start.
+    /// It has a new connection since then.
     Connected(Instant),
 }
 
 impl Phase {
     pub(super) fn new(now: Instant) -> Self {
-        Self(Arc::new(Mutex::new(State::Connected(now))))
+        Self(Arc::new(Mutex::new(State::Kept(now))))
     }
 
     /// Runs an exchange whose connector reports to this phase.
@@ -41,7 +43,7 @@ impl Phase {
     pub(super) fn connecting_since(&self) -> Option<Instant> {
         match *self.state() {
             State::Connecting(since) => Some(since),
-            State::Connected(_) => None,
+            State::Kept(_) | State::Connected(_) => None,
         }
     }
 
@@ -49,7 +51,7 @@ impl Phase {
     pub(super) fn connected_since(&self) -> Option<Instant> {
         match *self.state() {
             State::Connecting(_) => None,
-            State::Connected(since) => Some(since),
+            State::Kept(since) | State::Connected(since) => Some(since),
         }
     }
 
@@ -61,6 +63,21 @@ impl Phase {
     fn is_current(&self) -> bool {
         PHASE.try_with(|current| Arc::ptr_eq(&current.0, &self.0)).unwrap_or(false)
     }
+}
+
+/// Another exchange begins: it may find that the connection of the one before is kept.
+pub(super) fn begin() {
+    let _ = PHASE.try_with(|phase| {
+        let mut state = phase.state();
+        if let State::Connected(since) = *state {
+            *state = State::Kept(since);
+        }
+    });
+}
+
+/// Whether the exchange goes out on a connection that others went out on before.
+pub(super) fn is_kept() -> bool {
+    PHASE.try_with(|phase| matches!(*phase.state(), State::Kept(_))).unwrap_or(false)
 }
 
 /// The layer around the connector.
@@ -100,8 +117,10 @@ where
             let result = connect.as_mut().poll(context);
             // Polled by somebody else: the exchange has found another connection in the pool meanwhile, and this one
             // is finished for the pool alone.
-            if (result.is_ready() || !phase.is_current()) && phase.connecting_since().is_some() {
-                *phase.state() = State::Connected(Instant::now());
+            let current = phase.is_current();
+            if (result.is_ready() || !current) && phase.connecting_since().is_some() {
+                let now = Instant::now();
+                *phase.state() = if current { State::Connected(now) } else { State::Kept(now) };
             }
             result
         }))

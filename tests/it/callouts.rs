@@ -119,6 +119,22 @@ chains:
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_closes_just_then_rejects_no_order() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::status(200), Reply::Close, Reply::status(200)]);
+    let service = Service::start(&one_step(&receiver, "")).await;
+    service.api.order(&json!({"id": "A-1"})).await;
+    let id = text(&service.api.order(&json!({"id": "A-2"})).await, "id").to_owned();
+    let requests = receiver.requests();
+    assert_eq!(requests.iter().map(|request| request.connection).collect::<Vec<_>>(), [1, 1, 2]);
+    assert_eq!(requests[1].header("idempotency-key"), Some(format!("{id}-step").as_str()));
+    assert_eq!(requests[1].header("idempotency-key"), requests[2].header("idempotency-key"));
+    let steps = &service.api.order_detail("A-2").await["steps"];
+    assert_eq!((steps.as_array().map(Vec::len), steps[0]["code"].as_i64()), (Some(1), Some(200)), "{steps:#}");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn payload_order_sends_the_bare_order() {
     let receiver = Receiver::start().await;
     let service = Service::start(&one_step(&receiver, ", payload: order")).await;

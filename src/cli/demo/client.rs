@@ -25,6 +25,7 @@ impl Client {
             max_response: 4 * 1024 * 1024,
             refuse_large: true,
             pool: 64,
+            resend: false,
             auth: Auth::None,
             egress: Arc::new(Egress::anywhere()),
             clock: Arc::new(SystemClock),

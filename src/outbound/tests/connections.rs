@@ -108,6 +108,62 @@ async fn a_connection_that_closed_while_idle_costs_no_request() {
     }
 }
 
+/// A receiver that answers so many requests on a connection; it closes it instead of answering another one, or resets it.
+async fn tired(answers: usize, resets: bool) -> (String, Taken) {
+    receiver(move |mut stream| async move {
+        for _ in 0..answers {
+            read_request(&mut stream).await;
+            let _ = stream.write_all(OK).await;
+        }
+        read_request(&mut stream).await;
+        if resets {
+            let _ = stream.set_zero_linger();
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_as_a_request_goes_out_costs_none_where_it_may_be_sent_again() {
+    for resets in [false, true] {
+        let (url, count) = tired(1, resets).await;
+        let client = client(&ClientOptions { resend: true, ..options() });
+        for sent in 1..=3 {
+            let reply = client.send(&post(&url)).await;
+            assert_eq!((reply.code, taken(&count)), (Code::status(200), sent), "{:?}", reply.error);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_goes_out_once_where_nothing_else_is_said_or_on_a_new_connection() {
+    for resets in [false, true] {
+        let (url, count) = tired(1, resets).await;
+        let client = client(&options());
+        for (sent, code) in [(1, Code::status(200)), (1, Code::CLOSED), (2, Code::status(200))] {
+            assert_eq!((client.send(&post(&url)).await.code, taken(&count)), (code, sent));
+        }
+        let (url, count) = tired(0, resets).await;
+        let client = self::client(&ClientOptions { resend: true, ..options() });
+        assert_eq!((client.send(&post(&url)).await.code, taken(&count)), (Code::CLOSED, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_breaks_off_is_not_asked_for_again() {
+    let (url, count) = receiver(|mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream.write_all(OK).await;
+        read_request(&mut stream).await;
+        let _ = stream.write_all(&OK[..OK.len() - 1]).await;
+    })
+    .await;
+    let client = client(&ClientOptions { resend: true, ..options() });
+    for code in [Code::status(200), Code::CLOSED] {
+        assert_eq!((client.send(&post(&url)).await.code, taken(&count)), (code, 1));
+    }
+}
+
 #[tokio::test]
 async fn clients_share_no_connection() {
     let (url, count) = answering(OK).await;

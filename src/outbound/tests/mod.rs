@@ -31,6 +31,7 @@ fn options() -> ClientOptions {
         max_response: 1000,
         refuse_large: false,
         pool: 8,
+        resend: false,
         auth: Auth::None,
         egress: Arc::new(Egress::anywhere()),
         clock: Arc::new(SystemClock),
