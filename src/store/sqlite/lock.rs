@@ -9,7 +9,16 @@ use crate::store::StoreError;
 /// Holds the lock while it lives. The system frees it when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file would leave the lock to a process that is just being made, and has it still open.
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the lock of the store could not be given back");
+        }
+    }
 }
 
 impl Lock {
@@ -32,6 +41,6 @@ impl Lock {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }

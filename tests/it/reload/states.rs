@@ -170,8 +170,8 @@ async fn what_waits_for_a_new_schedule_waits_also_where_the_store_was_locked_at_
     let other = rusqlite::Connection::open(service.home.store()).expect("the store");
     other.execute_batch("BEGIN IMMEDIATE").expect("locked");
     service.reload(&yaml(", schedule: {every: 15m}")).await;
-    // For longer than the store waits for a lock.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    // Written behind what the reload writes: both waited for the lock, and gave up.
+    service.api.post("/v1/orders", &json!({"id": 3})).await.expect(503);
     gate.open();
     tokio::time::sleep(Duration::from_millis(500)).await;
     other.execute_batch("ROLLBACK").expect("free");
