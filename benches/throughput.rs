@@ -47,7 +47,7 @@ fn measure(arguments: Vec<String>) -> Result<()> {
     let plan = Plan::from_arguments(arguments.into_iter(), &figures::names())?;
     children::bound_the_run(plan.limit);
     // reqwest is built without a provider of its own, and asks for one even where nothing is encrypted.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     std::fs::create_dir_all(&plan.folder)?;
     let mut rows = Vec::new();
     let mut failed = Vec::new();

@@ -1,14 +1,16 @@
 //! The key that signs assertions (JWS, RFC 7515): read from PEM where the configuration is loaded, so that a wrong one is
 //! a fault of the configuration and not of the first order.
 //!
-//! Signed with ring, which TLS brings along: all that is needed here is one signature over two pieces of base64. The
+//! Signed with AWS-LC, which TLS brings along: all that is needed here is one signature over two pieces of base64. The
 //! crates for whole JWTs bring an RSA of their own, or a second TLS library's arithmetic, mostly for reading tokens.
 
 use std::fmt;
 use std::sync::Arc;
 
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -44,7 +46,7 @@ impl Algorithm {
 
     const fn needs(self) -> &'static str {
         match self {
-            Self::Rs256 => "an RSA key of 2048 to 4096 bits",
+            Self::Rs256 => "an RSA key of 2048 to 8192 bits",
             Self::Es256 => "an EC key on P-256",
             Self::EdDsa => "an Ed25519 key",
             Self::Hs256 => "a secret",
@@ -61,7 +63,7 @@ enum Signer {
     Rsa(Arc<RsaKeyPair>),
     Ec(Arc<EcdsaKeyPair>),
     Ed(Arc<Ed25519KeyPair>),
-    Hmac(Arc<ring::hmac::Key>),
+    Hmac(Arc<aws_lc_rs::hmac::Key>),
 }
 
 impl fmt::Debug for JwtKey {
@@ -80,7 +82,7 @@ impl JwtKey {
             if text.len() < SHORTEST_SECRET {
                 return Err(format!("is too short: HS256 needs a secret of {SHORTEST_SECRET} bytes at least"));
             }
-            let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, text.as_bytes());
+            let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, text.as_bytes());
             return Ok(Self(Signer::Hmac(Arc::new(key))));
         }
         let der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| no_key(text).to_owned())?;
@@ -103,13 +105,13 @@ impl JwtKey {
         let failed = |_| "the assertion could not be signed".to_owned();
         match &self.0 {
             Signer::Rsa(key) => {
-                let mut signature = vec![0; key.public().modulus_len()];
+                let mut signature = vec![0; key.public_modulus_len()];
                 key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(failed)?;
                 Ok(signature)
             }
             Signer::Ec(key) => Ok(key.sign(&random, message).map_err(failed)?.as_ref().to_vec()),
             Signer::Ed(key) => Ok(key.sign(message).as_ref().to_vec()),
-            Signer::Hmac(key) => Ok(ring::hmac::sign(key, message).as_ref().to_vec()),
+            Signer::Hmac(key) => Ok(aws_lc_rs::hmac::sign(key, message).as_ref().to_vec()),
         }
     }
 }
@@ -142,43 +144,18 @@ fn rsa(key: &PrivateKeyDer<'_>) -> Option<Signer> {
 }
 
 fn ec(key: &PrivateKeyDer<'_>) -> Option<Signer> {
-    let wrapped;
-    let der = match key {
-        PrivateKeyDer::Pkcs8(key) => key.secret_pkcs8_der(),
-        PrivateKeyDer::Sec1(key) => {
-            wrapped = as_pkcs8(key.secret_sec1_der())?;
-            &wrapped
-        }
+    const ES256: &EcdsaSigningAlgorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+    let key = match key {
+        PrivateKeyDer::Pkcs8(key) => EcdsaKeyPair::from_pkcs8(ES256, key.secret_pkcs8_der()),
+        PrivateKeyDer::Sec1(key) => EcdsaKeyPair::from_private_key_der(ES256, key.secret_sec1_der()),
         _ => return None,
     };
-    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &SystemRandom::new());
     Some(Signer::Ec(Arc::new(key.ok()?)))
 }
 
 fn ed25519(key: &PrivateKeyDer<'_>) -> Option<Signer> {
     let PrivateKeyDer::Pkcs8(key) = key else { return None };
     Some(Signer::Ed(Arc::new(Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.secret_pkcs8_der()).ok()?)))
-}
-
-/// A key as `EC PRIVATE KEY` (SEC 1) has it, in the frame that ring reads (PKCS #8) for P-256.
-fn as_pkcs8(sec1: &[u8]) -> Option<Vec<u8>> {
-    /// Version 0; id-ecPublicKey, prime256v1.
-    const HEAD: &[u8] = &[
-        0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
-        0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
-    ];
-    let framed = |tag: u8, content: &[u8]| {
-        let length = u16::try_from(content.len()).ok()?;
-        let mut framed = vec![tag, 0x82];
-        framed.extend_from_slice(&length.to_be_bytes());
-        if length < 0x100 {
-            // The shortest form is the only one allowed.
-            framed = if length < 0x80 { vec![tag, content.len() as u8] } else { vec![tag, 0x81, content.len() as u8] };
-        }
-        framed.extend_from_slice(content);
-        Some(framed)
-    };
-    framed(0x30, &[HEAD, &framed(0x04, sec1)?].concat())
 }
 
 /// Why a text holds no private key.
@@ -194,7 +171,7 @@ fn no_key(text: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 
     use super::*;
 
@@ -239,7 +216,7 @@ mod tests {
             (
                 Algorithm::Rs256,
                 private(&ec),
-                "holds an EC key on P-256, but RS256 needs an RSA key of 2048 to 4096 bits",
+                "holds an EC key on P-256, but RS256 needs an RSA key of 2048 to 8192 bits",
             ),
             (Algorithm::EdDsa, private(&ec), "holds an EC key on P-256, but EdDSA needs an Ed25519 key"),
             (Algorithm::Es256, private(&p384), "holds a key that cannot be used; ES256 needs an EC key on P-256"),

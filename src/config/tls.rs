@@ -1,7 +1,7 @@
 //! How TLS is spoken with a receiver: certificates and keys, read from their PEM files and checked.
 
 use rustls::RootCertStore;
-use rustls::crypto::ring::sign::any_supported_type;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;

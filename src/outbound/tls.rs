@@ -1,4 +1,4 @@
-//! TLS as a client: the system's root certificates, read once; ring for the arithmetic; HTTP/2 where the server can.
+//! TLS as a client: the system's root certificates, read once; AWS-LC for the arithmetic; HTTP/2 where the server can.
 
 use std::sync::{Arc, LazyLock};
 
@@ -44,7 +44,7 @@ pub(super) fn with_roots(roots: RootCertStore) -> Result<ClientConfig, String> {
 }
 
 fn build(roots: RootCertStore, tls: Option<&Tls>) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
     let builder = builder.with_root_certificates(roots);

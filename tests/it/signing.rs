@@ -93,7 +93,7 @@ async fn an_ed25519_key_signs_what_its_public_key_proves() {
     let signature = STANDARD.decode(header("webhook-signature").strip_prefix("v1a,").unwrap()).unwrap();
     let mut message = format!("{}.{}.", header("webhook-id"), header("webhook-timestamp")).into_bytes();
     message.extend_from_slice(&request.body);
-    let public = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, bytes(PUBLIC));
+    let public = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, bytes(PUBLIC));
     public.verify(&message, &signature).expect("a signature of that key");
     service.stop().await;
 }

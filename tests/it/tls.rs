@@ -75,7 +75,7 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
 /// TLS as a receiver speaks it: with that certificate, these protocols, and, where it wants one, its client's certificate
 /// from that authority.
 pub(crate) fn acceptor(identity: &Identity, protocols: &[&str], clients: Option<&Authority>) -> TlsAcceptor {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().expect("versions");
     let builder = match clients {
