@@ -97,6 +97,10 @@ pub(super) fn check_value(body: &[u8], max_depth: usize) -> Result<(), Refusal> 
 }
 
 fn deeper_than(body: &[u8], max_depth: usize) -> bool {
+    // Most bodies do not even have so many brackets, in texts or out of them.
+    if memchr::memchr2_iter(b'{', b'[', body).nth(max_depth).is_none() {
+        return false;
+    }
     let (mut depth, mut in_text, mut escaped) = (0usize, false, false);
     for byte in body {
         if in_text {
