@@ -1,13 +1,13 @@
 //! Makes what the writer committed durable, and tells of it, while the writer fills the next group.
 //!
 //! The writer's connection leaves the log unsynced (`synchronous = NORMAL`). Each committed group comes here, on a
-//! thread of its own: the log is synced once for all groups that wait, and only then are deliveries handed over and
-//! callers answered. A group that came by itself, with nobody behind it, is synced by the writer: that spares a lone
+//! thread of its own: the log is synced, and only then are deliveries handed over and callers answered. A group that came by itself, with nobody behind it, is synced by the writer: that spares a lone
 //! order the way to another thread.
 //!
 //! A sync that fails leaves open what is on the disk, and another one that succeeds says nothing about it. So the whole log is
 //! copied into the database, which writes and syncs every page of it anew; where that fails too, the store takes
-//! nothing more until it is opened again, when what counts is what the disk has.
+//! nothing more until it is opened again, when what counts is what the disk has. Meanwhile the writer ends its transaction:
+//! nobody may be writing while a log is copied whole.
 
 use std::fs::File;
 use std::io;
@@ -76,6 +76,8 @@ impl Disk for Log {
 struct Stage {
     /// It syncs a group, or is about to.
     syncing: bool,
+    /// That failed, and the log is copied.
+    rescuing: bool,
     /// It tells of one.
     telling: bool,
 }
@@ -131,10 +133,10 @@ impl Syncer {
         self.shared.broken.get().cloned()
     }
 
-    /// Waits a moment for the sync under way, if there is one; whether there was.
+    /// Waits a moment for the sync under way. `false`: there is none, or none that one could wait for in a transaction.
     pub(super) fn wait(&self, moment: Duration) -> bool {
         let stage = self.shared.stage();
-        if !stage.syncing {
+        if !stage.syncing || stage.rescuing {
             return false;
         }
         drop(self.shared.is_synced.wait_timeout(stage, moment).unwrap_or_else(PoisonError::into_inner));
@@ -194,7 +196,7 @@ struct UnderWay<'a>(&'a Shared);
 
 impl UnderWay<'_> {
     fn is_synced(&self) {
-        *self.0.stage() = Stage { syncing: false, telling: true };
+        *self.0.stage() = Stage { telling: true, ..Stage::default() };
         self.0.is_synced.notify_one();
     }
 }
@@ -203,7 +205,7 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let mut stage = self.0.stage();
         if !std::mem::take(&mut stage.telling) || std::thread::panicking() {
-            stage.syncing = false;
+            *stage = Stage::default();
             self.0.is_synced.notify_one();
         }
     }
@@ -231,7 +233,10 @@ impl Shared {
         }
         let Err(error) = self.disk.sync() else { return Ok(()) };
         tracing::error!(%error, "the store's log could not be synced to the disk; copying it whole");
-        self.disk.rescue().map_err(|rescue| {
+        self.stage().rescuing = true;
+        let rescued = self.disk.rescue();
+        self.stage().rescuing = false;
+        rescued.map_err(|rescue| {
             tracing::error!(%error, %rescue, "the disk fails: the store takes nothing more until a restart");
             let broken = StoreError::Unavailable(format!("its log could not be synced to the disk: {error}"));
             self.broken.get_or_init(|| broken).clone()

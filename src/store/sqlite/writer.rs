@@ -25,7 +25,7 @@ const GROUP_BYTES: usize = 4 << 20;
 const INBOX: usize = 2048;
 /// How often the writer gives way to other threads before it commits a group that is smaller than was to be expected.
 const PATIENCE: u32 = 4;
-/// How long the writer waits for a sync before it looks for further writes.
+/// How long the writer waits for a sync before it looks for further writes, at first; then twice as long each time.
 const MOMENT: Duration = Duration::from_micros(100);
 
 enum Message {
@@ -251,15 +251,16 @@ impl Loop<'_> {
     /// Commits the group with what comes while the group before is being synced.
     fn commit_group(&mut self, terms: Terms, group: &mut Group) -> Result<(), StoreError> {
         let result = self.db.begin(terms).and_then(|()| {
-            let mut applied = 0;
+            let (mut applied, mut moment) = (0, MOMENT);
             loop {
                 for job in group.jobs.iter_mut().skip(applied) {
                     job.apply(&mut self.db)?;
                 }
                 applied = group.jobs.len();
-                if group.is_full() || !self.syncer.wait(MOMENT) {
+                if group.is_full() || !self.syncer.wait(moment) {
                     return self.db.commit();
                 }
+                moment *= 2;
                 self.gather(group);
             }
         });
@@ -278,5 +279,85 @@ impl Loop<'_> {
             self.db.rollback();
         }
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::task::Poll;
+
+    use super::super::syncer::Log;
+    use super::super::{Options, open};
+    use super::*;
+    use crate::domain::IdSource;
+    use crate::system::SystemClock;
+
+    /// Says when its sync has begun, and fails it when it is told to; the next ones are those of the log.
+    struct Failing {
+        log: Log,
+        steps: Mutex<Option<(Sender<()>, Receiver<()>)>>,
+    }
+
+    impl Disk for Failing {
+        fn sync(&self) -> std::io::Result<()> {
+            let Some((begun, go_on)) = self.steps.lock().unwrap().take() else { return self.log.sync() };
+            begun.send(()).unwrap();
+            go_on.recv().unwrap();
+            Err(std::io::Error::other("the disk is on fire"))
+        }
+        fn rescue(&self) -> Result<(), StoreError> {
+            self.log.rescue()
+        }
+    }
+
+    /// Says that it is being written, and waits.
+    struct Note(&'static str, Sender<()>, Mutex<Receiver<()>>);
+
+    impl Write for Note {
+        type Output = ();
+        fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
+            db.channel(&Arc::from(self.0))?;
+            self.1.send(()).unwrap();
+            self.2.lock().unwrap().recv().unwrap();
+            Ok(())
+        }
+    }
+
+    fn note(name: &'static str) -> (Note, Receiver<()>, Sender<()>) {
+        let ((begun, has_begun), (go_on, may_go_on)) = (channel(), channel());
+        (Note(name, begun, Mutex::new(may_go_on)), has_begun, go_on)
+    }
+
+    #[tokio::test]
+    async fn a_sync_that_fails_while_the_next_group_is_filled_is_made_good_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { busy_timeout: Duration::from_secs(2), ..Options::new(folder.path().join("store.db")) };
+        let clock = Arc::new(SystemClock);
+        let conn = open::open(&options.path, &options, &IdSource::new(clock.clone(), 7)).unwrap();
+        let ((begun, sync_begun), (fail, told_to)) = (channel(), channel());
+        let log = Log::open(&options.path, &options).unwrap();
+        let disk = Box::new(Failing { log, steps: Mutex::new(Some((begun, told_to))) });
+        let tally = Arc::new(Tally::read(&conn).unwrap());
+        let checkpoints = Checkpoints::start(&options.path, &options).unwrap();
+        let writer =
+            Writer::start(conn, tally, Connected::default(), clock, checkpoints, disk, Arc::default()).unwrap();
+
+        let ((first, first_begun, end_first), (second, second_begun, end_second)) = (note("first"), note("second"));
+        let (mut first, mut second) = (pin!(writer.write(first)), pin!(writer.write(second)));
+        let sent = |polled: Poll<_>| assert!(polled.is_pending());
+        std::future::poll_fn(|context| Poll::Ready(sent(first.as_mut().poll(context)))).await;
+        first_begun.recv().unwrap();
+        // With another one behind it, the first is synced by the other thread.
+        std::future::poll_fn(|context| Poll::Ready(sent(second.as_mut().poll(context)))).await;
+        end_first.send(()).unwrap();
+        sync_begun.recv().unwrap();
+        second_begun.recv().unwrap();
+        fail.send(()).unwrap();
+        end_second.send(()).unwrap();
+        assert!(first.await.is_ok());
+        assert!(second.await.is_ok());
+        writer.close().await;
     }
 }
