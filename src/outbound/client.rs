@@ -132,7 +132,7 @@ pub struct Client {
     timeout: Timeout,
     max_response: usize,
     refuse_large: bool,
-    resend: bool,
+    pub(super) resend: bool,
     credentials: Credentials,
 }
 
@@ -228,7 +228,8 @@ impl Client {
 
     /// One request and its response, on whatever connection brings one.
     async fn exchange(&self, http: &Http, call: &mut Call<'_>) -> Result<(), Fault> {
-        let mut left = if self.resend { RESENDS } else { 0 };
+        // A client that connects once has no other connection to send it on.
+        let mut left = if self.resend && http.connects_again() { RESENDS } else { 0 };
         loop {
             phase::begin();
             let result = self.exchange_once(http, call).await;

@@ -152,6 +152,11 @@ impl Http {
         }
     }
 
+    /// Whether it makes further connections where it needs them.
+    pub(super) fn connects_again(&self) -> bool {
+        self.again.is_some()
+    }
+
     /// The URL of the proxy that requests go through.
     pub(super) fn proxy(&self) -> Option<&Arc<str>> {
         self.proxy.as_ref()

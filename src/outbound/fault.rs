@@ -127,7 +127,7 @@ impl Fault {
         }
     }
 
-    /// Whether a connection of HTTP/1 was closed.
+    /// Whether a connection of HTTP/1 was closed, once there was one.
     pub(super) fn is_hang_up(error: &reqwest::Error) -> bool {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
         let closed = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];

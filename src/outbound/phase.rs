@@ -75,9 +75,10 @@ pub(super) fn begin() {
     });
 }
 
-/// Whether the exchange goes out on a connection that others went out on before.
+/// Whether an exchange that had a connection had one that others went out on before.
 pub(super) fn is_kept() -> bool {
-    PHASE.try_with(|phase| matches!(*phase.state(), State::Kept(_))).unwrap_or(false)
+    // One that is still connecting has found another one meanwhile.
+    PHASE.try_with(|phase| !matches!(*phase.state(), State::Connected(_))).unwrap_or(false)
 }
 
 /// The layer around the connector.

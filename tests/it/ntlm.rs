@@ -159,16 +159,29 @@ async fn what_goes_wrong_in_a_handshake_is_told() {
     service.stop().await;
 }
 
+/// A critical callout to the acceptor's `/step`.
+const CALLOUT: &str = "chains: [{name: all, plugins: [{critical: true, name: calloutPlugin, id: step, options: {endpoint: PEER/step, auth: {type: ntlm, username: bob, password: password-of-bob, domain: SHOP}}}]}]";
+
 #[tokio::test]
 async fn a_callout_is_vouched_for_too() {
     let acceptor = Peer::start("ntlm_acceptor.py", &json!({"users": users()}));
-    let yaml = acceptor.fill("chains: [{name: all, plugins: [{critical: true, name: calloutPlugin, id: step, options: {endpoint: PEER/step, auth: {type: ntlm, username: bob, password: password-of-bob, domain: SHOP}}}]}]");
-    let service = Service::start(&yaml).await;
+    let service = Service::start(&acceptor.fill(CALLOUT)).await;
     for id in [1, 2] {
         service.api.post("/v1/orders", &json!({"id": id})).await.expect(201);
     }
     let log = acceptor.log().await;
     assert_eq!(types(&log, "/step"), [1, 3, 0]);
     assert_eq!(log.last().unwrap()["user"], "SHOP\\bob");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_callout_whose_kept_connection_closes_just_then_is_vouched_for_anew() {
+    let acceptor = Peer::start("ntlm_acceptor.py", &json!({"users": users(), "tired": true}));
+    let service = Service::start(&acceptor.fill(CALLOUT)).await;
+    for id in [1, 2] {
+        service.api.post("/v1/orders", &json!({"id": id})).await.expect(201);
+    }
+    assert_eq!(types(&acceptor.log().await, "/step"), [1, 3, 0, 1, 3]);
     service.stop().await;
 }

@@ -2,10 +2,10 @@
 
 Takes its users as JSON on the command line, prints the port that it listens on, and ends with its standard input.
 
-  {"users": [["DOMAIN", "user", "password"]], "each": false, "offer": ["NTLM"]}
+  {"users": [["DOMAIN", "user", "password"]], "each": false, "tired": false, "offer": ["NTLM"]}
 
-A connection that has passed stays open for all that follows on it, as with IIS; with `each` every request has to pass.
-`offer` are the schemes that a 401 names. `GET /log` tells of every request: its connection, what it carried, and whom it
+A connection that has passed stays open for all that follows on it, as with IIS; with `each` every request has to pass, with
+`tired` it is closed where the next request is to be answered. `offer` are the schemes that a 401 names. `GET /log` tells of every request: its connection, what it carried, and whom it
 was taken for.
 """
 
@@ -67,6 +67,9 @@ class Handler(BaseHTTPRequestHandler):
             self.negotiate(blob, entry)
             return
         entry["user"] = self.user
+        if self.user is not None and SETTINGS.get("tired"):
+            self.close_connection = True
+            return
         if self.user is None or SETTINGS.get("each"):
             offers = [("WWW-Authenticate", scheme) for scheme in SETTINGS.get("offer", ["NTLM"])]
             self.answer(401, b"who?", offers)

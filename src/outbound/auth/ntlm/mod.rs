@@ -68,6 +68,7 @@ impl Ntlm {
             match client.step(&wire.http, call).await {
                 // Closed while nobody used it: nothing has been sent.
                 Err(Fault::Lost) => continue,
+                Err(_) if call.hung_up && client.resend => continue,
                 Err(fault) => return Err(fault),
                 Ok(()) => {}
             }
