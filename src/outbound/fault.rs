@@ -130,10 +130,10 @@ impl Fault {
     /// Whether a connection of HTTP/1 was closed, once there was one.
     pub(super) fn is_hang_up(error: &reqwest::Error) -> bool {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
-        let closed = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
+        let kinds = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
         let closes = |cause: &(dyn Error + 'static)| match cause.downcast_ref::<hyper::Error>() {
             Some(hyper) => hyper.is_incomplete_message(),
-            None => cause.downcast_ref::<io::Error>().is_some_and(|io| closed.contains(&io.kind())),
+            None => cause.downcast_ref::<io::Error>().is_some_and(|io| kinds.contains(&io.kind())),
         };
         !error.is_connect() && causes(error).any(closes) && !causes(error).any(<dyn Error>::is::<h2::Error>)
     }

@@ -284,6 +284,7 @@ impl Loop<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::pin::pin;
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::task::Poll;
@@ -346,11 +347,10 @@ mod tests {
 
         let ((first, first_begun, end_first), (second, second_begun, end_second)) = (note("first"), note("second"));
         let (mut first, mut second) = (pin!(writer.write(first)), pin!(writer.write(second)));
-        let sent = |polled: Poll<_>| assert!(polled.is_pending());
-        std::future::poll_fn(|context| Poll::Ready(sent(first.as_mut().poll(context)))).await;
+        assert!(poll_fn(|context| Poll::Ready(first.as_mut().poll(context).is_pending())).await);
         first_begun.recv().unwrap();
         // With another one behind it, the first is synced by the other thread.
-        std::future::poll_fn(|context| Poll::Ready(sent(second.as_mut().poll(context)))).await;
+        assert!(poll_fn(|context| Poll::Ready(second.as_mut().poll(context).is_pending())).await);
         end_first.send(()).unwrap();
         sync_begun.recv().unwrap();
         second_begun.recv().unwrap();
