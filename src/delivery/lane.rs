@@ -190,12 +190,11 @@ impl Lane {
             let (recalled, given_back) =
                 (self.recalled.swap(false, Ordering::AcqRel), self.given_back.swap(false, Ordering::AcqRel));
             if recalled || given_back {
-                let Some(held) = self.put_back(&shared).await else {
-                    // Nothing of it is to be started as it is.
+                let again = || {
                     self.recalled.fetch_or(recalled, Ordering::AcqRel);
                     self.given_back.fetch_or(given_back, Ordering::AcqRel);
-                    continue;
                 };
+                let Some(held) = self.put_back(&shared, again).await else { continue };
                 if let (false, Some(runs)) = (given_back, &mut *lock(&self.runs)) {
                     runs.recall(held);
                 }
@@ -211,7 +210,7 @@ impl Lane {
             } else {
                 // A worker that it has waited for is free for others.
                 spare = None;
-                self.put_back(&shared).await;
+                self.put_back(&shared, || ()).await;
                 if let Some(runs) = &mut *lock(&self.runs) {
                     runs.end();
                 }
@@ -226,7 +225,7 @@ impl Lane {
                 () = shared.soft.cancelled() => {}
             }
         }
-        self.put_back(&shared).await;
+        self.put_back(&shared, || ()).await;
     }
 
     /// Starts what can be started. Answers whether only workers are wanting.
@@ -280,8 +279,8 @@ impl Lane {
     }
 
     /// Gives what is held in memory back to the store; answers how much it was. `None`: the store did not take it, so
-    /// that it is still held.
-    async fn put_back(&self, shared: &Shared) -> Option<usize> {
+    /// that it is still held, and was not before `again` had been called: nothing of it is to be started as it is.
+    async fn put_back(&self, shared: &Shared, again: impl FnOnce()) -> Option<usize> {
         shared.memory.fall_behind(&self.name);
         let held: Vec<Leased> = lock(&self.queue).drain();
         if held.is_empty() {
@@ -291,6 +290,7 @@ impl Lane {
         let ids = held.iter().map(|delivery| delivery.id).collect();
         if let Err(error) = shared.store.queue.put_back(shared.replica, ids).await {
             tracing::error!(channel = &*self.name, %error, "deliveries could not be put back, trying again");
+            again();
             self.take(held.into_iter());
             tokio::time::sleep(Duration::from_millis(500)).await;
             self.waiting(shared.clock.now());
@@ -334,16 +334,19 @@ impl Place<'_> {
     /// Gives the place to the next delivery, if there is one to start and nobody else waits for the worker.
     fn pass_on(mut self, shared: &Shared) -> Option<Leased> {
         let lane = self.lane;
-        let holds = lane.state() != ChannelState::Enabled || lane.given_back.load(Ordering::Acquire);
-        if shared.soft.is_cancelled() || holds || lane.workers.is_awaited() {
+        if shared.soft.is_cancelled() || lane.state() != ChannelState::Enabled || lane.workers.is_awaited() {
             return None; // dropped, the place wakes the lane
         }
         let now = shared.clock.now();
-        let next = {
-            let mut queue = lock(&lane.queue);
-            queue.done(self.retry);
-            queue.start(now)
-        };
+        let mut queue = lock(&lane.queue);
+        // Seen by whoever sees what could not be given back.
+        if lane.given_back.load(Ordering::Acquire) || lane.recalled.load(Ordering::Acquire) {
+            drop(queue);
+            return None;
+        }
+        queue.done(self.retry);
+        let next = queue.start(now);
+        drop(queue);
         self.given = true;
         let waiting = {
             let due = lock(&lane.due);
