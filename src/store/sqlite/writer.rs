@@ -238,7 +238,7 @@ impl Loop<'_> {
             }
             Err(_) => {
                 for mut job in group.jobs.drain(..) {
-                    match self.commit(terms, std::slice::from_mut(&mut job)) {
+                    match self.transaction(terms, |writer| job.apply(&mut writer.db)) {
                         Ok(()) => committed.done.push(job),
                         Err(error) => committed.failed.push((job, error)),
                     }
@@ -250,31 +250,28 @@ impl Loop<'_> {
 
     /// Commits the group with what comes while the group before is being synced.
     fn commit_group(&mut self, terms: Terms, group: &mut Group) -> Result<(), StoreError> {
-        let result = self.db.begin(terms).and_then(|()| {
+        self.transaction(terms, |writer| {
             let (mut applied, mut moment) = (0, MOMENT);
             loop {
                 for job in group.jobs.iter_mut().skip(applied) {
-                    job.apply(&mut self.db)?;
+                    job.apply(&mut writer.db)?;
                 }
                 applied = group.jobs.len();
-                if group.is_full() || !self.syncer.wait(moment) {
-                    return self.db.commit();
+                if group.is_full() || !writer.syncer.wait(moment) {
+                    return Ok(());
                 }
                 moment *= 2;
-                self.gather(group);
+                writer.gather(group);
             }
-        });
-        if result.is_err() {
-            self.db.rollback();
-        }
-        result
+        })
     }
 
-    fn commit(&mut self, terms: Terms, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-        let result = self.db.begin(terms).and_then(|()| {
-            jobs.iter_mut().try_for_each(|job| job.apply(&mut self.db))?;
-            self.db.commit()
-        });
+    fn transaction(
+        &mut self,
+        terms: Terms,
+        work: impl FnOnce(&mut Self) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let result = self.db.begin(terms).and_then(|()| work(self)).and_then(|()| self.db.commit());
         if result.is_err() {
             self.db.rollback();
         }
