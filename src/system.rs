@@ -34,6 +34,11 @@ impl Clock for SystemClock {
     }
 }
 
+/// Processors that the process may use, as far as the system says.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// A number that the operating system chose at random, to seed generators with.
 pub fn seed() -> u64 {
     RandomState::new().hash_one(())

@@ -3,6 +3,8 @@
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use crate::system;
+
 /// Threads at least: where one is kept busy by what it reads, the others go on.
 const LEAST: usize = 2;
 
@@ -12,8 +14,7 @@ pub(super) struct Calls(Option<Runtime>, Handle);
 impl Calls {
     /// One for every two processors.
     pub(super) fn start() -> std::io::Result<Self> {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = (processors / 2).max(LEAST);
+        let threads = (system::processors() / 2).max(LEAST);
         let runtime = Builder::new_multi_thread().worker_threads(threads).thread_name("calls").enable_all().build()?;
         let handle = runtime.handle().clone();
         Ok(Self(Some(runtime), handle))

@@ -68,7 +68,7 @@ pub(super) fn run(args: &ConfigArgs, logs: &LogArgs) -> ExitCode {
 /// Threads that serve: every second processor. Lanes and the store's writer have threads of their own, and each further
 /// thread costs wake-ups.
 fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).div_ceil(2)
+    system::processors().div_ceil(2)
 }
 
 /// Takes up the configuration anew at each SIGHUP. What came of it is in the log.

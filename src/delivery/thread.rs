@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::lane::Lane;
 use super::lanes::Shared;
 use super::record::recorder;
+use crate::system;
 
 /// Threads for which there need not be processors; more lanes than threads share them.
 const LEAST: usize = 4;
@@ -129,6 +130,5 @@ fn millis(since: Instant) -> i64 {
 /// send faster than it can be read, and then its thread does nothing else. More would let the memory grow that each
 /// keeps of what such a flood took.
 fn count(lanes: usize) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    lanes.clamp(1, LEAST.max(processors / 2))
+    lanes.clamp(1, LEAST.max(system::processors() / 2))
 }
