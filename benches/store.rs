@@ -95,6 +95,7 @@ impl Bench {
             subject: Arc::clone(&subject),
             context: "{}".into(),
             step: None,
+            steps: Arc::default(),
         });
         let slot = leased.then(|| Arc::clone(&self.slots).try_acquire_owned().unwrap());
         let delivery = NewDelivery {

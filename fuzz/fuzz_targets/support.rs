@@ -24,6 +24,7 @@ pub fn scope(order: &[u8]) -> Scope {
         subject: Arc::new(subject),
         context: "{}".into(),
         step: None,
+        steps: Arc::default(),
     };
     let places = Places {
         public_url: "http://localhost".to_owned(),

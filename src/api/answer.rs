@@ -46,6 +46,7 @@ impl Answering for JsonAnswers {
                 .member("id", id)
                 .member("order_id", subject.order_id.as_str())
                 .member("order_status", order.status.as_str())
+                .member("context", serde_json::from_str::<serde_json::Value>(order.context).unwrap_or_default())
                 .member("steps", steps);
             return Answer { status: kind.status(), location: None, body: problem.to_json().into() };
         }

@@ -423,7 +423,7 @@ mod tests {
             Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`, and `errors` with a `path` and a `message` \
             each where fields, parameters or headers are at fault. `type` never changes; the texts may.\n\
             A 429 and a 503 say in `Retry-After` when to try again; with an `Idempotency-Key` a repeated order or event counts once. `/problems/order-rejected`, `/problems/step-no-response` and \
-            `/problems/step-timeout` tell about an order that was kept and rejected: they carry `id`, `order_id`, `order_status`, `step`, `plugin` and `steps`.\n\n\
+            `/problems/step-timeout` tell about an order that was kept and rejected: they carry `id`, `order_id`, `order_status`, `step`, `plugin`, `context` and `steps`.\n\n\
             | type | status | meaning |\n|---|---|---|\n",
         );
         for kind in Kind::ALL {

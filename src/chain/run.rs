@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::domain::event::EventStep;
 use crate::domain::order::{RejectedBy, Rejection};
 use crate::domain::{DeliveryId, DeliveryStatus, Event, OrderStatus, Skip, StepRecord, StepStatus, Subject, Timestamp};
 use crate::store::{Answer, JournalEntry, Journaled, NewDelivery, OrderEnd, StoreError, Taken};
@@ -104,6 +105,7 @@ impl Chains {
             subject: Arc::clone(subject),
             context: Arc::from(context),
             step: None,
+            steps: Arc::default(),
         }
     }
 
@@ -210,7 +212,8 @@ impl Chains {
         let kind = if rejection.is_some() { "order.rejected" } else { "order.completed" };
         let mut events = Vec::new();
         events.extend(failed.map(|step| self.event(job, "order.step_failed", &context, Some(&step))));
-        events.push(self.event(job, kind, &context, None));
+        let refused = rejection.as_ref().map(|rejection| rejection.step.as_str());
+        events.push(self.event(job, kind, &context, refused));
         self.journal(job, position, &context, &events, Some((status, rejection)), None).await?;
         self.metrics.order(status, self.clock.now().since(job.subject.received_at));
         Ok(())
@@ -224,6 +227,7 @@ impl Chains {
             subject: Arc::clone(&job.subject),
             context: Arc::clone(context),
             step: step.map(Arc::from),
+            steps: job.steps.iter().map(EventStep::from).collect(),
         })
     }
 

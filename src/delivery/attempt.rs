@@ -288,5 +288,6 @@ pub(super) fn own_event(
         subject: Arc::new(subject),
         context: Arc::from("{}"),
         step: None,
+        steps: Arc::default(),
     })
 }

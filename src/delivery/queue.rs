@@ -207,6 +207,7 @@ mod tests {
                 subject: Arc::new(subject),
                 context: Arc::from(""),
                 step: None,
+                steps: Arc::default(),
             }),
             parcel: None,
             due_at: Timestamp::from_millis(due),

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::config::settings::{Channel, Format, Parameter, Payload};
 use crate::config::shown_url;
-use crate::domain::{AttemptId, Body, Event, Granularity, Timestamp, UrlRules, trace};
+use crate::domain::event::EventStep;
+use crate::domain::{AttemptId, Body, Code, Event, Granularity, StepStatus, Timestamp, UrlRules, trace};
 use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header, header_value, named_value};
 use crate::store::Leased;
 use crate::template::{Scope, Template, as_form, as_xml, check_document};
@@ -197,6 +198,23 @@ struct Metadata<'a> {
     step: Option<&'a str>,
 }
 
+/// A step as the standard body lists it.
+#[derive(Serialize)]
+struct StepShown<'a> {
+    step: &'a str,
+    status: StepStatus,
+    code: Option<Code>,
+}
+
+/// The step that failed, as the standard body names it.
+#[derive(Serialize)]
+struct FailedStep<'a> {
+    step: &'a str,
+    plugin: &'a str,
+    code: Option<Code>,
+    error: Option<&'a str>,
+}
+
 /// The standard body: the order's bytes as received, between a head and a tail. The same for every attempt.
 fn envelope(event: &Event) -> Result<Body, String> {
     let subject = &event.subject;
@@ -220,6 +238,23 @@ fn envelope(event: &Event) -> Result<Body, String> {
     tail.extend_from_slice(event.context.as_bytes());
     tail.extend_from_slice(b",\"metadata\":");
     serde_json::to_writer(&mut tail, &metadata).map_err(failed)?;
+    if subject.order().is_some() {
+        tail.extend_from_slice(b",\"steps\":");
+        let shown = event.steps.iter().map(|EventStep { step, status, code, .. }| StepShown {
+            step,
+            status: *status,
+            code: *code,
+        });
+        let steps: Vec<_> = shown.collect();
+        serde_json::to_writer(&mut tail, &steps).map_err(failed)?;
+    }
+    if let Some(EventStep { step, plugin, code, error, .. }) = event.failed() {
+        // Its fields, next to the others: an object without its first brace.
+        let fields = FailedStep { step, plugin, code: *code, error: error.as_deref() };
+        let fields = serde_json::to_vec(&fields).map_err(failed)?;
+        tail.push(b',');
+        tail.extend_from_slice(fields.strip_prefix(b"{").and_then(|f| f.strip_suffix(b"}")).unwrap_or_default());
+    }
     tail.extend_from_slice(b"}}");
     Ok(Body { head: head.into(), spliced: Some(tail.into()) })
 }

@@ -201,7 +201,7 @@ impl Trials {
         };
         let event: EventId = self.kit.ids.next();
         let (kind, context) = (Arc::from(kind), Arc::from("{}"));
-        Event { id: event, kind, at: now, subject: Arc::new(subject), context, step: None }
+        Event { id: event, kind, at: now, subject: Arc::new(subject), context, step: None, steps: Arc::default() }
     }
 }
 

@@ -4,9 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
+use super::code::Code;
 use super::ids::{EventId, OrderId};
+use super::order::{StepRecord, StepStatus};
 
 /// The events orderhook itself makes.
 pub const OWN_EVENTS: &[&str] = &[
@@ -86,8 +89,46 @@ pub struct Event {
     pub subject: Arc<Subject>,
     /// The order's context at that time, a JSON object as text.
     pub context: Arc<str>,
-    /// The step that failed, for `order.step_failed`.
+    /// The step that failed, for `order.step_failed` and `order.rejected`.
     pub step: Option<Arc<str>>,
+    /// The steps of the order's chain that had ended by then, in their order.
+    pub steps: Arc<[EventStep]>,
+}
+
+impl Event {
+    /// The step that failed, with its code and error.
+    pub fn failed(&self) -> Option<&EventStep> {
+        let name = self.step.as_deref()?;
+        self.steps.iter().rev().find(|step| step.step == name)
+    }
+}
+
+/// A step of an order's chain, as the order's events carry it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventStep {
+    /// The step's name within its chain.
+    pub step: String,
+    /// The plugin that it ran.
+    pub plugin: String,
+    /// How it ended.
+    pub status: StepStatus,
+    /// The response's status, or a code below zero; `None` for a step that was skipped.
+    pub code: Option<Code>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl From<&StepRecord> for EventStep {
+    fn from(record: &StepRecord) -> Self {
+        Self {
+            step: record.step.clone(),
+            plugin: record.plugin.clone(),
+            status: record.status,
+            code: record.code,
+            error: record.error.clone(),
+        }
+    }
 }
 
 /// A subscription: an event type in which `*` stands for any run of characters.

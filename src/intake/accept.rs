@@ -239,6 +239,7 @@ impl Intake {
             subject: Arc::clone(subject),
             context: Arc::clone(context),
             step: None,
+            steps: Arc::default(),
         })
     }
 
@@ -297,6 +298,7 @@ impl Intake {
             subject,
             context: Arc::from("{}"),
             step: None,
+            steps: Arc::default(),
         })
     }
 }

@@ -168,7 +168,15 @@ mod tests {
             body: Bytes::from(vec![b'x'; bytes]),
         };
         let (kind, context) = (Arc::from("a"), Arc::from(""));
-        Event { id, kind, at: Timestamp::default(), subject: Arc::new(subject), context, step: None }
+        Event {
+            id,
+            kind,
+            at: Timestamp::default(),
+            subject: Arc::new(subject),
+            context,
+            step: None,
+            steps: Arc::default(),
+        }
     }
 
     fn memory() -> LaneMemory {

@@ -59,7 +59,15 @@ mod tests {
         };
         let id = EventId::from_u128(1);
         let context = Arc::from("{}");
-        Event { id, kind: kind.into(), at: Timestamp::default(), subject: subject.into(), context, step: None }
+        Event {
+            id,
+            kind: kind.into(),
+            at: Timestamp::default(),
+            subject: subject.into(),
+            context,
+            step: None,
+            steps: Arc::default(),
+        }
     }
 
     fn order(order: &str) -> Event {

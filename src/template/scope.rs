@@ -7,6 +7,7 @@ use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ValueKind};
 
 use super::{json, words};
+use crate::domain::event::EventStep;
 use crate::domain::{DeliveryId, Event, Parcel, SettleKeys, Timestamp};
 
 /// What is known when a template is filled in:
@@ -16,6 +17,8 @@ use crate::domain::{DeliveryId, Event, Parcel, SettleKeys, Timestamp};
 /// | `order` | the order; the data of an event that has none |
 /// | `context` | what the chain's steps gave |
 /// | `event.id`, `event.type`, `event.time` | the event, and when it happened, RFC 3339 |
+/// | `event.steps` | of an order's event: each step that has ended, with `step`, `status` and `code` |
+/// | `event.step`, `event.plugin`, `event.code`, `event.error` | of `order.rejected` and `order.step_failed`: the step that failed, and why |
 /// | `order_id` | by the pointer of `orders.id`, else the server's own id |
 /// | `delivery.id` | the delivery, where there is one |
 /// | `items`, `item` | the items that the delivery is about, and the first of them |
@@ -128,11 +131,7 @@ impl Scope {
                 let parsed = || json::parse(event.context.as_bytes()).unwrap_or_else(Value::from);
                 self.context.get_or_init(parsed).clone()
             }
-            "event" => Value::from_pairs([
-                ("id", Value::from(event.id.to_string())),
-                ("type", Value::from(Arc::clone(&event.kind))),
-                ("time", Value::from(event.at.to_string())),
-            ]),
+            "event" => happened(event),
             "delivery" => Value::from_pairs([("id", Value::from(self.delivery?.to_string()))]),
             "items" => self.items()?.into(),
             "item" => self.item()?,
@@ -178,6 +177,35 @@ impl Scope {
             Some(first) => at(self.order(), &self.event.places.items)?.get_item_by_index(*first as usize).ok(),
         }
     }
+}
+
+/// The names below `event`.
+fn happened(event: &Event) -> Value {
+    let code = |step: &EventStep| step.code.map_or(Value::from(()), |code| Value::from(code.as_i32()));
+    let mut names = vec![
+        ("id", Value::from(event.id.to_string())),
+        ("type", Value::from(Arc::clone(&event.kind))),
+        ("time", Value::from(event.at.to_string())),
+    ];
+    if event.subject.order().is_some() {
+        let steps = event.steps.iter().map(|step| {
+            Value::from_pairs([
+                ("step", Value::from(step.step.as_str())),
+                ("status", Value::from(step.status.as_str())),
+                ("code", code(step)),
+            ])
+        });
+        names.push(("steps", steps.collect::<Vec<_>>().into()));
+    }
+    if let Some(step) = event.failed() {
+        names.extend([
+            ("step", Value::from(step.step.as_str())),
+            ("plugin", Value::from(step.plugin.as_str())),
+            ("code", code(step)),
+            ("error", Value::from(step.error.as_deref().unwrap_or_default())),
+        ]);
+    }
+    Value::from_pairs(names)
 }
 
 /// What stands at a JSON pointer.

@@ -27,6 +27,7 @@ fn scope(order: &str) -> Scope {
         subject: Arc::new(subject),
         context: r#"{"userId": "u-1", "quote": "say \"hi\"\n"}"#.into(),
         step: None,
+        steps: Arc::default(),
     };
     let places = Places {
         public_url: "https://shop.example/".to_owned(),

@@ -31,7 +31,8 @@ pub(super) const ROOTS: &[&str] = &[
 ];
 
 /// The names below those roots that have a fixed set.
-pub(super) const FIXED: &[(&str, &[&str])] = &[("event", &["id", "type", "time"]), ("delivery", &["id"])];
+pub(super) const FIXED: &[(&str, &[&str])] =
+    &[("event", &["id", "type", "time", "steps", "step", "plugin", "code", "error"]), ("delivery", &["id"])];
 
 macro_rules! words {
     ($list:ident $doc:literal $add:ident $into:ident { $($name:literal => $function:expr),* $(,)? }) => {

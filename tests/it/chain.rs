@@ -196,9 +196,11 @@ chains:
 #[tokio::test]
 async fn a_critical_failure_rejects_the_order_and_nothing_more_runs() {
     let receiver = Receiver::start().await;
-    receiver.on("/users", [Reply::status(404)]);
+    receiver.on("/users", [Reply::json(404, &json!({"reason": "no credit", "limit": 10.00}))]);
     let service = Service::start(&receiver.fill(TWO_STEPS)).await;
     let problem = service.api.post("/v1/orders", &order()).await.problem(422);
+    let context = json!({"reason": "no credit", "limit": 10.00, "users": {"reason": "no credit", "limit": 10.00}});
+    assert_eq!(problem["context"], context, "the response that rejects is in the context");
     assert_eq!(problem["step"], "users");
     assert_eq!(problem["plugin"], "calloutPlugin");
     assert_eq!(problem["detail"], "callout plugin failed due to response status: [404]");
@@ -213,6 +215,16 @@ async fn a_critical_failure_rejects_the_order_and_nothing_more_runs() {
         receiver.requests_on("/erp").iter().map(|request| text(&request.json(), "type").to_owned()).collect();
     assert!(events.contains(&"order.rejected".to_owned()), "{events:?}");
     assert!(!events.contains(&"order.completed".to_owned()), "{events:?}");
+    let mut requests = receiver.requests_on("/erp").into_iter().map(|request| request.json());
+    let refused = requests.find(|body| body["type"] == "order.rejected").expect("the event of the rejection");
+    let data = &refused["data"];
+    assert_eq!(
+        (&data["step"], &data["plugin"], &data["code"]),
+        (&"users".into(), &"calloutPlugin".into(), &404.into())
+    );
+    assert_eq!(data["error"], "callout plugin failed due to response status: [404]");
+    assert_eq!(data["steps"], json!([{"step": "users", "status": "failed", "code": 404}]));
+    assert_eq!(data["context"], context);
     service.stop().await;
 }
 
@@ -240,8 +252,17 @@ channels:
     assert_eq!(answer["steps"][0]["error"], "callout plugin failed due to response status: [503]");
     let alarm = receiver.wait_for_on("/alarms", 1).await.remove(0);
     assert_eq!(alarm.json()["type"], "order.step_failed");
-    assert!(alarm.text().contains("lookup"), "the event says which step: {alarm}");
-    receiver.wait_for_on("/erp", 1).await;
+    let data = &alarm.json()["data"];
+    assert_eq!(
+        (&data["step"], &data["plugin"], &data["code"]),
+        (&"lookup".into(), &"calloutPlugin".into(), &503.into())
+    );
+    assert_eq!(data["error"], "callout plugin failed due to response status: [503]");
+    assert_eq!(data["steps"], json!([{"step": "lookup", "status": "failed", "code": 503}]));
+    let completed = receiver.wait_for_on("/erp", 1).await.remove(0).json();
+    let both = json!([{"step": "lookup", "status": "failed", "code": 503}, {"step": "billing", "status": "passed", "code": 200}]);
+    assert_eq!(completed["data"]["steps"], both);
+    assert_eq!(completed["data"]["error"], Value::Null, "the order was not rejected: {completed:#}");
     service.api.all_settled().await;
     assert_eq!(receiver.count_on("/alarms"), 1);
     service.stop().await;
@@ -412,5 +433,37 @@ async fn a_context_that_has_grown_too_large_takes_nothing_more_and_the_order_goe
     assert!(statuses(&order).iter().all(|(_, status)| status == "passed"));
     let kept: Vec<_> = (0..8).filter(|step| !order["context"][format!("step-{step}")].is_null()).collect();
     assert_eq!(kept, [0, 1, 2, 3], "four of them, and the field that all have, are more than 4 MiB");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_step_failed_by_stays_with_its_event_over_a_restart_and_can_be_filled_in() {
+    let receiver = Receiver::start().await;
+    receiver.on("/users", [Reply::status(404)]);
+    receiver.on("/erp", [Reply::status(503)]);
+    let template = "{{ event.step }} {{ event.plugin }} {{ event.code }} {{ event.error }} {{ event.steps|length }}";
+    let yaml = receiver.fill(&format!(
+        "
+chains: [{{name: all, plugins: [{{critical: true, name: calloutPlugin, id: users, options: {{endpoint: RECEIVER/users, shouldRejectOn: {{status: [404]}}}}}}]}}]
+channels:
+  - {{name: erp, url: RECEIVER/erp, events: [order.rejected], retry: {{attempts: 2, interval: 1h}}}}
+  - {{name: note, url: RECEIVER/note, events: [order.rejected], when: event.code == 404, body: '{{\"text\": \"{template}\"}}'}}
+"
+    ));
+    let service = Service::start(&yaml).await;
+    service.api.post("/v1/orders", &order()).await.problem(422);
+    let note = receiver.wait_for_on("/note", 1).await.remove(0);
+    let said = "users calloutPlugin 404 callout plugin failed due to response status: [404] 1";
+    assert_eq!(note.json(), json!({"text": said}));
+    let first = receiver.wait_for_on("/erp", 1).await.remove(0);
+    let delivery = text(&service.api.list("/v1/deliveries?channel=erp").await[0], "id").to_owned();
+    service.at_rest(&delivery).await;
+
+    let service = service.restart().await;
+    service.clock.advance(Duration::from_hours(2));
+    let second = receiver.wait_for_on("/erp", 2).await.remove(1);
+    assert_eq!(second.json(), first.json(), "a retry has the same body");
+    assert_eq!(second.json()["data"]["error"], "callout plugin failed due to response status: [404]");
+    service.api.all_settled().await;
     service.stop().await;
 }

@@ -132,7 +132,8 @@ async fn the_base_url_of_the_seed_is_filled() {
         body: account().to_string().into(),
     };
     let (id, kind, context) = (EventId::from_u128(1), "order.completed".into(), "{}".into());
-    let event = Event { id, kind, at: Timestamp::default(), subject: subject.into(), context, step: None };
+    let event =
+        Event { id, kind, at: Timestamp::default(), subject: subject.into(), context, step: None, steps: [].into() };
     let ids = orderhook::domain::IdSource::new(
         std::sync::Arc::new(orderhook::domain::ManualClock::new(Timestamp::default())),
         1,

@@ -404,6 +404,7 @@ pub(super) fn delivery(ids: &IdSource, status: DeliveryStatus) -> DeliveryDetail
         at: now(),
         context: "{}".into(),
         step: None,
+        steps: Arc::default(),
         subject: Arc::clone(&subject),
     };
     let event: (EventId, Arc<str>) = (event.id, event.kind);

@@ -83,6 +83,7 @@ pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Bi
         (birth.listed != Some(origin)).then(|| rows::origin_key(origin)),
         delivery.parcel.as_deref().map(rows::parcel_text).transpose()?,
         delivery.parcel.as_deref().and_then(|parcel| parcel.text.as_deref()),
+        rows::steps_text(&event.steps)?,
     ])?;
     db.count(channel, 1);
     once::take(db, delivery)

@@ -32,7 +32,7 @@ impl Write for ClaimDue {
 macro_rules! claimed {
     ($from:literal) => {
         concat!(
-            "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context, parcel, mail
+            "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context, parcel, mail, steps
                 FROM deliveries ",
             $from,
             " ORDER BY due_at, seq LIMIT ?4"
@@ -99,6 +99,7 @@ pub(super) fn claim(db: &mut Db<'_>, claim: &Claim) -> Result<Vec<Leased>, Store
                     at: rows::time(row, 8)?,
                     context,
                     step: row.get::<_, Option<String>>(9)?.map(Arc::from),
+                    steps: rows::steps(row.get(13)?, seq)?,
                     subject,
                 }),
                 parcel: rows::parcel(row.get(11)?, mail, seq)?,

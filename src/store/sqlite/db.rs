@@ -114,8 +114,8 @@ impl<'c> Hot<'c> {
             )?,
             insert_delivery: conn.prepare(
                 "INSERT INTO deliveries (seq, id, channel, state, origin, owner, attempts, round_start, due_at, updated_at,
-                    event_id, event_type, event_at, step, context, late, parcel, mail)
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                    event_id, event_type, event_at, step, context, late, parcel, mail, steps)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             )?,
             find_delivery: conn.prepare("SELECT id, channel, state, owner, attempts FROM deliveries WHERE seq = ?1")?,
             record: conn.prepare(

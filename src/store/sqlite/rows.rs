@@ -7,6 +7,7 @@ use rusqlite::Row;
 use rusqlite::types::{Value, ValueRef};
 
 use super::fault::corrupt;
+use crate::domain::event::EventStep;
 use crate::domain::{DeliveryStatus, EventId, OrderId, OrderStatus, Origin, Parcel, Subject, Timestamp};
 use crate::store::StoreError;
 
@@ -147,6 +148,22 @@ static EMPTY_CONTEXT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(EMPTY));
 /// A context column as text.
 pub(super) fn context(text: Option<String>) -> Arc<str> {
     text.map_or_else(|| Arc::clone(&EMPTY_CONTEXT), Arc::from)
+}
+
+/// The steps of an event as a column; nothing where there are none.
+pub(super) fn steps_text(steps: &[EventStep]) -> Result<Option<String>, StoreError> {
+    if steps.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(steps).map(Some).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// The steps of a column.
+pub(super) fn steps(text: Option<String>, seq: i64) -> Result<Arc<[EventStep]>, StoreError> {
+    text.map_or_else(
+        || Ok(Arc::default()),
+        |text| serde_json::from_str(&text).map_err(|_| corrupt("deliveries", "steps", seq)),
+    )
 }
 
 /// A parcel as a column.

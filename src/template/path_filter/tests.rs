@@ -24,7 +24,15 @@ fn scope(body: &[u8]) -> Scope {
         body: Bytes::copy_from_slice(body),
     };
     let (kind, context) = (Arc::from("a"), Arc::from("{}"));
-    let event = Event { id, kind, at: Timestamp::default(), subject: Arc::new(subject), context, step: None };
+    let event = Event {
+        id,
+        kind,
+        at: Timestamp::default(),
+        subject: Arc::new(subject),
+        context,
+        step: None,
+        steps: Arc::default(),
+    };
     Scope::new(&event, &Arc::default(), Timestamp::default())
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use orderhook::domain::event::EventStep;
 use orderhook::domain::order::SkipReason;
 use orderhook::domain::{OrderStatus, Skip, StepStatus};
 use orderhook::store::{Change, DeliveryFilter, JournalEntry, OrderDetail, OrderEnd, OrderKey, StoreError};
@@ -77,6 +78,7 @@ pub(super) async fn an_event_keeps_the_context_of_its_time<B: Backend>(world: Wo
     world.accept(order).await;
     let mut failed = (*world.event(&subject, "order.step_failed", "{\"a\":1}")).clone();
     failed.step = Some("billing".into());
+    failed.steps = [world.step("account"), world.step("billing")].iter().map(EventStep::from).collect();
     let failed = Arc::new(failed);
     let entry = JournalEntry {
         context: Some("{\"a\":1}".into()),

@@ -132,6 +132,7 @@ impl<B: Backend> World<B> {
             subject: Arc::clone(subject),
             context: context.into(),
             step: None,
+            steps: Arc::default(),
         })
     }
 
@@ -153,6 +154,7 @@ impl<B: Backend> World<B> {
             subject: Arc::new(subject),
             context: "{}".into(),
             step: None,
+            steps: Arc::default(),
         })
     }
 
