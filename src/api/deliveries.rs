@@ -15,19 +15,33 @@ use crate::config::settings::Scope;
 use crate::domain::{
     Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, EventId, Exchange, HeaderLines, OrderId, Outcome, Timestamp,
 };
-use crate::store::{Change, Changed, DeliveryDetail, DeliverySummary};
+use crate::store::{Change, Changed, DeliveryDetail, DeliveryFilter, DeliverySummary};
 
 use super::list::list;
 use super::path::Named;
-use super::problem::{Kind, Problem};
+use super::problem::{Fault, Kind, Problem};
 use super::state::Api;
-use super::{answer, body, query};
+use super::{answer, body, object, query};
 
 /// `GET /v1/deliveries`.
 pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let (filter, page) = query::deliveries(query.as_deref())?;
+    known_channel(&api, &filter, Kind::InvalidParameters).await?;
     let page = api.rooms.history.deliveries(filter, page).await?;
     Ok(list(page.data.iter().map(Delivery::of), page.next.map(|next| next.to_string())))
+}
+
+/// Refuses a filter by a channel that is neither configured nor known to the store: most likely a slip.
+async fn known_channel(api: &Api, filter: &DeliveryFilter, kind: Kind) -> Result<(), Problem> {
+    let Some(name) = filter.channel.as_deref() else { return Ok(()) };
+    let view = api.view();
+    let mut configured = view.channels.iter().map(|channel| &*channel.name);
+    if configured.any(|known| known == name) || api.rooms.history.knows_channel(name).await? {
+        return Ok(());
+    }
+    let names: Vec<&str> = view.channels.iter().map(|channel| &*channel.name).collect();
+    let message = format!("{:?} is not a known channel{}", object::shown(name), object::guess(name, &names));
+    Err(Problem::faults(kind, vec![Fault::new("channel", message)]))
 }
 
 /// `GET /v1/deliveries/{id}`.
@@ -115,7 +129,7 @@ async fn change(api: &Api, name: &str, change: Change) -> Result<Response, Probl
         Changed::Done(status, channel) => {
             tracing::info!(delivery = %id, %channel, %status, change = verb(change), "a delivery was changed by hand");
             match change {
-                Change::Retry => api.rooms.lanes.wake(&channel),
+                Change::Retry => api.rooms.lanes.hasten(&channel, id),
                 Change::Cancel => api.rooms.lanes.forget(&[id]),
                 Change::Accept | Change::Fail => {}
             }
@@ -124,8 +138,7 @@ async fn change(api: &Api, name: &str, change: Change) -> Result<Response, Probl
         Changed::Refused(status) => {
             let why = match change {
                 Change::Accept | Change::Fail => "only one that is dispatched waits for this",
-                Change::Retry => "its attempts are not over yet",
-                Change::Cancel => "it has ended",
+                Change::Retry | Change::Cancel => "it has ended",
             };
             let detail = format!("a delivery that is {status} cannot be changed by /{}: {why}", verb(change));
             Err(Problem::new(Kind::Conflict, detail).member("delivery_status", status.as_str()))
@@ -141,7 +154,8 @@ async fn change_all(api: &Api, request: Request, change: Change) -> Result<Respo
     if typed.is_none() && !body.is_empty() {
         return Err(body::untyped());
     }
-    let (filter, dry_run) = query::bulk(&body)?;
+    let (filter, dry_run) = query::bulk(&body, change)?;
+    known_channel(api, &filter, Kind::InvalidFields).await?;
     let changed = api.rooms.queue.change_all(filter, change, api.rooms.clock.now(), dry_run).await?;
     if !dry_run {
         tracing::info!(count = changed.count, change = verb(change), "deliveries were changed by hand");
@@ -149,7 +163,8 @@ async fn change_all(api: &Api, request: Request, change: Change) -> Result<Respo
             api.rooms.lanes.recall(channel);
         }
     }
-    Ok(answer::json(&Count { count: changed.count, dry_run }))
+    let examples = dry_run.then(|| changed.examples.iter().map(Delivery::of).collect());
+    Ok(answer::json(&Count { count: changed.count, dry_run, examples }))
 }
 
 const fn verb(change: Change) -> &'static str {
@@ -169,10 +184,13 @@ struct Settled<'a> {
 }
 
 #[derive(Serialize)]
-struct Count {
+struct Count<'a> {
     count: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     dry_run: bool,
+    /// Three of them, where nothing was changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    examples: Option<Vec<Delivery<'a>>>,
 }
 
 /// A delivery in a list.

@@ -179,16 +179,21 @@ impl<'a, 'f> Reader<'a, 'f> {
 
 /// That a name is unknown, what is known, and the nearest of it.
 pub(super) fn unknown(name: &str, known: &[&str]) -> String {
+    let guess = guess(name, known);
+    if known.is_empty() {
+        return "is unknown; there is none here".to_owned();
+    }
+    format!("is unknown; known are {}{guess}", known.join(", "))
+}
+
+/// `; did you mean …?` with the most similar of the known names, where one is similar.
+pub(super) fn guess(name: &str, known: &[&str]) -> String {
     let nearest = known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0));
-    let guess = nearest.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default();
-    if known.is_empty() {
-        return "is unknown; there is none here".to_owned();
-    }
-    format!("is unknown; known are {}{guess}", known.join(", "))
+    nearest.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 /// An outside name in an error: short and printable.

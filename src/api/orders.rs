@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::domain::{DeliveryId, OrderId, OrderStatus, Timestamp};
+use crate::domain::{DeliveryId, DeliveryStatus, OrderId, OrderStatus, Timestamp};
 use crate::intake::Incoming;
 use crate::store::{OrderDetail, OrderKey, OrderSummary};
 
@@ -108,7 +108,7 @@ struct Whole<'a> {
     channels: Vec<Got<'a>>,
 }
 
-/// What a channel got of an order.
+/// What an order made for a channel.
 #[derive(Serialize)]
 struct Got<'a> {
     channel: &'a str,
@@ -117,8 +117,14 @@ struct Got<'a> {
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    deliveries: Vec<DeliveryId>,
+    deliveries: Vec<Made>,
+}
+
+/// A delivery of a channel, and where it is on its way.
+#[derive(Serialize)]
+struct Made {
+    id: DeliveryId,
+    status: DeliveryStatus,
 }
 
 impl<'a> Whole<'a> {
@@ -134,19 +140,19 @@ impl<'a> Whole<'a> {
     }
 }
 
-/// Each channel once: delivered where it got anything at all of the order, else skipped.
+/// Each channel once: `routed` where the order made a delivery for it, else `skipped`.
 fn channels(order: &OrderDetail) -> Vec<Got<'_>> {
     let mut channels: BTreeMap<&str, Got<'_>> = BTreeMap::new();
     for delivery in &order.deliveries {
         let channel = &*delivery.channel;
         let entry = channels.entry(channel).or_insert_with(|| Got {
             channel,
-            status: "delivered",
+            status: "routed",
             reason: None,
             detail: None,
             deliveries: Vec::new(),
         });
-        entry.deliveries.push(delivery.id);
+        entry.deliveries.push(Made { id: delivery.id, status: delivery.status });
     }
     for skip in &order.skipped {
         channels.entry(&skip.channel).or_insert_with(|| Got {

@@ -103,6 +103,8 @@ problems! {
     KeyMismatch "idempotency-key-reused" 422 "The key belongs to another request";
     /// A critical step rejected the order by the status of its response; `step` and `plugin` say which.
     OrderRejected "order-rejected" 422 "The order was rejected";
+    /// A bulk call without a filter would change every delivery; it takes one at least, such as `channel` or `status`.
+    MissingFilter "missing-filter" 422 "A filter is required";
     /// The channel can make no request of this order. `detail` says why.
     NotBuilt "not-built" 422 "The request cannot be built";
     /// `POST /v1/config/reload`: what `errors` names is wrong with the new configuration. The one before stays.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use crate::domain::{DeliveryStatus, Granularity, OrderStatus, Timestamp};
-use crate::store::{DeliveryFilter, OrderFilter, Page};
+use crate::store::{Change, DeliveryFilter, OrderFilter, Page};
 
 use super::object::{self, Members, Reader};
 use super::problem::{Fault, Kind, Problem};
@@ -121,7 +121,7 @@ fn decode(text: &str) -> Option<String> {
     percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
 }
 
-/// Names of statuses as such; the others are told to `fault`.
+/// Names of statuses, in any letter case; the others are told to `fault`.
 fn statuses<T>(
     names: Vec<String>,
     all: &[&'static str],
@@ -130,7 +130,7 @@ fn statuses<T>(
 ) -> Vec<T> {
     let mut known = Vec::new();
     for name in names {
-        match read(&name) {
+        match read(&name.to_ascii_lowercase()) {
             Some(status) => known.push(status),
             None => fault("status", format!("{:?} {}", object::shown(&name), object::unknown(&name, all))),
         }
@@ -192,15 +192,19 @@ pub(super) fn deliveries(query: Option<&str>) -> Result<(DeliveryFilter, Page), 
     Ok((filter, page))
 }
 
-/// The body of a bulk change: the filters, and whether it is only to count.
-pub(super) fn bulk(body: &[u8]) -> Result<(DeliveryFilter, bool), Problem> {
+/// The statuses that a bulk retry takes where the caller names none: what has ended without success. Nothing is sent
+/// twice unless somebody asks for it.
+const RETRIED: [DeliveryStatus; 3] = [DeliveryStatus::Failed, DeliveryStatus::Rejected, DeliveryStatus::Cancelled];
+
+/// The body of a bulk change: the filters, and whether it is only to count. Without any filter it is refused.
+pub(super) fn bulk(body: &[u8], change: Change) -> Result<(DeliveryFilter, bool), Problem> {
     let text = object::text(body)?;
     let members: Members<'_> = object::json(text)?;
     let mut faults = Vec::new();
     let mut reader = Reader::new(members, String::new(), &mut faults);
     reader.only(&[DELIVERY_FILTERS, &["dry_run"]].concat());
     let names = reader.texts("status");
-    let filter = DeliveryFilter {
+    let mut filter = DeliveryFilter {
         status: statuses(names, &delivery_statuses(), DeliveryStatus::from_name, |name, message| {
             reader.fault(name, message);
         }),
@@ -210,7 +214,17 @@ pub(super) fn bulk(body: &[u8]) -> Result<(DeliveryFilter, bool), Problem> {
         until: reader.time("until"),
     };
     let dry_run = reader.flag("dry_run");
-    if faults.is_empty() { Ok((filter, dry_run)) } else { Err(Problem::faults(Kind::InvalidFields, faults)) }
+    if !faults.is_empty() {
+        return Err(Problem::faults(Kind::InvalidFields, faults));
+    }
+    if filter == DeliveryFilter::default() {
+        let detail = format!("the body has no filter; name one of {}", DELIVERY_FILTERS.join(", "));
+        return Err(Problem::new(Kind::MissingFilter, detail));
+    }
+    if change == Change::Retry && filter.status.is_empty() {
+        filter.status = RETRIED.to_vec();
+    }
+    Ok((filter, dry_run))
 }
 
 #[cfg(test)]
@@ -226,7 +240,7 @@ mod tests {
     #[test]
     fn a_list_of_deliveries_takes_every_filter() {
         let (filter, page) = deliveries(Some(
-            "status=failed&status=rejected,cancelled&channel=erp&order_id=A%2F1+b&since=2026-01-31T13:00:00+01:00&until=2026-02-01T00:00:00Z&limit=250&cursor=77",
+            "status=failed&status=REJECTED,Cancelled&channel=erp&order_id=A%2F1+b&since=2026-01-31T13:00:00+01:00&until=2026-02-01T00:00:00Z&limit=250&cursor=77",
         ))
         .expect("a query");
         assert_eq!(filter.status, [DeliveryStatus::Failed, DeliveryStatus::Rejected, DeliveryStatus::Cancelled]);
@@ -260,10 +274,16 @@ mod tests {
 
     #[test]
     fn a_bulk_change_takes_the_same_filters_and_nothing_else() {
-        let (filter, dry_run) = bulk(br#"{"status":["failed"],"channel":"erp","dry_run":true}"#).expect("a body");
+        let bulk = |body: &[u8]| bulk(body, Change::Retry);
+        let (filter, dry_run) = bulk(br#"{"status":["Failed"],"channel":"erp","dry_run":true}"#).expect("a body");
         assert!(dry_run && filter.status == [DeliveryStatus::Failed] && filter.channel.as_deref() == Some("erp"));
         assert_eq!(bulk(br#"{"status":"failed"}"#).expect("a body").0.status, [DeliveryStatus::Failed]);
-        assert_eq!(bulk(b"{}").expect("a body"), (DeliveryFilter::default(), false));
+        assert_eq!(bulk(br#"{"channel":"erp"}"#).expect("a body").0.status, RETRIED);
+        let cancel = super::bulk(br#"{"channel":"erp"}"#, Change::Cancel).expect("a body");
+        assert_eq!((cancel.0.status, cancel.1), (vec![], false));
+        for all in [&b"{}"[..], br#"{"dry_run":true}"#, br#"{"channel":null}"#] {
+            assert_eq!(bulk(all).expect_err("no filter").kind(), Kind::MissingFilter);
+        }
         assert_eq!(bulk(b"").expect_err("no body").kind(), Kind::InvalidJson);
         assert_eq!(bulk(b"[]").expect_err("no object").kind(), Kind::InvalidJson);
         for empty in [&br#"{"status":[]}"#[..], br#"{"status":null}"#] {

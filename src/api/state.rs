@@ -32,8 +32,8 @@ pub trait Ingest: Send + Sync {
 /// The lanes, as far as the API has to do with them.
 #[async_trait]
 pub trait Lanes: Send + Sync {
-    /// There may be something new for this channel in the store.
-    fn wake(&self, channel: &str);
+    /// This channel's delivery was retried: it is due, in the store or in memory.
+    fn hasten(&self, channel: &str, delivery: DeliveryId);
     /// Many of this channel's deliveries were changed: what waits in memory is to be claimed anew.
     fn recall(&self, channel: &str);
     /// These deliveries were cancelled: those still waiting in memory need not be sent.

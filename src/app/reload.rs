@@ -65,7 +65,7 @@ impl Reloader {
             let _turn = this.turn.lock().await;
             let done = this.take_turn().await;
             match &done {
-                Ok(changes) if changes.is_empty() => tracing::info!(by, "configuration read anew: nothing has changed"),
+                Ok(changes) if changes.is_empty() => tracing::info!(by, "configuration reloaded, no changes"),
                 Ok(changes) => tell(by, changes),
                 Err(NotReloaded::Wrong(faults)) => {
                     tracing::error!(by, errors = %faults, "configuration not reloaded, the one before stays");

@@ -29,8 +29,8 @@ pub(super) struct Ways(pub(super) Arc<Lanes>);
 
 #[async_trait]
 impl api::Lanes for Ways {
-    fn wake(&self, channel: &str) {
-        self.0.wake(channel);
+    fn hasten(&self, channel: &str, delivery: DeliveryId) {
+        self.0.hasten(channel, delivery);
     }
 
     fn recall(&self, channel: &str) {

@@ -18,7 +18,7 @@ use crate::store::{ChannelState, Handover, Leased, Replica, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 use super::attempt::own_event;
-use super::lane::Lane;
+use super::lane::{Lane, lock};
 use super::outlet::Kit;
 use super::reload::LanesError;
 use super::stats::Rates;
@@ -200,17 +200,19 @@ impl Lanes {
         Ok(lanes)
     }
 
-    /// Something of that channel's waits in the store and is due.
-    pub fn wake(&self, channel: &str) {
-        if let Some(lane) = self.known.load().all.get(channel) {
-            lane.waiting(self.shared.clock.now());
-        }
-    }
-
     /// Many of that channel's deliveries have changed in the store: what is held in memory is claimed anew.
     pub fn recall(&self, channel: &str) {
         if let Some(lane) = self.known.load().all.get(channel) {
             lane.recall();
+        }
+    }
+
+    /// A delivery of that channel was retried: it is due, in the store or in memory.
+    pub fn hasten(&self, channel: &str, delivery: DeliveryId) {
+        if let Some(lane) = self.known.load().all.get(channel) {
+            let now = self.shared.clock.now();
+            lock(&lane.queue).hasten(delivery, now);
+            lane.waiting(now);
         }
     }
 

@@ -134,6 +134,19 @@ impl LaneQueue {
         self.later.retain(|Reverse(due)| !deliveries.contains(&due.0.id));
     }
 
+    /// Makes a retry that is held for later due at `now`.
+    pub(super) fn hasten(&mut self, delivery: DeliveryId, now: Timestamp) {
+        self.later = std::mem::take(&mut self.later)
+            .into_iter()
+            .map(|Reverse(Due(mut held))| {
+                if held.id == delivery {
+                    held.due_at = held.due_at.min(now);
+                }
+                Reverse(Due(held))
+            })
+            .collect();
+    }
+
     /// Takes everything out that is not in flight.
     pub(super) fn drain(&mut self) -> Vec<Leased> {
         let later = std::mem::take(&mut self.later).into_iter().map(|Reverse(due)| due.0);

@@ -35,11 +35,6 @@ impl DeliveryStatus {
         !matches!(self, Self::Pending | Self::Dispatched)
     }
 
-    /// Whether a new round of attempts may begin: always but while one is under way.
-    pub const fn may_retry(self) -> bool {
-        !matches!(self, Self::Pending)
-    }
-
     /// Whether it may be cancelled.
     pub const fn may_cancel(self) -> bool {
         matches!(self, Self::Pending | Self::Dispatched)

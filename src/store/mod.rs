@@ -147,8 +147,8 @@ pub trait Queue: Send + Sync {
     async fn change(&self, delivery: DeliveryId, change: Change, now: Timestamp)
     -> Result<Option<Changed>, StoreError>;
 
-    /// The same for all that a filter takes and the change allows, in groups of commits; answers which.
-    /// With `dry_run` nothing is changed, and they are only counted.
+    /// Changes every delivery that the filter takes and the change allows, in groups of commits. With `dry_run` it
+    /// changes nothing, counts them and shows the newest three.
     async fn change_all(
         &self,
         filter: DeliveryFilter,
@@ -190,6 +190,9 @@ pub trait History: Send + Sync {
 
     /// One delivery with all its attempts.
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError>;
+
+    /// Whether a channel of that name ever had a delivery or a state in this store.
+    async fn knows_channel(&self, name: &str) -> Result<bool, StoreError>;
 
     /// For each channel with pending deliveries: how many, and since when the oldest of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;

@@ -10,6 +10,8 @@ use crate::domain::{
     Timestamp,
 };
 
+use super::listed::DeliverySummary;
+
 /// A process that works on a store. Chosen at random at each start, so that it never meets its own past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Replica(pub i64);
@@ -239,7 +241,8 @@ pub enum Change {
     Accept,
     /// `/fail`: dispatched to failed.
     Fail,
-    /// `/retry`: a new round of attempts, due at once, of one that is not pending.
+    /// `/retry`: a new round of attempts, due immediately. The next attempt of a pending delivery becomes due, in its
+    /// round.
     Retry,
     /// `/cancel`: no further attempt.
     Cancel,
@@ -250,7 +253,7 @@ impl Change {
     pub const fn allows(self, status: DeliveryStatus) -> bool {
         match self {
             Self::Accept | Self::Fail => status.may_settle(),
-            Self::Retry => status.may_retry(),
+            Self::Retry => true,
             Self::Cancel => status.may_cancel(),
         }
     }
@@ -282,6 +285,8 @@ pub struct BulkChanged {
     pub count: u64,
     /// Their channels, each once.
     pub channels: Vec<Arc<str>>,
+    /// The newest three of them; after a dry run only.
+    pub examples: Vec<DeliverySummary>,
 }
 
 /// A channel's state at run time.

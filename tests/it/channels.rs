@@ -35,7 +35,7 @@ channels:
     assert_eq!(answer["deliveries"].as_array().map(Vec::len), Some(1));
     service.api.settled(&delivery_to(&answer, "erp")).await;
     let order = service.api.order_detail("A-1").await;
-    assert_eq!(fate(&order, "erp")["status"], "delivered");
+    assert_eq!(fate(&order, "erp")["status"], "routed");
     for (channel, reason) in [("large", "when"), ("off", "disabled"), ("invoices", "event")] {
         assert_eq!(fate(&order, channel)["status"], "skipped", "{channel}");
         assert_eq!(fate(&order, channel)["reason"], reason, "{channel}");
@@ -63,8 +63,11 @@ channels:
     service.api.all_settled().await;
     let order = service.api.order_detail("A-1").await;
     assert_eq!(order["channels"].as_array().map(Vec::len), Some(3), "{order:#}");
-    assert_eq!(fate(&order, "both")["status"], "delivered");
+    assert_eq!(fate(&order, "both")["status"], "routed");
     assert_eq!(fate(&order, "both")["deliveries"].as_array().map(Vec::len), Some(2));
+    for delivery in fate(&order, "both")["deliveries"].as_array().expect("deliveries") {
+        assert_eq!((delivery["id"].is_string(), &delivery["status"]), (true, &json!("accepted")), "{order:#}");
+    }
     assert_eq!(fate(&order, "partner")["reason"], "when");
     service.api.order(&json!({"id": "A-2", "sender": "ACME", "total": 5})).await;
     let order = service.api.order_detail("A-2").await;

@@ -59,12 +59,17 @@ async fn deliveries_are_listed_and_filtered() {
         ("order_id=A-1&status=cancelled".to_owned(), vec![]),
         ("channel=good".to_owned(), vec!["good", "good"]),
         ("channel=good&until=2026-01-31T12:00:30Z".to_owned(), vec!["good"]),
-        ("channel=nobody".to_owned(), vec![]),
+        ("order_id=A-1&status=Failed,REJECTED".to_owned(), vec!["bad", "refuses"]),
         ("since=2026-01-31T12:00:30Z".to_owned(), vec!["bad", "good", "later", "refuses", "waits"]),
     ] {
         let found = service.api.list(&format!("/v1/deliveries?{query}")).await;
         assert_eq!(channels(&found), expected, "{query}");
     }
+    let unknown = service.api.get("/v1/deliveries?channel=god").await.problem(400);
+    assert_eq!(
+        unknown["errors"],
+        json!([{"path": "channel", "message": "\"god\" is not a known channel; did you mean `good`?"}])
+    );
     let all = service.api.list("/v1/deliveries?channel=good").await;
     assert_eq!(text(&all[0], "id"), delivery_to(&later, "good"), "newest first");
     service.stop().await;
@@ -92,7 +97,7 @@ async fn what_a_status_does_not_allow_is_a_conflict() {
         ("accept", vec!["later"]),
         ("fail", vec!["later"]),
         ("cancel", vec!["later", "waits"]),
-        ("retry", vec!["bad", "good", "later", "refuses"]),
+        ("retry", vec!["bad", "good", "later", "refuses", "waits"]),
     ] {
         let (_receiver, service, order) = every_status().await;
         for channel in ["good", "bad", "waits", "later", "refuses"] {
@@ -183,7 +188,12 @@ async fn bulk_calls_take_the_filters_of_the_list_and_count() {
         async move { api.post("/v1/deliveries/retry", &body).await.expect(200)["count"].clone() }
     };
     let filter = json!({"channel": "bad", "status": ["failed"]});
-    assert_eq!(retry(json!({"channel": "bad", "status": ["failed"], "dry_run": true})).await, 4);
+    let dry = json!({"channel": "bad", "status": ["failed"], "dry_run": true});
+    assert_eq!(retry(dry.clone()).await, 4);
+    let dry = service.api.post("/v1/deliveries/retry", &dry).await.expect(200);
+    let examples: Vec<_> =
+        dry["examples"].as_array().expect("examples").iter().map(|one| text(one, "order_id")).collect();
+    assert_eq!(examples, ["A-4", "A-3", "A-2"]);
     assert_eq!(
         service.api.list("/v1/deliveries?channel=bad&status=failed").await.len(),
         4,
@@ -202,6 +212,64 @@ async fn bulk_calls_take_the_filters_of_the_list_and_count() {
     let cancelled = service.api.post("/v1/deliveries/cancel", &json!({"channel": "waits"})).await.expect(200);
     assert_eq!(cancelled["count"], 4);
     assert_eq!(service.api.list("/v1/deliveries?channel=waits&status=cancelled").await.len(), 4);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_bulk_retry_sends_accepted_and_pending_deliveries_only_where_they_are_named() {
+    let (receiver, service, _) = every_status().await;
+    receiver.answer([Reply::status(200)]);
+    for action in ["retry", "cancel"] {
+        for body in [json!({}), json!({"dry_run": true})] {
+            let problem = service.api.post(&format!("/v1/deliveries/{action}"), &body).await.problem(422);
+            assert_eq!(problem["type"], "/problems/missing-filter", "{action} {body}");
+        }
+    }
+    let retry = |body: Value| {
+        let api = service.api.clone();
+        async move { api.post("/v1/deliveries/retry", &body).await.expect(200)["count"].clone() }
+    };
+    assert_eq!(retry(json!({"order_id": "A-1", "dry_run": true})).await, 2, "failed and rejected");
+    for (channel, count) in [("good", 0), ("waits", 0), ("later", 0)] {
+        assert_eq!(retry(json!({"channel": channel})).await, count, "{channel}");
+    }
+    assert_eq!(retry(json!({"channel": "good", "status": "Accepted"})).await, 1);
+    receiver.wait_for_on("/good", 2).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn retry_makes_the_next_attempt_of_a_pending_delivery_due_in_its_round() {
+    let receiver = Receiver::start().await;
+    // A retry of `waits` is in the store, one of `soon` in memory.
+    let yaml = r"
+channels:
+  - {name: waits, url: RECEIVER/waits, retry: {attempts: 2, interval: 1h, jitter: 0}}
+  - {name: soon, url: RECEIVER/soon, retry: {attempts: 2, interval: 9s, jitter: 0}}
+";
+    receiver.answer([Reply::status(503)]);
+    let service = Service::start(&receiver.fill(yaml)).await;
+    for bulk in [false, true] {
+        for channel in ["waits", "soon"] {
+            let order = service.api.order(&json!({"id": format!("{channel}-{bulk}")})).await;
+            let id = delivery_to(&order, channel);
+            service.api.attempted(&id, 1).await;
+            service.wait_of(&id).await;
+            if bulk {
+                let filter = json!({"channel": channel, "status": "pending"});
+                assert!(
+                    service.api.post("/v1/deliveries/retry", &filter).await.expect(200)["count"].as_u64() >= Some(1)
+                );
+            } else {
+                let answer = service.api.post(&format!("/v1/deliveries/{id}/retry"), &json!({})).await.expect(200);
+                assert_eq!(answer["status"], "pending");
+            }
+            let ended = service.api.settled(&id).await;
+            assert_eq!(ended["status"], "failed", "the round had two attempts: {ended:#}");
+            assert_eq!(ended["attempts"].as_array().map(Vec::len), Some(2), "{channel} {bulk}");
+        }
+    }
+    assert_eq!(service.clock_passed(), Duration::ZERO);
     service.stop().await;
 }
 

@@ -123,7 +123,7 @@ async fn an_order_is_found_by_either_of_its_ids_the_newest_by_its_own() {
     assert_eq!(by_own["steps"], json!([]));
     assert_eq!(delivery_to(&by_own, "erp"), delivery_to(&second, "erp"));
     assert_eq!(by_own["channels"][0]["channel"], "erp");
-    assert_eq!(by_own["channels"][0]["status"], "delivered");
+    assert_eq!(by_own["channels"][0]["status"], "routed");
     for unknown in ["nobody", "ord_00000000-0000-7000-8000-000000000000", "ord_", "dlv_x", "%00", "..%2F..%2Fetc"] {
         service.api.get(&format!("/v1/orders/{unknown}")).await.problem(404);
     }

@@ -97,6 +97,7 @@ macro_rules! contract {
                 every_change_is_allowed_exactly_where_the_contract_says
                 a_change_of_nothing_answers_none
                 a_retry_begins_a_new_round_at_once
+                a_retry_of_a_pending_delivery_is_due_in_its_round
                 a_cancelled_delivery_is_not_claimed
                 a_bulk_change_takes_what_the_filter_takes_and_the_change_allows
                 a_bulk_change_goes_beyond_one_group

@@ -23,7 +23,7 @@ async fn every_call_needs_its_scope_and_says_which_is_missing() {
     with("ingest").post("/v1/orders", &json!({"id": "A-1"})).await.expect(201);
     let order = json!({"id": "A-2"});
     let nothing = json!({});
-    let dry = json!({"dry_run": true});
+    let dry = json!({"channel": "erp", "dry_run": true});
     for (method, target, body, scope, allowed) in [
         ("POST", "/v1/orders", &order, "ingest", ["ingest", "all"].as_slice()),
         ("POST", "/v1/events", &json!({"type": "a", "data": 1}), "ingest", &["ingest", "all"]),

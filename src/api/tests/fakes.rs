@@ -116,6 +116,11 @@ impl History for FakeStore {
         Ok(self.deliveries.lock().expect("deliveries").iter().find(|delivery| delivery.summary.id == id).cloned())
     }
 
+    async fn knows_channel(&self, name: &str) -> Result<bool, StoreError> {
+        self.check()?;
+        Ok(matches!(name, "erp" | "gone"))
+    }
+
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         self.check()?;
         Ok(vec![Backlog { channel: "erp".into(), pending: 5, oldest_due: Some(now().before(Duration::from_secs(90))) }])
@@ -188,7 +193,11 @@ impl Queue for FakeStore {
     ) -> Result<BulkChanged, StoreError> {
         self.check()?;
         self.changes.lock().expect("changes").push(format!("{change:?} {:?} {dry_run}", filter.status));
-        Ok(BulkChanged { count: 3, channels: vec!["erp".into()] })
+        Ok(BulkChanged {
+            count: 3,
+            channels: vec!["erp".into()],
+            examples: if dry_run { vec![delivery(&ids(), DeliveryStatus::Failed).summary] } else { Vec::new() },
+        })
     }
 }
 
@@ -200,8 +209,8 @@ pub(super) struct FakeLanes {
 
 #[async_trait]
 impl Lanes for FakeLanes {
-    fn wake(&self, channel: &str) {
-        self.calls.lock().expect("calls").push(format!("wake {channel}"));
+    fn hasten(&self, channel: &str, delivery: DeliveryId) {
+        self.calls.lock().expect("calls").push(format!("hasten {delivery} of {channel}"));
     }
 
     fn recall(&self, channel: &str) {

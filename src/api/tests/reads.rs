@@ -49,8 +49,8 @@ async fn an_order_is_found_by_our_id_and_by_its_own() {
         assert_eq!(
             json["channels"],
             json!([
-                {"channel": "erp", "status": "delivered", "reason": null, "deliveries": [delivered.id.to_string()]},
-                {"channel": "old", "status": "skipped", "reason": "when", "detail": "total is no number"},
+                {"channel": "erp", "status": "routed", "reason": null, "deliveries": [{"id": delivered.id.to_string(), "status": "accepted"}]},
+                {"channel": "old", "status": "skipped", "reason": "when", "detail": "total is no number", "deliveries": []},
             ])
         );
     }

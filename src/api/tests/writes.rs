@@ -195,7 +195,7 @@ async fn a_delivery_is_changed_by_hand() {
     let delivery = delivery(&ids(), DeliveryStatus::Failed);
     let id = delivery.summary.id;
     for (verb, status, call) in [
-        ("retry", DeliveryStatus::Pending, Some("wake erp".to_owned())),
+        ("retry", DeliveryStatus::Pending, Some(format!("hasten {id} of erp"))),
         ("cancel", DeliveryStatus::Cancelled, Some(format!("forget [{id}]"))),
         ("accept", DeliveryStatus::Accepted, None),
         ("fail", DeliveryStatus::Failed, None),
@@ -233,9 +233,31 @@ async fn many_deliveries_are_changed_by_their_filters() {
     assert_eq!((seen.status.as_u16(), seen.json()), (200, json!({"count": 3})));
     assert_eq!(*world.lanes.calls.lock().expect("calls"), ["recall erp"]);
     let seen = world.post_json("/v1/deliveries/cancel", r#"{"status":["pending"],"dry_run":true}"#).await;
-    assert_eq!(seen.json(), json!({"count": 3, "dry_run": true}));
+    let dry = seen.json();
+    assert_eq!((&dry["count"], &dry["dry_run"]), (&json!(3), &json!(true)));
+    assert_eq!((&dry["examples"][0]["status"], &dry["examples"][1]), (&json!("failed"), &json!(null)));
     assert_eq!(world.lanes.calls.lock().expect("calls").len(), 1);
-    assert_eq!(*world.store.changes.lock().expect("changes"), ["Retry [Failed] false", "Cancel [Pending] true"]);
+    world.post_json("/v1/deliveries/retry", r#"{"channel":"erp"}"#).await;
+    world.post_json("/v1/deliveries/cancel", r#"{"channel":"gone"}"#).await;
+    assert_eq!(
+        *world.store.changes.lock().expect("changes"),
+        [
+            "Retry [Failed] false",
+            "Cancel [Pending] true",
+            "Retry [Failed, Rejected, Cancelled] false",
+            "Cancel [] false"
+        ]
+    );
+    for path in ["/v1/deliveries/retry", "/v1/deliveries/cancel"] {
+        for body in ["{}", r#"{"dry_run":true}"#] {
+            world.post_json(path, body).await.problem(422, "missing-filter");
+        }
+        let unknown = world.post_json(path, r#"{"channel":"erpp"}"#).await.problem(400, "invalid-fields");
+        assert_eq!(
+            unknown["errors"][0],
+            json!({"path": "channel", "message": "\"erpp\" is not a known channel; did you mean `erp`?"})
+        );
+    }
     world.post_json("/v1/deliveries/retry", r#"{"state":"failed"}"#).await.problem(400, "invalid-fields");
     world.post_json("/v1/deliveries/retry", "").await.problem(400, "invalid-json");
     world

@@ -81,6 +81,12 @@ fn find(db: &mut Db<'_>, seq: i64) -> Result<Option<Found>, StoreError> {
 }
 
 fn apply(db: &mut Db<'_>, seq: i64, row: &Found, change: Change, now: Timestamp) -> Result<(), StoreError> {
+    if change == Change::Retry && state::is_pending(row.state) {
+        db.conn
+            .prepare_cached("UPDATE deliveries SET due_at = ?2 WHERE seq = ?1 AND due_at > ?2")?
+            .execute([seq, now.as_millis()])?;
+        return Ok(());
+    }
     if change == Change::Retry {
         db.conn
             .prepare_cached(

@@ -55,6 +55,12 @@ impl Tally {
             .collect()
     }
 
+    /// Whether there is a channel of that name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.values().any(|(known, _)| **known == *name)
+    }
+
     fn names(&self) -> HashMap<Arc<str>, i64> {
         let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tally.iter().map(|(channel, (name, _))| (Arc::clone(name), *channel)).collect()

@@ -76,7 +76,7 @@ pub(super) fn order(conn: &Connection, tally: &Tally, key: &OrderKey) -> Result<
         body: Bytes::from(body),
         context: rows::context(context),
         steps: journal::steps(conn, seq)?,
-        deliveries: deliveries.into_iter().map(|seq| delivery_summary(conn, tally, seq)).collect::<Result<_, _>>()?,
+        deliveries: summaries(conn, tally, deliveries)?,
         skipped,
     }))
 }
@@ -112,8 +112,12 @@ pub(super) fn deliveries(
     page: Page,
 ) -> Result<Paged<DeliverySummary>, StoreError> {
     let keys = lists::deliveries(conn, filter, page)?;
-    let data = keys.data.into_iter().map(|seq| delivery_summary(conn, tally, seq)).collect::<Result<_, _>>()?;
-    Ok(Paged { data, next: keys.next })
+    Ok(Paged { data: summaries(conn, tally, keys.data)?, next: keys.next })
+}
+
+/// The deliveries with these keys, in the same order.
+pub(super) fn summaries(conn: &Connection, tally: &Tally, keys: Vec<i64>) -> Result<Vec<DeliverySummary>, StoreError> {
+    keys.into_iter().map(|seq| delivery_summary(conn, tally, seq)).collect()
 }
 
 fn delivery_summary(conn: &Connection, tally: &Tally, seq: i64) -> Result<DeliverySummary, StoreError> {

@@ -53,6 +53,8 @@ use crate::telemetry::metrics::Metrics;
 
 /// Deliveries that one commit of a bulk change or a release takes at most.
 const BULK: usize = 1000;
+/// Deliveries that a dry run of a bulk change shows.
+const EXAMPLES: usize = 3;
 /// Orders that one commit of a removal takes at most.
 const REMOVE: usize = 500;
 
@@ -207,6 +209,12 @@ impl Queue for Sqlite {
         }
         let keys = self.keys(DeliveryFilter { status: statuses.clone(), ..filter }).await?;
         let statuses: Arc<[_]> = statuses.into();
+        let mut examples = Vec::new();
+        if dry_run {
+            let tally = Arc::clone(&self.tally);
+            let shown: Vec<i64> = keys.iter().rev().take(EXAMPLES).copied().collect();
+            examples = self.readers.read(move |conn| details::summaries(conn, &tally, shown)).await?;
+        }
         let (mut count, mut channels) = (0, BTreeSet::new());
         for keys in keys.chunks(BULK) {
             let keys = keys.to_vec();
@@ -220,7 +228,7 @@ impl Queue for Sqlite {
             channels.extend(group.1);
         }
         let channels = channels.into_iter().map(|channel| self.tally.name(channel)).collect::<Result<_, _>>()?;
-        Ok(BulkChanged { count, channels })
+        Ok(BulkChanged { count, channels, examples })
     }
 
     async fn remove_finished(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -265,6 +273,10 @@ impl History for Sqlite {
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
         let tally = Arc::clone(&self.tally);
         self.readers.read(move |conn| details::delivery(conn, &tally, id)).await
+    }
+
+    async fn knows_channel(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(self.tally.knows(name))
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {

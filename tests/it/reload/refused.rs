@@ -108,7 +108,7 @@ async fn sighup_reloads_the_running_binary_and_the_log_says_what_came_of_it() {
     assert_eq!(receiver.count_on("/two"), 2);
     process.home.configure(&two);
     process.signal(Signal::HUP);
-    told("configuration read anew: nothing has changed").await;
+    told("configuration reloaded, no changes").await;
     process.stop().await;
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn every_change_is_allowed_exactly_where_the_contract_says<B: B
             let result = match (change, status) {
                 (Change::Accept, Dispatched) => Some(Accepted),
                 (Change::Fail, Dispatched) => Some(Failed),
-                (Change::Retry, Accepted | Dispatched | Rejected | Failed | Cancelled) => Some(Pending),
+                (Change::Retry, _) => Some(Pending),
                 (Change::Cancel, Pending | Dispatched) => Some(Cancelled),
                 _ => None,
             };
@@ -76,6 +76,25 @@ pub(super) async fn a_retry_begins_a_new_round_at_once<B: Backend>(world: World<
     assert_eq!(world.claimed(Claim { which: Which::Retries, ..world.claim("crm") }).await, [id]);
 }
 
+pub(super) async fn a_retry_of_a_pending_delivery_is_due_in_its_round<B: Backend>(world: World<B>) {
+    let id = world.leased("erp").await;
+    let later = world.now().after(std::time::Duration::from_secs(3600));
+    world.record(world.finished(id, 1, Next::Wait(later))).await;
+    let retries = || Claim { which: Which::Retries, ..world.claim("erp") };
+    assert!(world.claimed(retries()).await.is_empty());
+    let pending = world.store.history.backlog().await.expect("a read")[0].pending;
+    let now = world.advance(100);
+    world.store.queue.change(id, Change::Retry, now).await.expect("a change");
+    let claimed = world.store.queue.claim(retries()).await.expect("a claim");
+    assert_eq!(claimed.len(), 1);
+    assert_eq!((claimed[0].attempts, claimed[0].round_start, claimed[0].due_at), (1, 0, now));
+    // While somebody has it, it stays with them.
+    world.store.queue.change(id, Change::Retry, world.now()).await.expect("a change");
+    assert_eq!(world.record(world.finished(id, 2, Next::End(DeliveryStatus::Failed))).await, Recorded::Done);
+    assert_eq!(pending, 1, "it is counted once");
+    assert!(world.store.history.backlog().await.expect("a read").is_empty());
+}
+
 pub(super) async fn a_cancelled_delivery_is_not_claimed<B: Backend>(world: World<B>) {
     let id = world.waiting("erp").await;
     world.store.queue.change(id, Change::Cancel, world.now()).await.expect("a change");
@@ -91,9 +110,9 @@ pub(super) async fn a_bulk_change_takes_what_the_filter_takes_and_the_change_all
         }
     }
     let erp = DeliveryFilter { channel: Some("erp".into()), ..DeliveryFilter::default() };
-    let failed = DeliveryFilter { status: vec![DeliveryStatus::Failed, DeliveryStatus::Pending], ..erp };
+    let failed = DeliveryFilter { status: vec![DeliveryStatus::Failed], ..erp };
     let done = queue.change_all(failed, Change::Retry, world.now(), false).await.expect("a change");
-    assert_eq!(done, BulkChanged { count: 1, channels: vec!["erp".into()] });
+    assert_eq!(done, BulkChanged { count: 1, channels: vec!["erp".into()], examples: vec![] });
     for (status, channel, id) in &ids {
         let retried = *status == DeliveryStatus::Failed && *channel == "erp";
         assert_eq!(world.status(*id).await, if retried { DeliveryStatus::Pending } else { *status });
@@ -104,9 +123,9 @@ pub(super) async fn a_bulk_change_takes_what_the_filter_takes_and_the_change_all
     let mut channels = done.channels;
     channels.sort();
     assert_eq!(channels, [Arc::from("erp"), Arc::from("mail")]);
-    let none = DeliveryFilter { status: vec![DeliveryStatus::Pending], ..DeliveryFilter::default() };
+    let none = DeliveryFilter { status: vec![DeliveryStatus::Failed], ..DeliveryFilter::default() };
     assert_eq!(
-        queue.change_all(none, Change::Retry, world.now(), false).await.expect("a change"),
+        queue.change_all(none, Change::Cancel, world.now(), false).await.expect("a change"),
         BulkChanged::default()
     );
 }
@@ -119,9 +138,10 @@ pub(super) async fn a_bulk_change_goes_beyond_one_group<B: Backend>(world: World
     let queue = &world.store.queue;
     for change in [Change::Cancel, Change::Retry] {
         let dry = queue.change_all(DeliveryFilter::default(), change, world.now(), true).await.expect("a count");
-        assert_eq!(dry.count, 2500);
+        assert_eq!((dry.count, dry.examples.len()), (2500, 3));
+        assert!(dry.examples[0].id > dry.examples[1].id, "the newest first");
         let done = queue.change_all(DeliveryFilter::default(), change, world.now(), false).await.expect("a change");
-        assert_eq!(done, BulkChanged { count: 2500, channels: vec!["erp".into()] });
+        assert_eq!(done, BulkChanged { count: 2500, channels: vec!["erp".into()], examples: vec![] });
     }
     assert_eq!(world.store.history.backlog().await.expect("a read")[0].pending, 2500);
 }
@@ -129,8 +149,9 @@ pub(super) async fn a_bulk_change_goes_beyond_one_group<B: Backend>(world: World
 pub(super) async fn a_dry_run_counts_and_changes_nothing<B: Backend>(world: World<B>) {
     let id = world.waiting("erp").await;
     let filter = DeliveryFilter::default();
+    let shown = world.store.history.delivery(id).await.expect("a read").expect("a delivery").summary;
     let dry = world.store.queue.change_all(filter, Change::Cancel, world.now(), true).await.expect("a count");
-    assert_eq!(dry, BulkChanged { count: 1, channels: vec!["erp".into()] });
+    assert_eq!(dry, BulkChanged { count: 1, channels: vec!["erp".into()], examples: vec![shown] });
     assert_eq!(world.status(id).await, DeliveryStatus::Pending);
 }
 
