@@ -19,6 +19,12 @@ use super::problem::{Fault, Kind, Problem};
 /// The one version there is.
 const VERSION: &str = "1.0";
 
+/// How the header of an attribute begins.
+const PREFIX: &str = "ce-";
+
+/// Attributes that differ between two attempts to send one event.
+const TRACING: [&str; 2] = ["ce-traceparent", "ce-tracestate"];
+
 /// An event by itself.
 pub(super) fn structured(body: &Bytes) -> Result<PostedEvent, Problem> {
     let members: Members<'_> = object::json(object::text(body)?)?;
@@ -101,6 +107,24 @@ fn identity(source: &str, id: &str) -> Result<String, Fault> {
 /// Whether the attributes of an event are in the headers.
 pub(super) fn is_binary(headers: &HeaderMap) -> bool {
     headers.contains_key("ce-specversion") || headers.contains_key("ce-type")
+}
+
+/// Whether any attribute of an event is in the headers.
+pub(super) fn has_attributes(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with(PREFIX))
+}
+
+/// Returns the `ce-` headers in a canonical form, to tell a repeated request from another one. Those that trace a
+/// request (`ce-traceparent`, `ce-tracestate`) are left out: they differ each time.
+pub(super) fn attributes(headers: &HeaderMap) -> Vec<u8> {
+    let mut found: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .filter(|(name, _)| name.starts_with(PREFIX) && !TRACING.contains(name))
+        .collect();
+    // Stable: values of one name keep their order.
+    found.sort_by_key(|(name, _)| *name);
+    found.iter().flat_map(|(name, value)| [name.as_bytes(), b": ", value, b"\n"].concat()).collect()
 }
 
 /// An event whose attributes are in the headers and whose data is the body.

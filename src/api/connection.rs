@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use super::guard::{Guarded, Requests};
+use super::guard::{First, Guarded, PREFACE, Requests};
 use super::problem::{Kind, Problem};
 use super::serve::Limits;
 
@@ -33,9 +33,6 @@ const MAX_STREAMS: u32 = 128;
 
 /// How often an HTTP/2 caller must show that it is there, and how long it may take.
 const PING: Duration = Duration::from_secs(20);
-
-/// How HTTP/2 begins.
-const PREFACE: &[u8; 4] = b"PRI ";
 
 /// How long a caller that was refused may go on sending before the connection is cut: cut at once, it might lose the
 /// answer.
@@ -63,26 +60,28 @@ impl Connection {
     pub(super) async fn run(self, stream: TcpStream) {
         // Answers are written in one piece; there is nothing to wait for.
         let _ = stream.set_nodelay(true);
+        let mut stream = stream;
+        let mut first = First::default();
         let beginning = tokio::select! {
             () = self.stop.cancelled() => return,
-            beginning = beginning(&stream, self.limits.header_timeout) => beginning,
+            beginning = beginning(&mut stream, &mut first, self.limits.header_timeout) => beginning,
         };
         match beginning {
-            Beginning::Http1 => self.http1(stream).await,
-            Beginning::Http2 => self.http2(stream).await,
+            Beginning::Http1 => self.http1(stream, first).await,
+            Beginning::Http2 => self.http2(stream, first).await,
             Beginning::Late => refuse(stream, &late(self.limits.header_timeout)).await,
             Beginning::Nothing => {}
         }
     }
 
-    fn watched(&self, stream: TcpStream, http2: bool) -> (TokioIo<Guarded>, Calls) {
+    fn watched(&self, stream: TcpStream, first: First, http2: bool) -> (TokioIo<Guarded>, Calls) {
         let requests = Arc::new(Requests::default());
-        let guarded = Guarded::new(stream, Arc::clone(&requests), Arc::clone(&self.places), self.limits, http2);
+        let guarded = Guarded::new(stream, first, Arc::clone(&requests), Arc::clone(&self.places), self.limits, http2);
         (TokioIo::new(guarded), Calls { router: self.router.clone(), requests })
     }
 
-    async fn http1(self, stream: TcpStream) {
-        let (io, calls) = self.watched(stream, false);
+    async fn http1(self, stream: TcpStream, first: First) {
+        let (io, calls) = self.watched(stream, first, false);
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // The guard keeps this time, without a timer for every request.
@@ -122,8 +121,8 @@ impl Connection {
         }
     }
 
-    async fn http2(self, stream: TcpStream) {
-        let (io, calls) = self.watched(stream, true);
+    async fn http2(self, stream: TcpStream, first: First) {
+        let (io, calls) = self.watched(stream, first, true);
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_header_list_size(MAX_HEAD as u32)
@@ -149,29 +148,26 @@ impl Connection {
     }
 }
 
-/// Which HTTP it is to be, by the first bytes, which stay unread.
-async fn beginning(stream: &TcpStream, within: Duration) -> Beginning {
-    let mut seen = 0;
+/// Reads the bytes that tell HTTP/1.1 from HTTP/2 into `first`. Returns as soon as they do, or the caller's side ends.
+async fn beginning(stream: &mut TcpStream, first: &mut First, within: Duration) -> Beginning {
     let look = async {
-        let mut first = [0; PREFACE.len()];
         loop {
-            seen = stream.peek(&mut first).await.unwrap_or(0);
-            let bytes = first.get(..seen).unwrap_or_default();
-            if seen == 0 {
-                return Beginning::Nothing;
-            } else if bytes == PREFACE {
+            match first.fill(stream).await {
+                Ok(0) | Err(_) => return Beginning::Nothing,
+                Ok(_) => {}
+            }
+            let bytes = first.bytes();
+            if bytes == PREFACE {
                 return Beginning::Http2;
             } else if !PREFACE.starts_with(bytes) {
                 return Beginning::Http1;
             }
-            // A byte or two of what may become either: rare enough to just look again.
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     match tokio::time::timeout(within, look).await {
         Ok(beginning) => beginning,
-        Err(_) if seen > 0 => Beginning::Late,
-        Err(_) => Beginning::Nothing,
+        Err(_) if first.bytes().is_empty() => Beginning::Nothing,
+        Err(_) => Beginning::Late,
     }
 }
 

@@ -20,6 +20,9 @@ use super::state::Api;
 /// The longest type or id of an event, in bytes.
 const MAX_NAME: usize = 256;
 
+/// How the types of this service's own events begin.
+const RESERVED: [&str; 3] = ["order.", "delivery.", "channel."];
+
 /// `POST /v1/events`.
 pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
@@ -32,17 +35,48 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     let key = body::idempotency_key(&head.headers)?;
     let body = body::read(body, view.max_body, view.body_timeout).await?;
     view.verify(&head.headers, &body, &api.rooms.clock)?;
+    if view.verify.is_some() && cloudevents::has_attributes(&head.headers) {
+        return Err(unsigned_attributes());
+    }
     let (events, batch) = match media {
         Some(Media::CloudEvent) => (vec![cloudevents::structured(&body)?], false),
         Some(Media::CloudEventBatch) => (cloudevents::batch(&body)?, true),
         _ if cloudevents::is_binary(&head.headers) => (vec![cloudevents::binary(&head.headers, &body)?], false),
         _ => (vec![plain(&body)?], false),
     };
+    check_not_reserved(&events)?;
     if events.is_empty() {
         return Ok(answer::respond(nothing()));
     }
-    let answered = view.ingest.events(Incoming { body, key, caller: Arc::clone(&caller) }, events, batch).await?;
+    let answered = view
+        .ingest
+        .events(
+            Incoming { attributes: cloudevents::attributes(&head.headers), body, key, caller: Arc::clone(&caller) },
+            events,
+            batch,
+        )
+        .await?;
     Ok(answer::respond(answered))
+}
+
+/// A signature covers the body alone, so that `ce-` headers could be replaced.
+fn unsigned_attributes() -> Problem {
+    let fault = Fault::new(
+        "ce-specversion",
+        "CloudEvents in binary mode are not accepted while server.verify is set: a signature does not cover ce- headers; send the event in structured mode (application/cloudevents+json)",
+    );
+    Problem::faults(Kind::InvalidHeader, vec![fault])
+}
+
+/// Refuses types that only this service may give to an event.
+fn check_not_reserved(events: &[PostedEvent]) -> Result<(), Problem> {
+    let reserved = |event: &&PostedEvent| RESERVED.iter().any(|prefix| event.kind.starts_with(prefix));
+    let Some(event) = events.iter().find(reserved) else { return Ok(()) };
+    let detail = format!(
+        "type {:?} is reserved: types that begin with order., delivery. or channel. belong to events of this service",
+        event.kind
+    );
+    Err(Problem::new(Kind::ReservedType, detail))
 }
 
 /// The answer to a batch of no events, which CloudEvents allows.

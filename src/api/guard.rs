@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
@@ -53,9 +53,45 @@ impl Drop for UnderWay {
     }
 }
 
+/// How HTTP/2 begins.
+pub(super) const PREFACE: &[u8; 4] = b"PRI ";
+
+/// The first bytes of a connection, read to tell its protocol. [`Guarded`] returns them again.
+#[derive(Debug, Default)]
+pub(super) struct First {
+    bytes: [u8; PREFACE.len()],
+    len: usize,
+    /// Bytes that were returned again.
+    returned: usize,
+}
+
+impl First {
+    /// Waits for more of them. Returns how many came, 0 at the end of the stream. Cancel safe.
+    pub(super) async fn fill(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
+        let read = stream.read(self.bytes.get_mut(self.len..).unwrap_or_default()).await?;
+        self.len += read;
+        Ok(read)
+    }
+
+    /// The bytes so far.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// Moves as many of them as fit into `buffer`. Returns whether there were any.
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let left = self.bytes.get(self.returned..self.len).unwrap_or_default();
+        let given = left.len().min(buffer.remaining());
+        buffer.put_slice(left.get(..given).unwrap_or_default());
+        self.returned += given;
+        given > 0
+    }
+}
+
 /// The stream of a connection, watched.
 pub(super) struct Guarded {
     stream: TcpStream,
+    first: First,
     requests: Arc<Requests>,
     places: Arc<Semaphore>,
     limits: Limits,
@@ -78,6 +114,7 @@ pub(super) struct Guarded {
 impl Guarded {
     pub(super) fn new(
         stream: TcpStream,
+        first: First,
         requests: Arc<Requests>,
         places: Arc<Semaphore>,
         limits: Limits,
@@ -85,6 +122,7 @@ impl Guarded {
     ) -> Self {
         Self {
             stream,
+            first,
             requests,
             places,
             limits,
@@ -170,7 +208,12 @@ impl Guarded {
 impl AsyncRead for Guarded {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match Pin::new(&mut this.stream).poll_read(context, buffer) {
+        let read = if this.first.give(buffer) {
+            Poll::Ready(Ok(()))
+        } else {
+            Pin::new(&mut this.stream).poll_read(context, buffer)
+        };
+        match read {
             Poll::Ready(read) => {
                 if this.is_waiting() {
                     this.head_begun = true;

@@ -27,14 +27,12 @@ pub(super) async fn healthz() -> Response {
 
 /// `GET /readyz`: the store can write, and the workers move.
 pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> {
-    match tokio::time::timeout(PATIENCE, api.rooms.history.ping()).await {
-        Ok(Ok(())) if api.rooms.lanes.is_moving() => Ok(answer::json(&json!({"status": "ready"}))),
-        Ok(Ok(())) => Err(Problem::new(Kind::NotReady, "the delivery workers stand still")),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the store is not ready");
-            Err(Problem::new(Kind::NotReady, "the store does not answer as it should"))
-        }
-        Err(_) => Err(Problem::new(Kind::NotReady, "the store does not answer in time")),
+    if !api.rooms.lanes.is_moving() {
+        return Err(Problem::new(Kind::NotReady, "the delivery workers stand still"));
+    }
+    match api.readiness.of(&*api.rooms.history, api.rooms.clock.now()).await {
+        Ok(()) => Ok(answer::json(&json!({"status": "ready"}))),
+        Err(reason) => Err(Problem::new(Kind::NotReady, reason)),
     }
 }
 

@@ -16,6 +16,7 @@ mod deliveries;
 mod events;
 mod guard;
 mod health;
+mod hosts;
 mod list;
 mod object;
 mod orders;
@@ -23,6 +24,7 @@ mod pace;
 mod path;
 mod problem;
 mod query;
+mod readiness;
 mod reload;
 mod serve;
 mod state;
@@ -30,6 +32,7 @@ mod state;
 mod tests;
 mod tokens;
 mod trials;
+mod watch;
 
 use axum::Router;
 use axum::http::{Method, Uri};
@@ -80,6 +83,7 @@ pub fn router(api: Api) -> Router {
         .merge(open)
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(api.clone(), watch::watch))
         .with_state(api)
 }
 

@@ -19,7 +19,7 @@ use super::list::list;
 use super::path::Named;
 use super::problem::Problem;
 use super::state::Api;
-use super::{body, query};
+use super::{body, cloudevents, query};
 
 /// `POST /v1/orders`.
 pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
@@ -32,7 +32,8 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     let key = body::idempotency_key(&head.headers)?;
     let body = body::read(body, view.max_body, view.body_timeout).await?;
     view.verify(&head.headers, &body, &api.rooms.clock)?;
-    let answered = view.ingest.order(Incoming { body, key, caller }).await?;
+    let answered =
+        view.ingest.order(Incoming { attributes: cloudevents::attributes(&head.headers), body, key, caller }).await?;
     Ok(answer::respond(answered))
 }
 

@@ -6,8 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -18,6 +17,7 @@ use serde_json::{Map, Value};
 use crate::domain::Rate;
 use crate::intake::Refusal;
 use crate::store::StoreError;
+use crate::telemetry::Throttle;
 
 /// The content type of every error.
 pub(super) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -83,6 +83,8 @@ problems! {
     BadSignature "bad-signature" 401 "The signature does not hold";
     /// The token is known, but lacks the scope that `detail` names.
     Forbidden "forbidden" 403 "The token lacks a scope";
+    /// A page of another site sent the request (`Origin`, `Sec-Fetch-Site`), and the server accepts none of those.
+    CrossSite "cross-site-request" 403 "The request comes from another site";
     /// There is no such path.
     UnknownRoute "unknown-route" 404 "There is no such path";
     /// There is no order, delivery or channel of that name.
@@ -99,8 +101,14 @@ problems! {
     BodyTooLarge "body-too-large" 413 "The body is too large";
     /// The `Content-Type` or `Content-Encoding` is none that this call takes.
     UnsupportedMediaType "unsupported-media-type" 415 "The content type is not supported";
-    /// The `Idempotency-Key` was used before with another body.
+    /// The request is for a host that is not a name of this server (`server.hosts`).
+    MisdirectedRequest "misdirected-request" 421 "The request is for another host";
+    /// The `Idempotency-Key` was used before with another body or other `ce-` headers.
     KeyMismatch "idempotency-key-reused" 422 "The key belongs to another request";
+    /// An event with the same id (a CloudEvent: the same `source` and `id`) was accepted before, with other content.
+    EventIdReused "event-id-reused" 422 "The id belongs to another event";
+    /// Types below `order.`, `delivery.` and `channel.` belong to events of this service; nobody else can post them.
+    ReservedType "reserved-type" 422 "The event type is reserved";
     /// A critical step rejected the order by the status of its response; `step` and `plugin` say which.
     OrderRejected "order-rejected" 422 "The order was rejected";
     /// A bulk call without a filter would change every delivery; it takes one at least, such as `channel` or `status`.
@@ -317,6 +325,7 @@ impl IntoResponse for Problem {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         headers.extend(self.0.headers);
+        response.extensions_mut().insert(kind);
         response
     }
 }
@@ -340,14 +349,11 @@ impl From<StoreError> for Problem {
     }
 }
 
-/// Logs why the store refused: once a second is enough, however many callers are turned away.
+/// Logs why the store refused, however many callers are refused, once in ten seconds.
 fn note(error: &StoreError) {
-    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    let now = Instant::now();
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if last.is_none_or(|last| now.duration_since(last) >= Duration::from_secs(1)) {
-        *last = Some(now);
-        tracing::warn!(%error, "the store refused a request");
+    static LOG: Throttle = Throttle::new();
+    if let Some(suppressed) = LOG.admit() {
+        tracing::warn!(%error, suppressed, "the store refused a request");
     }
 }
 
@@ -360,6 +366,7 @@ impl From<Refusal> for Problem {
             Refusal::TooDeep(_) => Self::new(Kind::TooDeep, detail),
             Refusal::BadField { path, message } => Self::faults(Kind::InvalidFields, vec![Fault::new(path, message)]),
             Refusal::KeyMismatch => Self::new(Kind::KeyMismatch, detail),
+            Refusal::EventIdMismatch(_) => Self::new(Kind::EventIdReused, detail),
             Refusal::KeyUnderWay => Self::new(Kind::KeyUnderWay, detail),
             Refusal::Busy => Self::new(Kind::Busy, detail),
             Refusal::Stopping => Self::new(Kind::ShuttingDown, detail),

@@ -17,7 +17,9 @@ use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
 use crate::store::{ChannelState, History, Queue, StoreError};
 use crate::telemetry::metrics::Metrics;
 
+use super::hosts::Hosts;
 use super::problem::{Kind, Problem};
+use super::readiness::Readiness;
 use super::tokens::Tokens;
 
 /// Takes in orders and events. [`crate::intake::Intake`], or a stand-in for it.
@@ -115,6 +117,7 @@ pub struct View {
     pub(super) channels: Vec<Arc<Channel>>,
     pub(super) tokens: Tokens,
     pub(super) verify: Option<Arc<SigningKeys>>,
+    pub(super) hosts: Hosts,
     pub(super) max_body: usize,
     pub(super) body_timeout: Duration,
 }
@@ -126,13 +129,14 @@ pub struct Api(Arc<Shared>);
 /// What every call of the API sees.
 pub struct Shared {
     pub(super) rooms: Rooms,
+    pub(super) readiness: Readiness,
     view: Arc<ArcSwap<View>>,
 }
 
 impl Api {
     /// An API over these rooms, by whatever `view` holds.
     pub fn new(rooms: Rooms, view: Arc<ArcSwap<View>>) -> Self {
-        Self(Arc::new(Shared { rooms, view }))
+        Self(Arc::new(Shared { rooms, readiness: Readiness::default(), view }))
     }
 }
 
@@ -154,6 +158,7 @@ impl View {
             channels: settings.channels.clone(),
             tokens: Tokens::new(&server.tokens, before.map(|before| &before.tokens)),
             verify: server.verify.clone(),
+            hosts: Hosts::new(server),
             max_body: server.max_body,
             body_timeout: server.body_timeout,
         }

@@ -122,6 +122,8 @@ fn server(block: &Reader<'_>) -> Option<Server> {
         Some(listen)
     });
     let public_url = block.get("public_url").and_then(urls::base_url);
+    let hosts =
+        block.get("hosts").map_or(Some(Vec::new()), |field| field.items().iter().map(urls::host_name).collect());
     let max_body = block.get("max_body").and_then(Field::size);
     let max_depth = block.get("max_depth").and_then(Field::integer);
     let request_timeout = block.get("request_timeout").and_then(Field::duration);
@@ -132,6 +134,7 @@ fn server(block: &Reader<'_>) -> Option<Server> {
     Some(Server {
         listen: listen?,
         public_url: public_url?,
+        hosts: hosts?,
         max_body: max_body? as usize,
         max_depth: max_depth?,
         request_timeout: request_timeout?,

@@ -70,6 +70,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The base of links that receivers get, without a slash at its end.
     pub public_url: String,
+    /// Further names of this server in lower case, IPv6 addresses without brackets. Empty: none are configured.
+    pub hosts: Vec<String>,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// The deepest nesting of a JSON body.

@@ -1,5 +1,7 @@
 //! URLs to send to: as much of them is checked as is known before they are filled in.
 
+use std::net::IpAddr;
+
 use url::Url;
 
 use super::field::Field;
@@ -59,6 +61,22 @@ pub(crate) fn base_url(field: &Field<'_>) -> Option<String> {
     let trimmed = text.trim_end_matches('/');
     let fine = credentials(text).is_none() && !text.contains(['?', '#', '{']) && check_plain_url(trimmed).is_ok();
     if fine { Some(trimmed.to_owned()) } else { field.wrong() }
+}
+
+/// Returns a host name or IP address in lower case, an IPv6 address without its brackets.
+pub(crate) fn host_name(field: &Field<'_>) -> Option<String> {
+    field.text_as(|text| {
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        if bare.parse::<IpAddr>().is_ok() {
+            return Some(bare.to_ascii_lowercase());
+        }
+        let label = |label: &str| {
+            !label.is_empty()
+                && label.len() <= 63
+                && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+        };
+        (text.len() <= 253 && text.split('.').all(label)).then(|| text.to_ascii_lowercase())
+    })
 }
 
 /// The rules for a channel's URLs.

@@ -255,6 +255,11 @@ impl Intake {
             (None, [PostedEvent { id: Some(id), .. }]) if !batch => Some(idempotency("event-id", &incoming, id, None)),
             _ => None,
         };
+        // The id that serves as the key.
+        let own_id = match (&incoming.key, events.as_slice()) {
+            (None, [event]) if !batch => event.id.clone(),
+            _ => None,
+        };
         let mut posted = Vec::with_capacity(events.len());
         for event in events {
             check_value(&event.data, self.max_depth)?;
@@ -275,6 +280,9 @@ impl Intake {
             let events = NewEvents { events: accepted, idempotency, replica: self.replica };
             match self.store.ledger.accept_events(events).await? {
                 Acceptance::Taken(more) => taken.extend(more),
+                Acceptance::Mismatch if own_id.is_some() => {
+                    return Err(Refusal::EventIdMismatch(own_id.unwrap_or_default()));
+                }
                 accepted => return reply(accepted, answer),
             }
         }
@@ -326,7 +334,8 @@ fn scoped(endpoint: &str, incoming: &Incoming, key: &str) -> String {
 fn idempotency(endpoint: &str, incoming: &Incoming, key: &str, answer: Option<&Answer>) -> Idempotency {
     Idempotency {
         key: scoped(endpoint, incoming, key),
-        digest: Sha256::digest(&incoming.body).into(),
+        // The method and path are part of the key.
+        digest: Sha256::new().chain_update(&incoming.attributes).chain_update(&incoming.body).finalize().into(),
         answer: answer.cloned(),
     }
 }

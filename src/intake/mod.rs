@@ -32,6 +32,8 @@ use extract::Pointers;
 pub struct Incoming {
     /// The body as received.
     pub body: Bytes,
+    /// The `ce-` headers in a canonical form: with them, a request is another one.
+    pub attributes: Vec<u8>,
     /// The `Idempotency-Key` header.
     pub key: Option<String>,
     /// The name of the caller's token; empty where none is needed. Keys of different callers do not meet.
@@ -83,8 +85,11 @@ pub enum Refusal {
     #[error("the body is nested more than {0} levels deep (server.max_depth)")]
     TooDeep(usize),
     /// The idempotency key was used with another body.
-    #[error("this Idempotency-Key was used before with another body")]
+    #[error("this Idempotency-Key was used before with another body or other ce- headers")]
     KeyMismatch,
+    /// The event's id was used before with other content.
+    #[error("an event with the id {0:?} was accepted before, with other content; give each event an id of its own")]
+    EventIdMismatch(String),
     /// The first request with the key has no answer yet.
     #[error("the first request with this Idempotency-Key is still under way")]
     KeyUnderWay,

@@ -40,7 +40,13 @@ pub mod names {
     pub const STORE_COMMIT: &str = "orderhook_store_commit_seconds";
     /// Writes in a group.
     pub const STORE_BATCH: &str = "orderhook_store_batch_size";
+    /// Requests to the HTTP API, by route and status.
+    pub const REQUESTS: &str = "orderhook_requests_total";
 }
+
+/// The HTTP statuses that are counted: 100 to 599.
+const LOWEST_STATUS: usize = 100;
+const STATUSES: usize = 500;
 
 /// Everything that is counted. One for a service; shared by whoever counts.
 #[derive(Debug)]
@@ -51,6 +57,7 @@ pub struct Metrics {
     channels: RwLock<BTreeMap<String, ChannelMetrics>>,
     commit: Histogram,
     batch: Histogram,
+    requests: RwLock<BTreeMap<String, Arc<Counts<STATUSES>>>>,
 }
 
 impl Default for Metrics {
@@ -62,6 +69,7 @@ impl Default for Metrics {
             channels: RwLock::default(),
             commit: Histogram::new(SHORT_SECONDS),
             batch: Histogram::new(SIZES),
+            requests: RwLock::default(),
         }
     }
 }
@@ -159,6 +167,12 @@ impl Metrics {
         self.batch.record(writes as u64);
     }
 
+    /// A request to `route`, a pattern of a path, was answered with `status`.
+    pub fn request(&self, route: &str, status: u16) {
+        let position = usize::from(status).saturating_sub(LOWEST_STATUS);
+        named(&self.requests, route, Arc::default).add(position, 1);
+    }
+
     /// The page of `/metrics`, in the text format of Prometheus (0.0.4).
     pub fn render(&self, gauges: &[Gauges]) -> String {
         let mut page = Page::default();
@@ -178,6 +192,16 @@ impl Metrics {
         self.commit.render(&mut page, names::STORE_COMMIT, "");
         page.head(names::STORE_BATCH, "histogram", "Writes in a group.");
         self.batch.render(&mut page, names::STORE_BATCH, "");
+        page.head(names::REQUESTS, "counter", "Requests to the HTTP API by route and status.");
+        for (route, counts) in &*self.requests.read().unwrap_or_else(PoisonError::into_inner) {
+            for (position, status) in (LOWEST_STATUS..LOWEST_STATUS + STATUSES).enumerate() {
+                let count = counts.get(position);
+                if count > 0 {
+                    let labels = format!("{},{}", label("route", route), label("status", &status.to_string()));
+                    page.sample(names::REQUESTS, &labels, count);
+                }
+            }
+        }
         page.into_text()
     }
 
@@ -245,6 +269,8 @@ mod tests {
         channel.attempt(Outcome::Retry, Duration::from_millis(7));
         metrics.channel("erp").attempt(Outcome::Accepted, Duration::from_secs(90));
         channel.delivery(DeliveryStatus::Accepted);
+        metrics.request("/v1/orders", 201);
+        metrics.request("/v1/orders", 201);
         metrics.commit(17, Duration::from_micros(900));
         let states = vec![("enabled", false), ("paused", true)];
         let page =
@@ -269,6 +295,7 @@ mod tests {
             r#"orderhook_store_batch_size_bucket{le="16"} 0"#,
             r#"orderhook_store_batch_size_bucket{le="32"} 1"#,
             "orderhook_store_batch_size_sum 17",
+            r#"orderhook_requests_total{route="/v1/orders",status="201"} 2"#,
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
         }

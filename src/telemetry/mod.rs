@@ -4,5 +4,7 @@ mod exposition;
 mod histogram;
 mod logs;
 pub mod metrics;
+mod throttle;
 
 pub use logs::{LogError, LogFormat, init_logs};
+pub use throttle::Throttle;

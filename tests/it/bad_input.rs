@@ -81,13 +81,12 @@ async fn a_body_larger_than_allowed_is_refused_unread() {
     service.api.post("/v1/events", &json!({"type": "a", "data": "x".repeat(10_001)})).await.problem(413);
 
     // Announced only: the answer comes before the body.
-    let head =
-        "POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000000000\r\n\r\n";
+    let head = "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000000000\r\n\r\n";
     raw(&service, head.as_bytes()).await.expect("an answer").problem(413);
 
     // Never announced: cut off as soon as it is too much.
     let mut endless =
-        b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
             .to_vec();
     for _ in 0..20 {
         endless.extend_from_slice(format!("400\r\n{}\r\n", " ".repeat(0x400)).as_bytes());
@@ -238,10 +237,10 @@ async fn what_is_no_http_gets_no_further() {
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello"[..],
         b"hello\r\n\r\n",
         b"POST /v1/orders HTTP/9.9\r\n\r\n",
-        b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n{}",
-        b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n{}",
-        b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-        b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n",
+        b"POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: many\r\n\r\n{}",
+        b"POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n{}",
+        b"POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n",
         b"\0\0\0\0\r\n\r\n",
     ] {
         if let Some(answer) = raw(&service, bytes).await {
@@ -256,7 +255,8 @@ async fn what_is_no_http_gets_no_further() {
 #[tokio::test]
 async fn a_flood_of_headers_is_cut_off() {
     let service = Service::start("").await;
-    let start = "POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n";
+    let start =
+        "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n";
     let many: Vec<_> = (0..5_000).map(|number| format!("X-{number}: v\r\n")).collect();
     let many = many.concat();
     let long = format!("X-Long: {}\r\n", "v".repeat(2_000_000));
@@ -267,7 +267,7 @@ async fn a_flood_of_headers_is_cut_off() {
     }
     let target = format!("/v1/orders?type={}", "x".repeat(200_000));
     if let Some(answer) =
-        raw(&service, format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await
+        raw(&service, format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).await
     {
         assert_eq!(answer.status / 100, 4, "{answer}");
     }
@@ -279,7 +279,7 @@ async fn a_flood_of_headers_is_cut_off() {
 #[tokio::test]
 async fn a_request_that_is_cut_off_stores_nothing() {
     let service = Service::start("server: {header_timeout: 500ms}").await;
-    let head = "POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"id\": \"cut";
+    let head = "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"id\": \"cut";
     for length in [1, 20, head.len() - 11, head.len()] {
         let mut stream = TcpStream::connect(service.api.address).await.expect("a connection");
         stream.write_all(&head.as_bytes()[..length]).await.expect("written");
@@ -296,10 +296,11 @@ async fn a_request_that_is_cut_off_stores_nothing() {
 #[tokio::test]
 async fn a_request_that_dawdles_is_cut_off_and_keeps_nobody_waiting() {
     let service = Service::ticking("server: {header_timeout: 300ms, body_timeout: 300ms}").await;
-    let head = "POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n";
+    let head =
+        "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n";
     let begun = Instant::now();
     let mut slow = Vec::new();
-    for part in ["POST /v1/or", "POST /v1/orders HTTP/1.1\r\nHost: x\r\n", head, &format!("{head}{{\"id\": ")] {
+    for part in ["POST /v1/or", "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\n", head, &format!("{head}{{\"id\": ")] {
         let mut stream = TcpStream::connect(service.api.address).await.expect("a connection");
         stream.write_all(part.as_bytes()).await.expect("written");
         slow.push(stream);

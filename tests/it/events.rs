@@ -175,3 +175,51 @@ async fn an_event_that_is_none_is_refused_and_named() {
     assert_eq!(receiver.count(), 0);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn types_of_the_services_own_events_are_reserved() {
+    let receiver = Receiver::start().await;
+    let service = start(&receiver).await;
+    let cloud = |kind: &str| json!({"specversion": "1.0", "type": kind, "source": "/b", "id": "1", "data": {}});
+    for kind in ["order.completed", "order.foo", "delivery.failed", "channel.disabled", "channel."] {
+        let binary = [
+            ("Content-Type", "application/json"),
+            ("ce-specversion", "1.0"),
+            ("ce-type", kind),
+            ("ce-source", "/b"),
+            ("ce-id", "1"),
+        ];
+        let structured = [("Content-Type", "application/cloudevents+json")];
+        let batch = [("Content-Type", "application/cloudevents-batch+json")];
+        let events = json!([cloud("fine"), cloud(kind)]).to_string();
+        for answer in [
+            service.api.post("/v1/events", &json!({"type": kind, "data": {}})).await,
+            service.api.call("POST", "/v1/events", &binary, b"{}").await,
+            service.api.call("POST", "/v1/events", &structured, cloud(kind).to_string().as_bytes()).await,
+            service.api.call("POST", "/v1/events", &batch, events.as_bytes()).await,
+        ] {
+            let problem = answer.problem(422);
+            assert!(text(&problem, "type").ends_with("/reserved-type"), "{problem}");
+            assert!(text(&problem, "detail").contains(kind), "{problem}");
+        }
+    }
+    for kind in ["order", "orders.paid", "com.shop.order.paid", "Order.completed"] {
+        service.api.post("/v1/events", &json!({"type": kind, "data": {}})).await.expect(202);
+    }
+    receiver.wait_for(4).await;
+    service.api.all_settled().await;
+    assert_eq!(receiver.count(), 4);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_id_that_comes_again_with_other_content_is_an_error_about_the_id() {
+    let service = Service::start("").await;
+    let event = |n: u32| json!({"type": "invoice.paid", "id": "inv-1", "data": {"n": n}});
+    service.api.post("/v1/events", &event(1)).await.expect(202);
+    let problem = service.api.post("/v1/events", &event(2)).await.problem(422);
+    assert!(text(&problem, "type").ends_with("/event-id-reused"), "{problem}");
+    assert!(text(&problem, "detail").contains("inv-1"), "{problem}");
+    assert!(!problem.to_string().contains("Idempotency-Key"), "{problem}");
+    service.stop().await;
+}

@@ -25,7 +25,7 @@ impl Caller {
     /// Posts an order, with these headers beside the usual, as soon as there is a stream for it.
     async fn post(&self, order: &Value, headers: &[(&str, &str)]) -> Result<ResponseFuture, h2::Error> {
         let mut requests = self.requests.clone().ready().await?;
-        let request = Request::builder().method(Method::POST).uri("http://orderhook.test/v1/orders");
+        let request = Request::builder().method(Method::POST).uri("http://localhost/v1/orders");
         let request = request.header("content-type", "application/json");
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let (response, mut body) = requests.send_request(request.body(()).expect("a request"), false)?;

@@ -156,3 +156,52 @@ async fn a_key_that_is_no_key_is_refused() {
     assert_eq!(service.api.list("/v1/orders").await.len(), 0);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn the_headers_of_a_cloud_event_belong_to_the_request() {
+    let receiver = Receiver::start().await;
+    let service = Service::start(&receiver.fill("channels: [{name: all, url: RECEIVER/all, events: ['*']}]")).await;
+    let post = |id: &'static str, kind: &'static str, trace: &'static str| {
+        let api = service.api.clone();
+        async move {
+            let headers = [
+                ("Content-Type", "application/json"),
+                ("Idempotency-Key", "key-1"),
+                ("ce-specversion", "1.0"),
+                ("ce-id", id),
+                ("ce-source", "/b"),
+                ("ce-type", kind),
+                ("ce-traceparent", trace),
+            ];
+            api.call("POST", "/v1/events", &headers, b"{}").await
+        }
+    };
+    post("1", "paid", "a").await.expect(202);
+    for (id, kind) in [("2", "paid"), ("1", "refunded")] {
+        let problem = post(id, kind, "a").await.problem(422);
+        assert!(text(&problem, "type").ends_with("/idempotency-key-reused"), "{problem}");
+    }
+    let again = post("1", "paid", "b").await;
+    again.expect(202);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"), "a trace is new each time");
+    service.api.all_settled().await;
+    assert_eq!(receiver.count(), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_an_error_is_replayed_and_says_so() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::status(404)]);
+    let yaml = receiver.fill(
+        "chains: [{name: all, plugins: [{critical: true, name: calloutPlugin, options: {endpoint: RECEIVER/step, shouldRejectOn: {status: [404]}}}]}]",
+    );
+    let service = Service::start(&yaml).await;
+    let first = service.api.post_with_key("/v1/orders", "key-1", &json!({"id": "A-1"})).await;
+    let again = service.api.post_with_key("/v1/orders", "key-1", &json!({"id": "A-1"})).await;
+    assert_eq!(first.problem(422), again.problem(422));
+    assert_eq!(first.header("idempotency-replayed"), None);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(receiver.count(), 1);
+    service.stop().await;
+}

@@ -20,6 +20,7 @@ mod smtp;
 mod architecture;
 mod auth;
 mod bad_input;
+mod callers;
 mod callouts;
 mod chain;
 mod channels;

@@ -133,6 +133,29 @@ async fn with_verify_an_order_or_event_needs_a_signature_that_holds() {
     service.stop().await;
 }
 
+#[tokio::test]
+async fn with_verify_attributes_of_an_event_cannot_come_in_headers() {
+    let service = Service::start(&format!("server: {{verify: {{secrets: [{OLD}]}}}}")).await;
+    let now = service.clock.now().as_secs();
+    let body = br#"{"type":"a.b","data":1}"#;
+    let (at, signature) = (now.to_string(), Webhook::new(OLD).unwrap().sign("msg_1", now, body).unwrap());
+    let signed = [
+        ("Content-Type", "application/json"),
+        ("webhook-id", "msg_1"),
+        ("webhook-timestamp", &at),
+        ("webhook-signature", &signature),
+    ];
+    let binary = [("ce-specversion", "1.0"), ("ce-type", "paid"), ("ce-source", "/b"), ("ce-id", "1")];
+    for headers in
+        [[&signed[..], &binary].concat(), [&signed[..], &binary[1..2]].concat(), [&signed[..], &binary[3..]].concat()]
+    {
+        let problem = service.api.call("POST", "/v1/events", &headers, body).await.problem(400);
+        assert!(text(&problem, "detail").contains("server.verify"), "{problem}");
+    }
+    service.api.call("POST", "/v1/events", &signed, body).await.expect(202);
+    service.stop().await;
+}
+
 #[test]
 fn secrets_of_the_wrong_form_are_told_by_their_place_and_never_shown() {
     let home = crate::harness::Home::new();

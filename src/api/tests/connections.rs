@@ -86,7 +86,7 @@ async fn read_answer(stream: &mut TcpStream) -> String {
 }
 
 const ORDER: &[u8] =
-    b"POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    b"POST /v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
 
 #[track_caller]
 fn assert_problem(answer: &str, status: u16, slug: &str) {
@@ -137,7 +137,7 @@ async fn a_connection_on_which_nothing_comes_is_closed_without_a_word() {
 #[tokio::test]
 async fn a_body_that_does_not_come_is_answered_408() {
     let served = Served::with(LONG, SHORT, 100).await;
-    let head = b"POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{}";
+    let head = b"POST /v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{}";
     assert_problem(&served.exchange(head).await, 408, "request-timeout");
 }
 
@@ -145,7 +145,7 @@ async fn a_body_that_does_not_come_is_answered_408() {
 async fn a_body_that_breaks_off_is_answered_400() {
     let served = Served::new().await;
     let mut stream = served.connect().await;
-    let head = b"POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{}";
+    let head = b"POST /v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{}";
     stream.write_all(head).await.expect("written");
     stream.shutdown().await.expect("half closed");
     assert_problem(&read_to_end(&mut stream).await, 400, "incomplete-body");
@@ -161,7 +161,7 @@ async fn a_caller_that_closes_its_side_still_gets_its_answer() {
     stream.shutdown().await.expect("half closed");
     served.wait_for_calls(1).await;
     // Served beside the closed one, so that its end has been seen by now.
-    served.exchange(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    served.exchange(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     drop(gate);
     assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 201 "));
 }
@@ -172,7 +172,7 @@ async fn what_is_no_http_is_answered_400_and_the_service_goes_on() {
     for garbage in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello over TLS\r\n\r\n"[..],
         b"hello\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: two\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: two\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nbad header\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nx: \x00\r\n\r\n",
     ] {
@@ -186,11 +186,11 @@ async fn what_is_no_http_is_answered_400_and_the_service_goes_on() {
 #[tokio::test]
 async fn a_flood_of_headers_is_answered_431() {
     let served = Served::new().await;
-    let many = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n", "x: y\r\n".repeat(200));
+    let many = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x: y\r\n".repeat(200));
     assert_problem(&served.exchange(many.as_bytes()).await, 431, "headers-too-large");
-    let long = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(100_000));
+    let long = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(100_000));
     assert_problem(&served.exchange(long.as_bytes()).await, 431, "headers-too-large");
-    let path = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "y".repeat(100_000));
+    let path = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "y".repeat(100_000));
     assert_problem(&served.exchange(path.as_bytes()).await, 431, "headers-too-large");
 }
 
@@ -198,7 +198,7 @@ async fn a_flood_of_headers_is_answered_431() {
 async fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
     let served = Served::new().await;
     let head =
-        b"POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9999999\r\n\r\n";
+        b"POST /v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9999999\r\n\r\n";
     assert_problem(&served.exchange(head).await, 413, "body-too-large");
 }
 
@@ -206,7 +206,7 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
 async fn a_caller_that_goes_on_sending_still_reads_why_it_was_refused() {
     let served = Served::new().await;
     let mut request =
-        b"POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9999999\r\n\r\n"
+        b"POST /v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9999999\r\n\r\n"
             .to_vec();
     request.resize(request.len() + 9_999_999, b' ');
     assert_problem(&served.exchange(&request).await, 413, "body-too-large");
@@ -216,9 +216,13 @@ async fn a_caller_that_goes_on_sending_still_reads_why_it_was_refused() {
 async fn requests_sent_at_once_are_answered_in_order() {
     let served = Served::new().await;
     let mut stream = served.connect().await;
-    let requests =
-        [ORDER, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", b"HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n", ORDER]
-            .concat();
+    let requests = [
+        ORDER,
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"HEAD /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        ORDER,
+    ]
+    .concat();
     stream.write_all(&requests).await.expect("written");
     stream.shutdown().await.expect("half closed");
     let answers = read_to_end(&mut stream).await;
@@ -237,7 +241,7 @@ async fn a_panic_is_answered_500_and_the_connection_goes_on() {
     let answer = read_answer(&mut stream).await;
     assert_problem(&answer, 500, "internal");
     assert!(!answer.contains("a defect"));
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("written");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("written");
     assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 200 "));
 }
 
@@ -271,7 +275,7 @@ async fn an_idle_connection_gives_its_place_to_others_when_it_is_crowded() {
 async fn a_stop_finishes_what_is_under_way_and_takes_nothing_new() {
     let served = Served::new().await;
     let mut idle = served.connect().await;
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("written");
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("written");
     read_answer(&mut idle).await;
     let gate = served.world.ingest.gate.write().await;
     let mut busy = served.connect().await;
@@ -311,7 +315,7 @@ async fn a_caller_that_does_not_read_its_answer_is_given_up() {
     large.body = format!("{{\"a\":\"{}\"}}", "x".repeat(30_000_000)).into();
     served.world.store.orders.lock().expect("orders").push(large);
     let mut stream = served.connect().await;
-    stream.write_all(b"GET /v1/orders/A%2F1 HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("written");
+    stream.write_all(b"GET /v1/orders/A%2F1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("written");
     stream.readable().await.expect("an answer has begun");
     served.stop.cancel();
     // Without the time limit this would wait for the caller for ever.
@@ -327,7 +331,8 @@ async fn http_2_is_spoken_on_the_same_port() {
     // GET, http, and two literals: the path and the authority.
     let mut fields = vec![0x82, 0x86, 0x44, 8];
     fields.extend(b"/healthz");
-    fields.extend([0x41, 1, b'x']);
+    fields.extend([0x41, 9]);
+    fields.extend(b"localhost");
     request.extend([0, 0, u8::try_from(fields.len()).expect("short"), 1, 0x5, 0, 0, 0, 1]);
     request.extend(fields);
     stream.write_all(&request).await.expect("written");

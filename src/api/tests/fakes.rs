@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -253,6 +253,7 @@ pub(super) struct World {
     pub(super) store: Arc<FakeStore>,
     pub(super) lanes: Arc<FakeLanes>,
     pub(super) router: Router,
+    pub(super) clock: ManualClock,
 }
 
 pub(super) const CHANNELS: &str = "
@@ -287,11 +288,12 @@ impl World {
             state: Mutex::new(ChannelState::Enabled),
             moving: Mutex::new(true),
         });
+        let clock = ManualClock::new(now());
         let rooms = Rooms {
             lanes: Arc::clone(&lanes) as Arc<dyn Lanes>,
             queue: Arc::clone(&store) as Arc<dyn Queue>,
             history: Arc::clone(&store) as Arc<dyn History>,
-            clock: Arc::new(ManualClock::new(now())),
+            clock: Arc::new(clock.clone()),
             settle_keys: Arc::new(SettleKeys::new(&[7; 32])),
             reload: Arc::new(super::reload::FakeReload),
             calls: tokio::runtime::Handle::current(),
@@ -300,7 +302,7 @@ impl World {
         let trials = Arc::new(Trials::alone(settings.clone(), Arc::new(ManualClock::new(now())), 7));
         let view = View::new(&settings, Arc::clone(&ingest) as Arc<dyn Ingest>, trials, None);
         let router = router(Api::new(rooms, Arc::new(ArcSwap::from_pointee(view))));
-        Self { ingest, store, lanes, router }
+        Self { ingest, store, lanes, router, clock }
     }
 
     pub(super) fn reply(&self, reply: impl Fn() -> Result<Answered, Refusal> + Send + 'static) {
@@ -311,7 +313,8 @@ impl World {
         self.ingest.taken.lock().expect("calls").clone()
     }
 
-    pub(super) async fn call(&self, request: Request<Body>) -> Seen {
+    pub(super) async fn call(&self, mut request: Request<Body>) -> Seen {
+        request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost"));
         let response = self.router.clone().oneshot(request).await.expect("an answer");
         let (head, body) = response.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();

@@ -1,11 +1,14 @@
 //! Lists and single things read, and what watches the service.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
 use crate::domain::order::SkipReason;
 use crate::domain::{DeliveryStatus, Skip};
+use crate::intake::Refusal;
 use crate::store::{Page, StoreError};
 
 use super::fakes::*;
@@ -162,11 +165,26 @@ async fn readiness_is_of_the_store_and_of_the_workers() {
     world.get("/readyz").await.problem(503, "not-ready");
     *world.lanes.moving.lock().expect("a flag") = true;
     *world.store.fails.lock().expect("a failure") = Some(StoreError::Unavailable("host db-7".to_owned()));
+    assert_eq!(world.get("/readyz").await.status, 200, "the store is checked once a second");
+    world.clock.advance(Duration::from_secs(1));
     let seen = world.get("/readyz").await;
     seen.problem(503, "not-ready");
     assert!(!String::from_utf8_lossy(&seen.body).contains("db-7"));
     assert_eq!(world.get("/healthz").await.status, 200);
     world.get("/v1/orders").await.problem(503, "store-unavailable");
+}
+
+#[tokio::test]
+async fn a_store_that_has_no_room_for_orders_is_not_ready() {
+    let world = World::new();
+    assert_eq!(world.get("/readyz").await.status, 200);
+    world.reply(|| Err(Refusal::Store(StoreError::Full("disk".to_owned()))));
+    world.post_json("/v1/orders", "{}").await.problem(503, "store-full");
+    let problem = world.get("/readyz").await.problem(503, "not-ready");
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("full")), "{problem}");
+    world.reply(|| Ok(answered(201, "{}", None)));
+    world.post_json("/v1/orders", "{}").await;
+    assert_eq!(world.get("/readyz").await.status, 200);
 }
 
 #[tokio::test]

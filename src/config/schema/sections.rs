@@ -72,6 +72,11 @@ server:
             "The base of the links that receivers get. A slash at its end is dropped.",
         )
         .or("http://localhost:8080"),
+        Key::new(
+            "hosts",
+            Kind::List(&Kind::Text("a host name or IP address without scheme and port, such as orders.internal")),
+            "Further names under which callers reach this server. `localhost`, loopback addresses, the address of `listen` and the host of `public_url` are always among them. Without `tokens`, and where this list is set, a request for another host gets 421, and one that a page of another site sends gets 403.",
+        ),
         Key::new("max_body", Kind::Size(1, 1 << 30), "The largest request body. A larger order gets 413.").or("1MiB"),
         Key::new("max_depth", Kind::Integer(1, 128, "levels"), "The deepest nesting of lists and objects in a JSON body.")
             .or("128"),
