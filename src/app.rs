@@ -22,8 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Api, Rooms};
-use crate::bound::Bound;
-use crate::chain::BuildError;
+use crate::chain::{Admission, BuildError};
 use crate::config::settings::Settings;
 use crate::delivery::{self, Lanes, LanesError};
 use crate::domain::{Clock, IdSource, SettleKeys, Timestamp};
@@ -116,10 +115,9 @@ impl App {
             replica,
             settle_keys: Arc::clone(&settle_keys),
             metrics: Arc::clone(&metrics),
-            room: Arc::new(Bound::new(settings.delivery.chain_concurrency)),
+            admission: Arc::new(Admission::new(settings.delivery.chain_concurrency)),
             tasks: TaskTracker::new(),
             calls: Calls::start().map_err(StartError::Threads)?,
-            orphans: Arc::default(),
             stopping: Arc::new(AtomicBool::new(false)),
         };
         let generation = base.generation(Arc::clone(&settings), None)?;
@@ -244,7 +242,17 @@ async fn heartbeat(reloader: Arc<Reloader>) {
         if let Err(error) = beat(&reloader, now).await {
             tracing::error!(%error, "the store did not take the heartbeat, trying again");
         }
-        sleep(&base.clock, now.after(HEARTBEAT), soft).await;
+        let until = now.after(HEARTBEAT);
+        loop {
+            let intake = Arc::clone(&reloader.current.load().intake);
+            tokio::select! {
+                () = sleep(&base.clock, until, soft) => break,
+                () = intake.freed() => if let Err(error) = intake.resume().await {
+                    tracing::error!(%error, "orders could not be resumed, trying again");
+                    break sleep(&base.clock, until, soft).await;
+                }
+            }
+        }
     }
 }
 

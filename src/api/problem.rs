@@ -130,7 +130,6 @@ problems! {
     /// The store is locked or cannot be reached.
     StoreUnavailable "store-unavailable" 503 "The store cannot be reached";
     /// Too many orders are under way.
-    Busy "busy" 503 "Too many orders are under way";
     /// The service is shutting down.
     ShuttingDown "shutting-down" 503 "The service is shutting down";
     /// `/readyz`: the store does not answer, or the workers stand still.
@@ -143,7 +142,7 @@ impl Kind {
     /// Seconds after which the same request may go better, where that is worth trying.
     const fn retry_after(self) -> Option<u16> {
         match self {
-            Self::KeyUnderWay | Self::Busy => Some(1),
+            Self::KeyUnderWay => Some(1),
             Self::StoreUnavailable | Self::ShuttingDown | Self::NotReady => Some(5),
             Self::StoreFull => Some(60),
             _ => None,
@@ -368,7 +367,6 @@ impl From<Refusal> for Problem {
             Refusal::KeyMismatch => Self::new(Kind::KeyMismatch, detail),
             Refusal::EventIdMismatch(_) => Self::new(Kind::EventIdReused, detail),
             Refusal::KeyUnderWay => Self::new(Kind::KeyUnderWay, detail),
-            Refusal::Busy => Self::new(Kind::Busy, detail),
             Refusal::Stopping => Self::new(Kind::ShuttingDown, detail),
             Refusal::Store(error) => error.into(),
         }

@@ -6,8 +6,7 @@ use std::sync::atomic::AtomicBool;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{self, View};
-use crate::bound::Bound;
-use crate::chain::{self, Answering, BuildError, Chains, Orphans};
+use crate::chain::{self, Admission, Answering, BuildError, Chains};
 use crate::config::Settings;
 use crate::delivery::Trials;
 use crate::domain::{Clock, IdSource, SettleKeys};
@@ -29,13 +28,12 @@ pub(super) struct Base {
     pub(super) replica: Replica,
     pub(super) settle_keys: Arc<SettleKeys>,
     pub(super) metrics: Arc<Metrics>,
-    /// Places for orders under way through a chain.
-    pub(super) room: Arc<Bound>,
+    /// How many orders of each chain run at once.
+    pub(super) admission: Arc<Admission>,
     /// Chains under way.
     pub(super) tasks: TaskTracker,
     /// Where they run.
     pub(super) calls: Calls,
-    pub(super) orphans: Arc<Orphans>,
     /// Set once nothing more is to be accepted.
     pub(super) stopping: Arc<AtomicBool>,
 }
@@ -64,7 +62,7 @@ impl Base {
             clock: Arc::clone(&self.clock),
             ids: self.ids.clone(),
             replica: self.replica,
-            orphans: Arc::clone(&self.orphans),
+            admission: Arc::clone(&self.admission),
             metrics: Arc::clone(&self.metrics),
         };
         let chains = Arc::new(Chains::new(&settings, parts, before.map(|before| &*before.chains))?);
@@ -77,7 +75,6 @@ impl Base {
             ids: self.ids.clone(),
             replica: self.replica,
             metrics: Arc::clone(&self.metrics),
-            room: Arc::clone(&self.room),
             tasks: self.tasks.clone(),
             calls: self.calls.handle().clone(),
             stopping: Arc::clone(&self.stopping),

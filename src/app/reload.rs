@@ -97,7 +97,7 @@ impl Reloader {
         }
         // From here on nothing waits and nothing fails.
         self.lanes.take_over(&next.settings, prepared, Arc::clone(&next.router));
-        self.base.room.resize(next.settings.delivery.chain_concurrency);
+        self.base.admission.resize(next.settings.delivery.chain_concurrency);
         self.limits.send_replace((&next.settings.server).into());
         let view = next.view(Some(&self.view.load()));
         self.view.store(Arc::new(view));

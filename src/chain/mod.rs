@@ -4,21 +4,24 @@
 //!   `callout.rs` that implements [`Plugin`], give its options a variant in
 //!   [`crate::config::settings::PluginOptions`] and a block in the configuration's schema, and add one line to
 //!   `plugin::build`.
+//! - `admission.rs`: how many orders of a chain run at once.
 //! - `run.rs`: the loop: `when`, run, journal, answer, end.
 //! - `resume.rs`: takes up what a crash interrupted.
 //! - `answer.rs`: what the caller is told, and when.
 
+mod admission;
 mod answer;
 mod callout;
 mod plugin;
 mod resume;
 mod run;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 
+pub use admission::Admission;
 pub use answer::{Answering, EventDeliveries, OrderView};
 pub use plugin::{BuildError, Call, Failure, Plugin, StepResult};
-pub use resume::Orphans;
 pub use run::Job;
 
 use crate::config::Print;
@@ -29,6 +32,8 @@ use crate::store::{Ledger, Replica};
 use crate::telemetry::metrics::Metrics;
 use crate::template::{Expression, Scope};
 
+use self::admission::ChainPlaces;
+
 /// A chain, ready to run.
 pub struct Chain {
     name: String,
@@ -37,6 +42,7 @@ pub struct Chain {
     print: Print,
     /// Steps up to and with the last critical one: the caller has its answer behind them.
     answer_after: usize,
+    places: Arc<ChainPlaces>,
 }
 
 struct Step {
@@ -68,7 +74,9 @@ pub struct Chains {
     clock: Arc<dyn Clock>,
     ids: IdSource,
     replica: Replica,
-    orphans: Arc<Orphans>,
+    admission: Arc<Admission>,
+    /// Chains of interrupted orders that are not configured, so that each is reported once.
+    unknown: Mutex<HashSet<String>>,
     metrics: Arc<Metrics>,
 }
 
@@ -86,8 +94,8 @@ pub struct Parts {
     pub ids: IdSource,
     /// Whose work it is.
     pub replica: Replica,
-    /// What waits for another configuration.
-    pub orphans: Arc<Orphans>,
+    /// How many orders of each chain run at once.
+    pub admission: Arc<Admission>,
     /// How long steps take.
     pub metrics: Arc<Metrics>,
 }
@@ -115,11 +123,13 @@ impl Chains {
             let steps = steps.collect::<Result<Vec<_>, BuildError>>()?;
             let answer_after = steps.iter().rposition(|step| step.critical).map_or(0, |last| last + 1);
             let (name, when, print) = (chain.name.clone(), chain.when.clone(), chain.print);
-            Ok(Arc::new(Chain { name, when, steps, print, answer_after }))
+            let places = parts.admission.of(&name);
+            Ok(Arc::new(Chain { name, when, steps, print, answer_after, places }))
         });
         let chains = chains.collect::<Result<Vec<_>, BuildError>>()?;
-        let Parts { ledger, router, answering, clock, ids, replica, orphans, metrics } = parts;
-        Ok(Self { chains, ledger, router, answering, clock, ids, replica, orphans, metrics })
+        let Parts { ledger, router, answering, clock, ids, replica, admission, metrics } = parts;
+        let unknown = Mutex::default();
+        Ok(Self { chains, ledger, router, answering, clock, ids, replica, admission, unknown, metrics })
     }
 
     /// The first chain whose `when` holds for an order, if any. One with no steps takes an order out of chains.

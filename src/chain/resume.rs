@@ -1,99 +1,118 @@
-//! Taking up what a crash, or a replica's death, interrupted.
+//! Resumes orders whose chain was interrupted by a crash or a replica's death, or that went back to the store for want
+//! of a permit.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::OrderId;
-use crate::store::StoreError;
+use crate::store::{Interrupted, StoreError};
 
-use super::{Chains, Job};
+use super::admission::Permit;
+use super::run::STORE_RETRY;
+use super::{Chain, Chains, Job};
 
-/// Orders taken up at a time.
+/// Orders resumed in one transaction.
 const BATCH: usize = 64;
 
-/// Orders whose chain is not configured, and its name. They belong to this replica, so that they are not looked at again
-/// and again.
-#[derive(Debug, Default)]
-pub struct Orphans(Mutex<Vec<(OrderId, String)>>);
-
-impl Orphans {
-    fn lock(&self) -> MutexGuard<'_, Vec<(OrderId, String)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Chains {
-    /// Gives orders back whose chain was not configured and now is.
-    async fn give_up_orphans(&self) -> Result<(), StoreError> {
-        loop {
-            let found = {
-                let mut orphans = self.orphans.lock();
-                let at = orphans.iter().position(|(_, chain)| self.named(chain).is_some());
-                at.map(|at| orphans.swap_remove(at))
-            };
-            let Some((order, chain)) = found else { return Ok(()) };
-            if let Err(error) = self.ledger.give_up(self.replica, order).await {
-                self.orphans.lock().push((order, chain));
-                return Err(error);
+    /// Resumes orders that nobody alive works on, as far as their chains have permits, and runs them on `calls`. Returns
+    /// how many.
+    pub async fn resume(self: &Arc<Self>, tasks: &TaskTracker, calls: &Handle) -> Result<usize, StoreError> {
+        let mut resumed = 0;
+        for (name, count) in self.ledger.interrupted().await? {
+            match self.named(&name) {
+                Some(chain) => resumed += self.resume_chain(&Arc::clone(chain), tasks, calls).await?,
+                None => self.report_unknown(name, count),
             }
         }
+        Ok(resumed)
     }
 
-    /// Takes up orders that nobody alive works on, while `room` has places, and runs them on `calls`. Returns how many.
-    pub async fn resume(
+    /// Waits until an order can be resumed that found no permit.
+    pub async fn freed(&self) {
+        self.admission.freed().await;
+    }
+
+    async fn resume_chain(
         self: &Arc<Self>,
-        room: &Arc<Semaphore>,
+        chain: &Arc<Chain>,
         tasks: &TaskTracker,
         calls: &Handle,
     ) -> Result<usize, StoreError> {
-        self.give_up_orphans().await?;
-        let mut taken = 0;
+        let mut resumed = 0;
         loop {
-            let mut permits = Vec::new();
-            while permits.len() < BATCH {
-                match Arc::clone(room).try_acquire_owned() {
-                    Ok(permit) => permits.push(permit),
-                    Err(_) => break,
-                }
-            }
+            let permits: Vec<Permit> = std::iter::from_fn(|| chain.places.background()).take(BATCH).collect();
             if permits.is_empty() {
-                return Ok(taken);
+                return Ok(resumed);
             }
-            let orders = self.ledger.resume(self.replica, permits.len()).await?;
+            let orders = self.ledger.resume(self.replica, &chain.name, permits.len()).await?;
             let complete = orders.len() < permits.len();
+            resumed += orders.len();
             for (order, permit) in orders.into_iter().zip(permits) {
-                taken += 1;
-                let name = order.subject.chain.as_deref().unwrap_or_default();
-                let Some(chain) = self.named(name) else {
-                    tracing::error!(
-                        order = %order.subject.id(), order_id = order.subject.order_id, chain = name,
-                        "the order's chain is no longer configured: it stays `processing` until a start, or a reload, with that chain"
-                    );
-                    self.orphans.lock().extend(order.subject.order().map(|order| (order, name.to_owned())));
-                    continue;
-                };
-                tracing::info!(order = %order.subject.id(), order_id = order.subject.order_id, chain = name, steps = order.steps.len(), "chain resumed");
-                let context = serde_json::from_str(&order.context).unwrap_or_default();
-                let job = Job {
-                    chain: Arc::clone(chain),
-                    context,
-                    steps: order.steps,
-                    deliveries: Vec::new(),
-                    resumed: order.resumed,
-                    unanswered: order.unanswered,
-                    caller: None,
-                    permit,
-                    subject: order.subject,
-                };
-                let chains = Arc::clone(self);
-                tasks.spawn_on(async move { chains.run(job).await }, calls);
+                self.start_again(chain, order, permit, tasks, calls);
             }
             if complete {
-                return Ok(taken);
+                return Ok(resumed);
             }
         }
+    }
+
+    fn start_again(
+        self: &Arc<Self>,
+        chain: &Arc<Chain>,
+        order: Interrupted,
+        permit: Permit,
+        tasks: &TaskTracker,
+        calls: &Handle,
+    ) {
+        tracing::info!(order = %order.subject.id(), order_id = order.subject.order_id, chain = chain.name, steps = order.steps.len(), "chain resumed");
+        let context = serde_json::from_str(&order.context).unwrap_or_default();
+        let job = Job {
+            chain: Arc::clone(chain),
+            context,
+            journaled: order.steps.len(),
+            steps: order.steps,
+            deliveries: Vec::new(),
+            resumed: order.resumed,
+            unanswered: order.unanswered,
+            caller: None,
+            permit: Some(permit),
+            subject: order.subject,
+        };
+        let chains = Arc::clone(self);
+        tasks.spawn_on(async move { chains.run(job).await }, calls);
+    }
+
+    /// Reports the interrupted orders of a chain that is not configured, once.
+    fn report_unknown(&self, chain: String, orders: u64) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if !unknown.contains(&chain) {
+            tracing::error!(
+                chain,
+                orders,
+                "orders wait for a chain that is no longer configured: they stay `processing` until a start, or a reload, with that chain"
+            );
+            unknown.insert(chain);
+        }
+    }
+
+    /// Gives an order back to the store before its next step, to be resumed once its chain has a permit for it. Tries
+    /// again until the store takes it.
+    pub(super) async fn give_up(&self, order: OrderId, chain: &Chain) -> Result<(), StoreError> {
+        tracing::debug!(order = %order, chain = chain.name, "no permit for the rest of the chain: the order waits in the store");
+        while let Err(error) = self.ledger.give_up(self.replica, order).await {
+            if !error.is_passing() {
+                return Err(error);
+            }
+            tracing::error!(order = %order, %error, "the order could not be put back, trying again");
+            tokio::time::sleep(STORE_RETRY).await;
+        }
+        // A permit may have been released before the order was there to be resumed.
+        if chain.places.background().is_some() {
+            self.admission.report_free();
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::domain::event::EventStep;
 use crate::domain::order::{RejectedBy, Rejection};
@@ -14,11 +14,12 @@ use crate::domain::{DeliveryId, DeliveryStatus, Event, OrderStatus, Skip, StepRe
 use crate::store::{Answer, JournalEntry, Journaled, NewDelivery, OrderEnd, StoreError, Taken};
 use crate::template::Scope;
 
+use super::admission::Permit;
 use super::plugin::{Call, Failure, StepResult};
 use super::{Chain, Chains, OrderView, Step};
 
 /// How long to wait before a step is journaled again, when the store did not take it.
-const STORE_RETRY: Duration = Duration::from_millis(500);
+pub(super) const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// The most that a context may grow to, as JSON text.
 const MAX_CONTEXT: usize = 4 * 1024 * 1024;
@@ -29,23 +30,39 @@ const RECEIVED: &str = "order.received";
 /// An order on its way through its chain.
 pub struct Job {
     /// The order.
-    pub subject: Arc<Subject>,
+    pub(super) subject: Arc<Subject>,
     /// Its chain.
-    pub chain: Arc<Chain>,
+    pub(super) chain: Arc<Chain>,
     /// What steps found out so far.
-    pub context: Map<String, Value>,
-    /// The steps journaled so far.
-    pub steps: Vec<StepRecord>,
+    pub(super) context: Map<String, Value>,
+    /// The steps that have ended.
+    pub(super) steps: Vec<StepRecord>,
+    /// How many of them are journaled.
+    pub(super) journaled: usize,
     /// The deliveries born so far.
-    pub deliveries: Vec<(DeliveryId, Arc<str>, DeliveryStatus)>,
+    pub(super) deliveries: Vec<(DeliveryId, Arc<str>, DeliveryStatus)>,
     /// How often a crash interrupted it.
-    pub resumed: u32,
+    pub(super) resumed: u32,
     /// The caller's idempotency key, as long as it has no answer.
-    pub unanswered: Option<String>,
-    /// Who waits for the answer.
-    pub caller: Option<oneshot::Sender<Answer>>,
-    /// Its place among the orders under way.
-    pub permit: OwnedSemaphorePermit,
+    pub(super) unanswered: Option<String>,
+    /// The caller that waits for the answer.
+    pub(super) caller: Option<oneshot::Sender<Answer>>,
+    /// Admits it; `None` until it has asked.
+    pub(super) permit: Option<Permit>,
+}
+
+impl Job {
+    /// An accepted order before its first step. `caller` waits for the answer; without one the order has its answer.
+    pub fn new(
+        subject: Arc<Subject>,
+        chain: Arc<Chain>,
+        deliveries: Vec<(DeliveryId, Arc<str>, DeliveryStatus)>,
+        unanswered: Option<String>,
+        caller: Option<oneshot::Sender<Answer>>,
+    ) -> Self {
+        let (context, steps) = (Map::new(), Vec::new());
+        Self { subject, chain, context, steps, journaled: 0, deliveries, resumed: 0, unanswered, caller, permit: None }
+    }
 }
 
 /// What a step leads to.
@@ -56,15 +73,37 @@ struct Turn {
 }
 
 impl Chains {
-    /// Runs what remains of an order's chain. Ends early only when the order now belongs to another replica, or the
-    /// store has closed: it is resumed then.
-    pub async fn run(&self, mut job: Job) {
+    /// Waits for a permit until `deadline`, and runs an accepted order. Without a permit the order goes back to the
+    /// store and is resumed later.
+    pub async fn admit(&self, mut job: Job, deadline: tokio::time::Instant) {
+        let places = &job.chain.places;
+        let permit = if job.caller.is_some() {
+            tokio::time::timeout_at(deadline, places.foreground()).await.ok().flatten()
+        } else {
+            places.background()
+        };
+        match permit {
+            Some(permit) => {
+                job.permit = Some(permit);
+                self.run(job).await;
+            }
+            None => self.put_back(&job).await,
+        }
+    }
+
+    /// Gives the order back to the store, to be resumed once there is a permit.
+    async fn put_back(&self, job: &Job) {
+        let Some(order) = job.subject.order() else { return };
+        if let Err(error) = self.give_up(order, &job.chain).await {
+            log_given_up(job, &error);
+        }
+    }
+
+    /// Runs what remains of an order's chain. Ends early when the order now belongs to another replica, the store has
+    /// closed, or no permit is free for its background steps: it is resumed then.
+    pub(super) async fn run(&self, mut job: Job) {
         let chain = Arc::clone(&job.chain);
-        let first = chain
-            .steps
-            .iter()
-            .position(|step| !job.steps.iter().any(|done| done.step == step.id))
-            .unwrap_or(chain.steps.len());
+        let first = job.skip_passed(self.clock.now());
         let mut attempt = job.resumed + 1;
         let ended = job.steps.iter().any(|done| done.critical && done.status == StepStatus::Failed);
         if first == chain.steps.len() || ended {
@@ -89,6 +128,14 @@ impl Chains {
             }
             if rejected {
                 return;
+            }
+            if index + 1 == chain.answer_after && !last {
+                // Nobody waits for the rest: its place is for an order whose caller does.
+                job.permit = None;
+                job.permit = chain.places.background();
+                if job.permit.is_none() {
+                    return self.put_back(&job).await;
+                }
             }
         }
     }
@@ -177,7 +224,7 @@ impl Chains {
 
     /// Journals a step behind which others follow.
     async fn step(&self, job: &mut Job, index: usize, turn: Turn, next: Option<&Step>) -> Result<(), StoreError> {
-        let position = job.steps.len() as u32;
+        let position = job.journaled as u32;
         let failed = turn.failed.then(|| turn.record.step.clone());
         job.steps.push(turn.record);
         let context: Arc<str> = context_text(&job.context).into();
@@ -200,7 +247,7 @@ impl Chains {
 
     /// Journals the last step and the order's end.
     async fn finish(&self, job: &mut Job, turn: Option<Turn>) -> Result<(), StoreError> {
-        let position = job.steps.len() as u32;
+        let position = job.journaled as u32;
         let (mut rejection, mut failed) = (None, None);
         if let Some(turn) = turn {
             failed = (turn.failed && turn.rejection.is_none()).then(|| turn.record.step.clone());
@@ -285,6 +332,7 @@ impl Chains {
                 Ok(Journaled::Taken(more)) => taken.extend(more),
                 Ok(Journaled::Done) => {
                     job.deliveries = born;
+                    job.journaled = job.steps.len();
                     if let Some(answer) = answer {
                         job.unanswered = None;
                         if let Some(caller) = job.caller.take() {
@@ -301,6 +349,22 @@ impl Chains {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+impl Job {
+    /// Returns the position of the first step to run: the one behind the last that has a record. Steps before it that
+    /// have none are new in the configuration, and are recorded as skipped.
+    fn skip_passed(&mut self, now: Timestamp) -> usize {
+        let recorded = |steps: &[StepRecord], step: &Step| steps.iter().any(|done| done.step == step.id);
+        let first = self.chain.steps.iter().rposition(|step| recorded(&self.steps, step)).map_or(0, |last| last + 1);
+        for step in self.chain.steps.iter().take(first) {
+            if !recorded(&self.steps, step) {
+                let error = Some("new in the configuration, before a step that had already run".to_owned());
+                self.steps.push(StepRecord { status: StepStatus::Skipped, error, ..step.running(now) });
+            }
+        }
+        first
     }
 }
 

@@ -1,6 +1,7 @@
 //! The top level and its small sections: server, store, delivery, orders, limits.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -11,7 +12,7 @@ use super::field::Field;
 use super::mail::MailServer;
 use super::prints::{Print, Prints};
 use super::read::Reader;
-use super::settings::{Delivery, Orders, Scope, Server, Settings, Store, Token};
+use super::settings::{Channel, Delivery, Orders, Scope, Server, Settings, Store, Token};
 use super::unique::Unique;
 use super::{chains, channels, network, relationships, requests, urls, words};
 
@@ -40,6 +41,9 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
         ),
     };
     let channels = channels::channels(root, around);
+    if let (Some(delivery), Some(channels)) = (&delivery, &channels) {
+        enough_workers(root, delivery, channels);
+    }
     smtp.known()?;
     let relationships = root.optional("relationships", |field| relationships::relationships(&field.block()?, root));
     Some(Settings {
@@ -217,6 +221,18 @@ fn delivery(block: &Reader<'_>) -> Option<Delivery> {
     let lane_memory = block.get("lane_memory").and_then(Field::size);
     let chain_concurrency = block.get("chain_concurrency").and_then(Field::integer);
     Some(Delivery { workers: workers?, lane_memory: lane_memory? as usize, chain_concurrency: chain_concurrency? })
+}
+
+/// Each channel has a worker of its own.
+fn enough_workers(root: &Reader<'_>, delivery: &Delivery, channels: &[Arc<Channel>]) {
+    let enabled = channels.iter().filter(|channel| channel.enabled).count();
+    let block = root.get("delivery").and_then(Field::block).filter(|_| delivery.workers < enabled);
+    if let Some(field) = block.as_ref().and_then(|block| block.get("workers")) {
+        field.fault(format!(
+            "{} workers are fewer than the {enabled} enabled channels, each of which needs one; raise it to {enabled} or more",
+            delivery.workers
+        ));
+    }
 }
 
 fn orders(block: &Reader<'_>) -> Option<Orders> {

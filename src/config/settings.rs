@@ -134,8 +134,17 @@ pub struct Delivery {
     pub workers: usize,
     /// Bytes of deliveries that one channel may hold in memory; the rest waits in the store.
     pub lane_memory: usize,
-    /// Orders whose chains run at once; further ones wait to be accepted.
+    /// Orders of one chain that run at once while their caller waits, and as many in the background.
     pub chain_concurrency: usize,
+}
+
+impl Delivery {
+    /// How many workers are reserved for each of `channels` enabled channels: half of all in equal parts, one at least
+    /// while there are as many workers. The rest is shared by all. `None` without channels.
+    pub fn worker_share(&self, channels: usize) -> Option<usize> {
+        let share = (self.workers / 2).checked_div(channels)?;
+        Some(if share == 0 { usize::from(self.workers >= channels) } else { share })
+    }
 }
 
 /// Where an order says what it is: JSON pointers (RFC 6901).

@@ -17,8 +17,11 @@ pub fn summary(settings: &Settings, width: Option<u16>) -> String {
     };
     let kept = settings.store.retention.map_or_else(|| "for ever".to_owned(), |time| format!("for {}", duration(time)));
     let mut text = format!(
-        "listens on {}, {tokens}\nstores in {}, completed orders are kept {kept}\nat most {} attempts in flight\n",
-        server.listen, settings.store.url, settings.delivery.workers
+        "listens on {}, {tokens}\nstores in {}, completed orders are kept {kept}\nat most {} attempts in flight{}\n",
+        server.listen,
+        settings.store.url,
+        settings.delivery.workers,
+        shares(settings)
     );
     text.push_str("\nChains\n");
     let mut chains = table(width, &["chain", "step", "sends to"]);
@@ -38,6 +41,15 @@ pub fn summary(settings: &Settings, width: Option<u16>) -> String {
     }
     push(&mut text, &channels, "none: nobody is told about events");
     text
+}
+
+/// What of the workers each channel has for itself.
+fn shares(settings: &Settings) -> String {
+    let enabled = settings.channels.iter().filter(|channel| channel.enabled).count();
+    match settings.delivery.worker_share(enabled) {
+        Some(share) => format!(", {share} of them reserved for each channel"),
+        None => String::new(),
+    }
 }
 
 fn row(channel: &Channel) -> [String; 4] {

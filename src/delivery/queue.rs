@@ -160,7 +160,7 @@ impl LaneQueue {
         let (held, places) =
             if retries { (self.ready.len(), self.retry_places()) } else { (self.first.len(), self.concurrency) };
         let low = places.max(8);
-        if held >= low { 0 } else { (low * 4).min(1024) - held }
+        if held >= low { 0 } else { (low * 4).min(low.max(1024)) - held }
     }
 
     /// When the next retry that is not ready yet will be.
@@ -262,6 +262,17 @@ mod tests {
                 .push(std::iter::once(first).chain(mates).map(|delivery| delivery.id.as_u128()).collect::<Vec<_>>());
         }
         assert_eq!(requests, [vec![1, 3], vec![6], vec![2, 4], vec![5]]);
+    }
+
+    #[test]
+    fn a_lane_wants_more_up_to_any_concurrency() {
+        let mut queue = LaneQueue::new(3000);
+        for id in 0..2999 {
+            queue.push(delivery(id, 0, 0));
+        }
+        assert_eq!(queue.wants(false), 1);
+        queue.push(delivery(2999, 0, 0));
+        assert_eq!(queue.wants(false), 0);
     }
 
     #[test]

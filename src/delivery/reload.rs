@@ -72,8 +72,11 @@ impl Lanes {
             });
         }
         let known = Arc::new(Known { all, order });
-        let workers: Vec<_> = known.ordered().map(|lane| &lane.workers).collect();
-        self.pool.share(settings.delivery.workers, &workers);
+        let enabled = settings.channels.iter().filter(|channel| channel.enabled);
+        let workers: Vec<_> =
+            enabled.filter_map(|channel| known.all.get(&channel.name)).map(|lane| &lane.workers).collect();
+        let reserved = settings.delivery.worker_share(workers.len()).unwrap_or(0);
+        self.pool.share(settings.delivery.workers, reserved, &workers);
         // Before anything is handed over to a lane it has to be known.
         self.known.store(Arc::clone(&known));
         shared.kit.route_by(router);

@@ -56,11 +56,10 @@ impl Pool {
         Workers { common: Arc::clone(&self.common), own, waiting: Arc::clone(&self.waiting) }
     }
 
-    /// Shares `workers` places out anew among these lanes; others keep none of their own. Places that are taken move on
+    /// Shares `workers` places out anew: `reserved` for each of these lanes; others keep none of their own. Places that are taken move on
     /// when they are given back: there are never more than `workers` in use, or than were before. Needs a runtime
     /// around it where places are taken.
-    pub(super) fn share(self: &Arc<Self>, workers: usize, lanes: &[&Workers]) {
-        let reserved = (workers / 2).checked_div(lanes.len()).unwrap_or(0);
+    pub(super) fn share(self: &Arc<Self>, workers: usize, reserved: usize, lanes: &[&Workers]) {
         let mut shares = self.shares();
         shares.workers = workers;
         shares.change += 1;
@@ -173,12 +172,18 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::settings::Delivery;
 
     fn pool(workers: usize, lanes: usize) -> (Arc<Pool>, Vec<Workers>) {
         let pool = Arc::new(Pool::new());
         let lanes: Vec<Workers> = (0..lanes).map(|_| pool.lane()).collect();
-        pool.share(workers, &lanes.iter().collect::<Vec<_>>());
+        share(&pool, workers, &lanes.iter().collect::<Vec<_>>());
         (pool, lanes)
+    }
+
+    fn share(pool: &Arc<Pool>, workers: usize, lanes: &[&Workers]) {
+        let delivery = Delivery { workers, lane_memory: 0, chain_concurrency: 1 };
+        pool.share(workers, delivery.worker_share(lanes.len()).unwrap_or(0), lanes);
     }
 
     fn all_of(lane: &Workers) -> Vec<OwnedSemaphorePermit> {
@@ -197,6 +202,16 @@ mod tests {
     }
 
     #[test]
+    fn each_lane_has_a_worker_while_there_are_as_many() {
+        for workers in 5..=10 {
+            let (_pool, lanes) = pool(workers, 5);
+            let greedy = all_of(&lanes[0]);
+            assert_eq!(greedy.len(), workers - 4, "{workers} workers");
+            assert!(lanes[1..].iter().all(|lane| lane.try_take().is_some()), "{workers} workers");
+        }
+    }
+
+    #[test]
     fn more_lanes_than_workers_share_them_all() {
         let (_pool, lanes) = pool(3, 10);
         let taken: Vec<_> = lanes.iter().filter_map(Workers::try_take).collect();
@@ -209,7 +224,7 @@ mod tests {
         let mut taken = all_of(&lanes[0]);
         assert_eq!(taken.len(), 4 + 8);
         lanes.extend([pool.lane(), pool.lane()]);
-        pool.share(16, &lanes.iter().collect::<Vec<_>>());
+        share(&pool, 16, &lanes.iter().collect::<Vec<_>>());
         // Two of the second lane's own came free at once.
         let others: Vec<_> = lanes[1..].iter().flat_map(all_of).collect();
         assert_eq!(others.len(), 4, "no more than 16 altogether");
@@ -220,7 +235,7 @@ mod tests {
         assert_eq!(lanes.iter().flat_map(all_of).collect::<Vec<_>>().len(), 12);
         drop(others);
         // Half of the workers for half of the lanes; the others have none of their own.
-        pool.share(8, &[&lanes[0], &lanes[1]]);
+        share(&pool, 8, &[&lanes[0], &lanes[1]]);
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
@@ -232,7 +247,7 @@ mod tests {
     async fn where_there_are_to_be_fewer_nothing_starts_before_enough_have_ended() {
         let (pool, lanes) = pool(8, 2);
         let mut taken: Vec<_> = lanes.iter().filter_map(Workers::try_take).collect();
-        pool.share(2, &lanes.iter().collect::<Vec<_>>());
+        share(&pool, 2, &lanes.iter().collect::<Vec<_>>());
         assert_eq!(lanes.iter().flat_map(all_of).collect::<Vec<_>>().len(), 0, "two are under way");
         for left in [1, 0] {
             taken.truncate(left);
@@ -248,9 +263,9 @@ mod tests {
         let (pool, lanes) = pool(8, 1);
         let taken = all_of(&lanes[0]);
         assert_eq!(taken.len(), 8);
-        pool.share(2, &[&lanes[0]]);
+        share(&pool, 2, &[&lanes[0]]);
         tokio::task::yield_now().await;
-        pool.share(8, &[&lanes[0]]);
+        share(&pool, 8, &[&lanes[0]]);
         drop(taken);
         for _ in 0..10 {
             tokio::task::yield_now().await;
@@ -263,7 +278,7 @@ mod tests {
         let (pool, mut lanes) = pool(4, 1);
         let mut taken = all_of(&lanes[0]);
         lanes.push(pool.lane());
-        pool.share(4, &lanes.iter().collect::<Vec<_>>());
+        share(&pool, 4, &lanes.iter().collect::<Vec<_>>());
         let late = lanes[1].clone();
         let waiting = tokio::spawn(async move { late.take().await });
         tokio::task::yield_now().await;
@@ -287,7 +302,7 @@ mod tests {
                 drop(taken);
             });
             both.wait();
-            pool.share(1, &lanes.iter().collect::<Vec<_>>());
+            share(&pool, 1, &lanes.iter().collect::<Vec<_>>());
             given_back.join().expect("no panic");
             let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
             while lanes[0].is_awaited() || lanes.iter().flat_map(all_of).collect::<Vec<_>>().len() != 1 {

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use serde_json::Map;
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::chain::{Chain, Job};
 use crate::domain::order::{RejectedBy, Rejection};
@@ -101,17 +100,11 @@ impl Intake {
         now: Timestamp,
     ) -> Reply {
         let deadline = tokio::time::Instant::now() + self.request_timeout;
-        let place = Arc::clone(&**self.room).acquire_owned();
-        let permit = match tokio::time::timeout_at(deadline, place).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) => return Err(Refusal::Stopping),
-            Err(_) => return Err(Refusal::Busy),
-        };
         let (accepted, acceptance) = oneshot::channel();
         let (caller, answer) = oneshot::channel();
         let intake = Arc::clone(self);
         let (order, key) = (Arc::clone(&subject), incoming.key.as_ref().map(|key| scoped("order", &incoming, key)));
-        let run = async move { intake.accept_and_run(order, chain, incoming, now, permit, accepted, caller).await };
+        let run = async move { intake.accept_and_run(order, chain, incoming, now, deadline, accepted, caller).await };
         self.tasks.spawn_on(run, &self.calls);
         // The task answers in any case but a fault of its own.
         if let Some(reply) = acceptance.await.unwrap_or(Some(Err(Refusal::Stopping))) {
@@ -130,7 +123,7 @@ impl Intake {
         chain: Arc<Chain>,
         incoming: Incoming,
         now: Timestamp,
-        permit: OwnedSemaphorePermit,
+        deadline: tokio::time::Instant,
         accepted: oneshot::Sender<Option<Reply>>,
         caller: oneshot::Sender<Answer>,
     ) {
@@ -180,18 +173,8 @@ impl Intake {
         let answered = at_once.map(|answer| Ok(Answered { answer, replayed: false }));
         let waits = answered.is_none();
         let _ = accepted.send(answered);
-        let job = Job {
-            subject,
-            chain,
-            context: Map::new(),
-            steps: Vec::new(),
-            deliveries: listed,
-            resumed: 0,
-            unanswered,
-            caller: waits.then_some(caller),
-            permit,
-        };
-        self.chains.run(job).await;
+        let job = Job::new(subject, chain, listed, unanswered, waits.then_some(caller));
+        self.chains.admit(job, deadline).await;
     }
 
     /// The answer of an order whose chain takes longer than the request may.
@@ -346,7 +329,9 @@ fn reply(acceptance: Acceptance, answer: Answer) -> Reply {
         Acceptance::Replay(answer) => Ok(Answered { answer, replayed: true }),
         Acceptance::UnderWay => Err(Refusal::KeyUnderWay),
         Acceptance::Mismatch => Err(Refusal::KeyMismatch),
-        // Whoever asks does so until this is no longer the answer.
-        Acceptance::Taken(_) => Err(Refusal::Busy),
+        // The caller has left these out by now.
+        Acceptance::Taken(_) => {
+            Err(crate::store::StoreError::Corrupt("a one-off is refused again and again".into()).into())
+        }
     }
 }

@@ -17,7 +17,6 @@ use tokio_util::task::TaskTracker;
 
 pub use crate::chain::{Answering, EventDeliveries, OrderView};
 
-use crate::bound::Bound;
 use crate::chain::Chains;
 use crate::config::settings::Settings;
 use crate::domain::{Clock, IdSource, Timestamp};
@@ -93,9 +92,6 @@ pub enum Refusal {
     /// The first request with the key has no answer yet.
     #[error("the first request with this Idempotency-Key is still under way")]
     KeyUnderWay,
-    /// More orders are under way than `delivery.chain_concurrency` allows, for longer than the request may wait.
-    #[error("too many orders are under way")]
-    Busy,
     /// The service is stopping.
     #[error("the service is shutting down")]
     Stopping,
@@ -117,7 +113,6 @@ pub struct Intake {
     pointers: Pointers,
     max_depth: usize,
     request_timeout: Duration,
-    room: Arc<Bound>,
     tasks: TaskTracker,
     calls: Handle,
     stopping: Arc<AtomicBool>,
@@ -141,8 +136,6 @@ pub struct Parts {
     pub replica: Replica,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Places for orders under way through a chain, whatever configuration they came by.
-    pub room: Arc<Bound>,
     /// The chains under way, so that a stop can wait for them.
     pub tasks: TaskTracker,
     /// The runtime that they run on.
@@ -154,8 +147,7 @@ pub struct Parts {
 impl Intake {
     /// Ready to accept.
     pub fn new(settings: &Settings, parts: Parts) -> Self {
-        let Parts { store, chains, router, answering, clock, ids, replica, metrics, room, tasks, calls, stopping } =
-            parts;
+        let Parts { store, chains, router, answering, clock, ids, replica, metrics, tasks, calls, stopping } = parts;
         Self {
             store,
             chains,
@@ -168,15 +160,19 @@ impl Intake {
             pointers: Pointers::new([&settings.orders.id, &settings.orders.kind]),
             max_depth: settings.server.max_depth,
             request_timeout: settings.server.request_timeout,
-            room,
             tasks,
             calls,
             stopping,
         }
     }
 
-    /// Takes up orders whose chain was interrupted, as far as there is room. Returns how many.
+    /// Resumes orders whose chain was interrupted, as far as their chains admit them. Returns how many.
     pub async fn resume(&self) -> Result<usize, StoreError> {
-        self.chains.resume(&self.room, &self.tasks, &self.calls).await
+        self.chains.resume(&self.tasks, &self.calls).await
+    }
+
+    /// Waits until an order that no chain admitted can be resumed.
+    pub async fn freed(&self) {
+        self.chains.freed().await;
     }
 }

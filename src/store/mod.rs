@@ -97,10 +97,15 @@ pub trait Ledger: Send + Sync {
     /// Sets the first answer to an idempotency key, where none is recorded yet.
     async fn answer(&self, key: String, answer: Answer) -> Result<(), StoreError>;
 
-    /// Takes up to `limit` orders that are `processing` and belong to nobody alive; they now belong to `replica`.
-    async fn resume(&self, replica: Replica, limit: usize) -> Result<Vec<Interrupted>, StoreError>;
+    /// Lists the chains of orders that are `processing` and belong to nobody alive, each with its number of orders.
+    async fn interrupted(&self) -> Result<Vec<(String, u64)>, StoreError>;
 
-    /// Gives an order back, to be resumed by whoever can.
+    /// Takes up to `limit` orders of a chain that are `processing` and belong to nobody alive, oldest first; they now
+    /// belong to `replica`.
+    async fn resume(&self, replica: Replica, chain: &str, limit: usize) -> Result<Vec<Interrupted>, StoreError>;
+
+    /// Gives an order back before its next step, to be resumed when there is a permit for it. It does not count as
+    /// interrupted by that.
     async fn give_up(&self, replica: Replica, order: OrderId) -> Result<(), StoreError>;
 }
 

@@ -389,7 +389,7 @@ async fn channels_can_subscribe_to_every_stage_of_an_order() {
 }
 
 #[tokio::test]
-async fn more_orders_than_may_run_at_once_wait_and_are_turned_away_when_their_time_is_up() {
+async fn more_orders_than_may_run_at_once_are_durable_and_wait() {
     let receiver = Receiver::start().await;
     let gate = Gate::new();
     receiver.on("/users", [Reply::status(200).held(&gate), Reply::status(200).held(&gate)]);
@@ -401,18 +401,83 @@ async fn more_orders_than_may_run_at_once_wait_and_are_turned_away_when_their_ti
         posted.spawn(async move { api.post("/v1/orders", &order()).await });
     }
     let answers = posted.join_all().await;
-    assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 2);
-    for answer in answers.iter().filter(|answer| answer.status != 202) {
-        assert_eq!(answer.problem(503)["type"], "/problems/busy");
-        assert!(answer.header("retry-after").is_some());
+    for answer in &answers {
+        assert_eq!(answer.status, 202, "{answer}");
     }
     assert_eq!(receiver.count_on("/users"), 2);
-    assert_eq!(service.api.list("/v1/orders").await.len(), 2, "what was turned away is not kept");
+    assert_eq!(service.api.list("/v1/orders").await.len(), 5);
     gate.open();
-    for taken in answers.iter().filter(|answer| answer.status == 202) {
-        service.api.ended(text(&taken.json(), "id")).await;
+    for taken in &answers {
+        let order = service.api.ended(text(&taken.json(), "id")).await;
+        assert_eq!(order["status"], "completed");
     }
+    let attempts: Vec<_> =
+        receiver.requests_on("/users").iter().map(|request| request.json()["metadata"]["attempt"].clone()).collect();
+    assert_eq!(attempts, [1, 1, 1, 1, 1], "an order that waited was not interrupted");
     service.api.post("/v1/orders", &order()).await.expect(201);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_background_step_that_hangs_holds_up_no_caller_and_no_other_chain() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    receiver.on("/hangs", (0..4).map(|_| Reply::status(200).held(&gate)));
+    let yaml = "
+server: {request_timeout: 1s}
+delivery: {chain_concurrency: 2}
+chains:
+  - name: hanging
+    when: order.type == 'hanging'
+    plugins:
+      - {critical: true, name: calloutPlugin, id: first, options: {endpoint: RECEIVER/first}}
+      - {name: calloutPlugin, id: hangs, options: {endpoint: RECEIVER/hangs, timeoutValue: 600000}}
+  - name: healthy
+    plugins:
+      - {critical: true, name: calloutPlugin, id: users, options: {endpoint: RECEIVER/users}}
+";
+    let service = Service::start(&receiver.fill(yaml)).await;
+    for number in 0..4 {
+        let answer = service.api.post("/v1/orders", &json!({"id": format!("H-{number}"), "type": "hanging"})).await;
+        assert_eq!(answer.expect(202)["steps"][0]["status"], "passed", "the caller waits for the first step alone");
+    }
+    receiver.wait_for_on("/hangs", 2).await;
+    service.api.post("/v1/orders", &order()).await.expect(201);
+    assert_eq!(receiver.count_on("/hangs"), 2, "two in the background at a time");
+    gate.open();
+    for number in 0..4 {
+        let order = service.api.ended(&format!("H-{number}")).await;
+        assert_eq!(statuses(&order), [is("first", "passed"), is("hangs", "passed")]);
+    }
+    assert_eq!((receiver.count_on("/first"), receiver.count_on("/hangs")), (4, 4));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_journaled_step_never_runs_again_and_new_ones_before_it_are_skipped() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    receiver.on("/b", [Reply::status(200).held(&gate)]);
+    let step = |id: &str| {
+        format!(
+            "      - {{critical: true, name: calloutPlugin, id: {id}, options: {{endpoint: RECEIVER/{id}, timeoutValue: 600000}}}}\n"
+        )
+    };
+    let chain = |ids: &[&str]| {
+        let steps: String = ids.iter().map(|id| step(id)).collect();
+        receiver.fill(&format!(
+            "server: {{request_timeout: 300ms, shutdown_grace: 0s}}\nchains:\n  - name: main\n    plugins:\n{steps}"
+        ))
+    };
+    let service = Service::start(&chain(&["a", "b"])).await;
+    let accepted = service.api.post("/v1/orders", &order()).await.expect(202);
+    receiver.wait_for_on("/b", 1).await;
+    let service = service.restart_with(&chain(&["x", "a", "b"])).await;
+    gate.open();
+    let order = service.api.ended(text(&accepted, "id")).await;
+    assert_eq!(statuses(&order), [is("a", "passed"), is("x", "skipped"), is("b", "passed")]);
+    assert!(text(&order["steps"][1], "error").contains("new in the configuration"), "{order}");
+    assert_eq!((receiver.count_on("/a"), receiver.count_on("/x"), receiver.count_on("/b")), (1, 0, 2));
     service.stop().await;
 }
 

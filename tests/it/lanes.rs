@@ -54,6 +54,25 @@ async fn all_channels_together_have_no_more_attempts_in_flight_than_workers() {
 }
 
 #[tokio::test]
+async fn each_of_many_channels_has_a_worker_whatever_the_others_do() {
+    let receiver = Receiver::start().await;
+    receiver.on("/a", [Reply::HangBeforeHead]);
+    let channels = ["a", "b", "c", "d", "e"]
+        .map(|name| format!("{{name: {name}, url: RECEIVER/{name}, timeout: {{total: 10m}}}}"));
+    let yaml =
+        format!("server: {{shutdown_grace: 100ms}}\ndelivery: {{workers: 8}}\nchannels: [{}]", channels.join(", "));
+    let service = Service::start(&receiver.fill(&yaml)).await;
+    for number in 0..40 {
+        service.api.order(&json!({"id": number})).await;
+    }
+    for name in ["/b", "/c", "/d", "/e"] {
+        receiver.wait_for_on(name, 40).await;
+    }
+    assert_eq!(receiver.count_on("/a"), 4, "one worker of its own, and the three that are nobody's");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_channel_that_hangs_slows_no_other() {
     let receiver = Receiver::start().await;
     receiver.on("/hangs", [Reply::HangBeforeHead]);

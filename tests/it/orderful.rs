@@ -313,7 +313,7 @@ channels:
 /// The channels that got something of an order, and those that did not with their reason.
 fn fates(order: &Value) -> (Vec<&str>, Vec<(&str, &str)>) {
     let channels = order["channels"].as_array().expect("channels");
-    let (got, not): (Vec<_>, Vec<_>) = channels.iter().partition(|channel| channel["status"] == "delivered");
+    let (got, not): (Vec<_>, Vec<_>) = channels.iter().partition(|channel| channel["status"] == "routed");
     (
         got.iter().map(|channel| text(channel, "channel")).collect(),
         not.iter().map(|channel| (text(channel, "channel"), text(channel, "reason"))).collect(),

@@ -51,7 +51,6 @@ async fn every_refusal_has_its_problem() {
         (|| Refusal::BadField { path: "/id".to_owned(), message: "too long".to_owned() }, 400, "invalid-fields"),
         (|| Refusal::KeyMismatch, 422, "idempotency-key-reused"),
         (|| Refusal::KeyUnderWay, 409, "idempotency-key-under-way"),
-        (|| Refusal::Busy, 503, "busy"),
         (|| Refusal::Stopping, 503, "shutting-down"),
         (|| StoreError::Full("disk".to_owned()).into(), 503, "store-full"),
         (|| StoreError::Locked("pid 7".to_owned()).into(), 503, "store-unavailable"),

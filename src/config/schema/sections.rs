@@ -196,7 +196,7 @@ delivery:
         Key::new(
             "chain_concurrency",
             Kind::Integer(1, 1_000_000, "orders"),
-            "Orders whose chains run at once. Further ones wait.",
+            "Orders of one chain that run at once while their caller waits, and as many again in the background. Further ones wait, in the store once their caller has its answer.",
         )
         .or("1024"),
     ],

@@ -107,6 +107,7 @@ impl Journal {
 /// [`crate::store::Ledger::resume`].
 pub(super) struct Resume {
     pub(super) replica: Replica,
+    pub(super) chain: String,
     pub(super) limit: usize,
 }
 
@@ -115,9 +116,10 @@ impl Write for Resume {
 
     fn apply(&self, db: &mut Db<'_>) -> Result<Vec<Interrupted>, StoreError> {
         let mut free = db.conn.prepare_cached(
-            "SELECT seq FROM orders INDEXED BY orders_by_status WHERE status = 0 AND status <> 2 ORDER BY seq LIMIT ?1",
+            "SELECT seq FROM orders INDEXED BY orders_by_chain WHERE status = 0 AND chain = ?1 ORDER BY seq LIMIT ?2",
         )?;
-        let free: Vec<i64> = free.query_map([self.limit as i64], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let free = free.query_map(params![self.chain, self.limit as i64], |row| row.get(0))?;
+        let free: Vec<i64> = free.collect::<Result<_, _>>()?;
         free.into_iter().map(|seq| self.take(db, seq)).collect()
     }
 
@@ -149,6 +151,18 @@ impl Resume {
     }
 }
 
+/// [`crate::store::Ledger::interrupted`].
+pub(super) fn interrupted(conn: &rusqlite::Connection) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut chains = conn.prepare_cached(
+        "SELECT chain, count(*) FROM orders INDEXED BY orders_by_chain WHERE status = 0 GROUP BY chain",
+    )?;
+    let chains = chains.query_map([], |row| {
+        let (chain, count): (Option<String>, i64) = (row.get(0)?, row.get(1)?);
+        Ok((chain.unwrap_or_default(), count.unsigned_abs()))
+    })?;
+    Ok(chains.collect::<Result<_, _>>()?)
+}
+
 /// An order's journaled steps, in order.
 pub(super) fn steps(conn: &rusqlite::Connection, seq: i64) -> Result<Vec<StepRecord>, StoreError> {
     let mut statement = conn.prepare_cached("SELECT record FROM steps WHERE order_seq = ?1 ORDER BY position")?;
@@ -169,7 +183,8 @@ impl Write for GiveUp {
         for order in &self.orders {
             db.conn
                 .prepare_cached(
-                    "UPDATE orders SET status = 0, owner = NULL WHERE seq = ?1 AND id = ?2 AND status = 1 AND owner = ?3",
+                    "UPDATE orders SET status = 0, owner = NULL, resumed = resumed - 1
+                        WHERE seq = ?1 AND id = ?2 AND status = 1 AND owner = ?3",
                 )?
                 .execute(params![order.sequence(), order.to_bytes(), self.replica.0])?;
         }

@@ -128,8 +128,12 @@ impl Ledger for Sqlite {
         self.writer.write(accept::SetAnswer { key, answer }).await
     }
 
-    async fn resume(&self, replica: Replica, limit: usize) -> Result<Vec<Interrupted>, StoreError> {
-        self.writer.write(journal::Resume { replica, limit }).await
+    async fn interrupted(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.readers.read(journal::interrupted).await
+    }
+
+    async fn resume(&self, replica: Replica, chain: &str, limit: usize) -> Result<Vec<Interrupted>, StoreError> {
+        self.writer.write(journal::Resume { replica, chain: chain.to_owned(), limit }).await
     }
 
     async fn give_up(&self, replica: Replica, order: OrderId) -> Result<(), StoreError> {

@@ -12,8 +12,11 @@ use crate::store::StoreError;
 const APPLICATION_ID: i64 = 0x6f72_6468;
 
 /// The schema's versions, each by what makes it out of the one before. To change the schema, add a file.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_orders_and_deliveries.sql"), include_str!("migrations/0002_steps_of_events.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_orders_and_deliveries.sql"),
+    include_str!("migrations/0002_steps_of_events.sql"),
+    include_str!("migrations/0003_orders_by_chain.sql"),
+];
 
 /// Bytes of a page. Large ones make for fewer of them in a group's commit, at little cost to a lone one.
 pub(super) const PAGE: i64 = 16 << 10;

@@ -13,6 +13,14 @@ channels:
   - {name: a, url: 'https://example.com', retry: {attempts: 8, intervall: 5s}}
   - {name: b, url: 'https://example.com', retry: {interval: 30}}
 "),
+    ("workers", "
+delivery: {workers: 2}
+channels:
+  - {name: a, url: 'http://a'}
+  - {name: b, url: 'http://b'}
+  - {name: c, url: 'http://c'}
+  - {name: d, url: 'http://d', enabled: false}
+"),
     ("types", "
 server: 5
 store: [a]

@@ -92,9 +92,9 @@ chains: [{name: new-orders, plugins: [{name: calloutPlugin, options: {endpoint: 
     receiver.wait_for_on("/first", 1).await;
     let mut service = service.restart_with("channels: []").await;
     let other = rusqlite::Connection::open(service.home.store()).expect("the store");
-    eventually("the order to be looked at", || async {
-        let taken = other.query_row("SELECT count(*) FROM orders WHERE owner IS NOT NULL", [], |row| row.get(0));
-        (taken == Ok(1)).then_some(())
+    eventually("the order to be free", || async {
+        let free = other.query_row("SELECT count(*) FROM orders WHERE status = 0", [], |row| row.get(0));
+        (free == Ok(1)).then_some(())
     })
     .await;
     other.execute_batch("BEGIN IMMEDIATE").expect("locked");

@@ -193,14 +193,14 @@ async fn a_channel_that_is_taken_away_as_a_worker_comes_free_for_it_does_not_kee
     receiver.answer([Reply::status(200).held(&gate)]);
     let one = "{name: a, url: RECEIVER/a, when: order.to == 'a'}";
     let both = receiver.fill(&format!(
-        "delivery: {{workers: 1}}\nchannels: [{one}, {{name: b, url: RECEIVER/b, when: order.to == 'b'}}]"
+        "delivery: {{workers: 2}}\nchannels: [{one}, {{name: b, url: RECEIVER/b, when: order.to == 'b'}}]"
     ));
-    let alone = receiver.fill(&format!("delivery: {{workers: 1}}\nchannels: [{one}]"));
+    let alone = receiver.fill(&format!("delivery: {{workers: 2}}\nchannels: [{one}]"));
     let mut service = Service::start(&both).await;
     for round in 0..40 {
-        // The only worker is taken, and `b` waits for it.
-        service.api.order(&json!({"to": "a"})).await;
-        receiver.wait_for(3 * round + 1).await;
+        // `b` has one worker, and waits for another.
+        service.api.order(&json!({"to": "b"})).await;
+        receiver.wait_for(4 * round + 1).await;
         service.api.order(&json!({"to": "b"})).await;
         service.configure(&alone);
         let pass = async {
@@ -208,12 +208,14 @@ async fn a_channel_that_is_taken_away_as_a_worker_comes_free_for_it_does_not_kee
             gate.pass();
         };
         tokio::join!(pass, service.api.post(super::RELOAD, &Value::Null));
-        // Either of them is next.
+        // Two of these three are next.
         service.api.order(&json!({"to": "a"})).await;
-        receiver.wait_for(3 * round + 2).await;
+        service.api.order(&json!({"to": "a"})).await;
+        receiver.wait_for(4 * round + 3).await;
         service.reload(&both).await;
         gate.pass();
-        receiver.wait_for(3 * round + 3).await;
+        gate.pass();
+        receiver.wait_for(4 * round + 4).await;
         gate.pass();
         service.api.all_settled().await;
     }

@@ -148,17 +148,17 @@ pub(super) async fn an_interrupted_order_is_resumed_once_with_its_steps<B: Backe
     let entry =
         JournalEntry { steps: vec![(0, step.clone())], context: Some("{\"one\":{}}".into()), ..blank(&subject) };
     world.store.ledger.journal(entry).await.expect("journaled");
-    assert!(world.store.ledger.resume(ME, 10).await.expect("resumed").is_empty(), "somebody works on it");
+    assert!(world.store.ledger.resume(ME, "main", 10).await.expect("resumed").is_empty(), "somebody works on it");
     let world = world.reopen();
     for time in 1..=2 {
-        let resumed = world.store.ledger.resume(ME, 10).await.expect("resumed");
+        let resumed = world.store.ledger.resume(ME, "main", 10).await.expect("resumed");
         assert_eq!(resumed.len(), 1);
         assert_eq!(resumed[0].subject, subject);
         assert_eq!(&*resumed[0].context, "{\"one\":{}}");
         assert_eq!(resumed[0].steps, std::slice::from_ref(&step));
-        assert_eq!(resumed[0].resumed, time);
+        assert_eq!(resumed[0].resumed, 1, "giving it up interrupts nothing");
         assert_eq!(resumed[0].unanswered.as_deref(), Some("k").filter(|_| time == 1));
-        assert!(world.store.ledger.resume(OTHER, 10).await.expect("resumed").is_empty());
+        assert!(world.store.ledger.resume(OTHER, "main", 10).await.expect("resumed").is_empty());
         let entry = JournalEntry { answer: Some(("k".into(), answer("late"))), ..blank(&subject) };
         world.store.ledger.journal(entry).await.expect("it is ours");
         world.store.ledger.give_up(ME, subject.order().expect("an order")).await.expect("given up");
@@ -170,10 +170,13 @@ pub(super) async fn an_order_given_up_can_be_resumed<B: Backend>(world: World<B>
     let id = subject.order().expect("an order");
     world.accept(world.processing(&subject)).await;
     world.store.ledger.give_up(OTHER, id).await.expect("not theirs");
-    assert!(world.store.ledger.resume(OTHER, 10).await.expect("resumed").is_empty());
+    assert!(world.store.ledger.resume(OTHER, "main", 10).await.expect("resumed").is_empty());
     world.store.ledger.give_up(ME, id).await.expect("given up");
+    assert_eq!(world.store.ledger.interrupted().await.expect("listed"), [("main".to_owned(), 1)]);
+    assert!(world.store.ledger.resume(OTHER, "other", 10).await.expect("resumed").is_empty(), "of another chain");
     assert!(matches!(world.store.ledger.journal(blank(&subject)).await, Err(StoreError::Fenced)));
-    assert_eq!(world.store.ledger.resume(OTHER, 10).await.expect("resumed").len(), 1);
+    assert_eq!(world.store.ledger.resume(OTHER, "main", 10).await.expect("resumed").len(), 1);
+    assert!(world.store.ledger.interrupted().await.expect("listed").is_empty());
     let entry = JournalEntry { replica: OTHER, ..blank(&subject) };
     world.store.ledger.journal(entry).await.expect("theirs now");
 }
@@ -186,7 +189,7 @@ pub(super) async fn orders_are_resumed_oldest_first_up_to_the_limit<B: Backend>(
     }
     let world = world.reopen();
     for expected in [&subjects[..2], &subjects[2..4], &subjects[4..], &[]] {
-        let resumed = world.store.ledger.resume(ME, 2).await.expect("resumed");
+        let resumed = world.store.ledger.resume(ME, "main", 2).await.expect("resumed");
         assert_eq!(resumed.into_iter().map(|order| order.subject).collect::<Vec<_>>(), expected);
     }
 }

@@ -204,7 +204,7 @@ pub(super) async fn what_a_silent_replica_held_moves_on<B: Backend>(world: World
     assert_eq!(queue.release_expired(world.now()).await.expect("one is silent"), 2);
     assert!(world.claimed(world.claim("mail")).await.is_empty(), "the other one lives");
     assert_eq!(world.claimed(Claim { replica: OTHER, ..world.claim("erp") }).await, [lost]);
-    assert_eq!(world.store.ledger.resume(OTHER, 9).await.expect("resumed").len(), 1);
+    assert_eq!(world.store.ledger.resume(OTHER, "main", 9).await.expect("resumed").len(), 1);
     // What the silent one still writes is refused.
     assert_eq!(world.record(world.finished(lost, 1, Next::Wait(world.now()))).await, Recorded::Fenced);
     assert!(world.store.ledger.journal(JournalEntry { ..blank(&subject) }).await.is_err());
