@@ -144,7 +144,7 @@ async fn taken(filter: &str, orders: &[Value]) -> Vec<String> {
         let posted = service.api.order(order).await;
         let id = posted["id"].as_str().expect("an id");
         let got = service.api.order_detail(id).await["channels"][0].clone();
-        if got["status"] == "delivered" {
+        if got["status"] == "routed" {
             service.api.settled(&delivery_to(&posted, "sx")).await;
             taken.push(posted["order_id"].as_str().expect("an id").to_owned());
         } else {
