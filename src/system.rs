@@ -1,7 +1,7 @@
-//! The system's clock and chance: the only place that asks for either. All else takes a [`Clock`] and a seed.
+//! The system's clock and randomness: the only module that reads either. Everything else takes a [`Clock`] and a seed.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::clock::Sleep;
 use crate::domain::{Clock, Timestamp};
@@ -23,8 +23,10 @@ impl Clock for SystemClock {
     fn sleep_until(&self, at: Timestamp) -> Sleep {
         let clock = *self;
         Box::pin(async move {
+            let start = Instant::now();
+            let whole = at.since(clock.now());
             loop {
-                let left = at.since(clock.now());
+                let left = left(at.since(clock.now()), whole, start.elapsed());
                 if left.is_zero() {
                     return;
                 }
@@ -32,6 +34,12 @@ impl Clock for SystemClock {
             }
         })
     }
+}
+
+/// How much is left of a sleep: by the wall clock, and at most what is left of `whole` by the monotonic clock. A wall
+/// clock that is set back delays nothing.
+fn left(by_wall_clock: Duration, whole: Duration, slept: Duration) -> Duration {
+    by_wall_clock.min(whole.saturating_sub(slept))
 }
 
 /// Processors that the process may use, as far as the system says.
@@ -68,5 +76,14 @@ mod tests {
         clock.sleep_until(at).await;
         assert!(clock.now() >= at);
         clock.sleep_until(Timestamp::from_millis(0)).await;
+    }
+
+    #[test]
+    fn a_sleep_does_not_outlast_its_time_when_the_wall_clock_is_set_back() {
+        let seconds = Duration::from_secs;
+        assert_eq!(left(seconds(3), seconds(5), seconds(2)), seconds(3));
+        assert_eq!(left(seconds(3603), seconds(5), seconds(2)), seconds(3), "set back by an hour");
+        assert_eq!(left(seconds(3600), seconds(5), seconds(5)), seconds(0));
+        assert_eq!(left(seconds(0), seconds(5), seconds(2)), seconds(0), "set forth");
     }
 }
