@@ -2,12 +2,16 @@
 
 mod responses;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+use tokio::net::TcpListener;
 
 use crate::harness::{Service, delivery_to, text};
 use crate::smtp::{Certificate, MailServer, header, part};
+use crate::tls::{Authority, Files, Identity, acceptor, authority};
 
 /// A channel that mails the event to whoever the order names.
 const NOTICE: &str = "channels: [{name: notice, kind: email, retry: {attempts: 3, interval: 30m, jitter: 0}, email: {to: '{{ order.to }}', subject: 'Order {{ order.id }}', body: 'Hello **{{ order.name }}**'}}]";
@@ -170,6 +174,84 @@ async fn a_server_without_starttls_gets_no_mail_where_that_is_asked_for() {
     assert!(text(attempt(&delivery, 0), "error").contains("STARTTLS"), "{delivery:#}");
     assert_eq!(server.mails().await.len(), 0);
     service.stop().await;
+}
+
+/// A server that answers STARTTLS with `injected` after its reply, then goes on under TLS and takes every mail. Its port,
+/// and the commands that came under TLS.
+async fn injecting(authority: &Authority, injected: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let acceptor = acceptor(&Identity::issued(authority, "localhost", |_| ()), &[], None);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let secret: Arc<Mutex<Vec<String>>> = Arc::default();
+    let commands = Arc::clone(&secret);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut clear = BufStream::new(stream);
+            let mut line = String::new();
+            clear.write_all(b"220 mail\r\n").await.ok()?;
+            clear.flush().await.ok()?;
+            while !line.starts_with("STARTTLS") {
+                line.clear();
+                clear.read_line(&mut line).await.ok().filter(|read| *read > 0)?;
+                let reply = if line.starts_with("EHLO") {
+                    "250-mail\r\n250 STARTTLS\r\n".to_owned()
+                } else {
+                    format!("220 go ahead\r\n{injected}")
+                };
+                clear.write_all(reply.as_bytes()).await.ok()?;
+                clear.flush().await.ok()?;
+            }
+            let Ok(stream) = acceptor.accept(clear.into_inner()).await else { continue };
+            let mut secure = BufStream::new(stream);
+            let mut data = false;
+            loop {
+                line.clear();
+                if !secure.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+                    break;
+                }
+                if data && line != ".\r\n" {
+                    continue;
+                }
+                data = line.starts_with("DATA");
+                commands.lock().expect("a list").push(line.trim().to_owned());
+                let reply = if data { "354 go ahead\r\n" } else { "250 fine\r\n" };
+                if secure.write_all(reply.as_bytes()).await.is_err() || secure.flush().await.is_err() {
+                    break;
+                }
+            }
+        }
+        Some(())
+    });
+    (port, secret)
+}
+
+#[tokio::test]
+async fn replies_put_in_before_tls_begins_end_the_connection() {
+    let (files, authority) = (Files::new(), authority("Mail CA"));
+    let ca = files.with("ca.pem", &authority.pem());
+    for (injected, goes_out) in
+        [("", true), ("250 mail\r\n250 fine\r\n250 fine\r\n354 go\r\n250 taken\r\n", false), ("2", false)]
+    {
+        let (port, commands) = injecting(&authority, injected).await;
+        let smtp = format!(
+            "smtp: {{url: 'smtp+starttls://localhost:{port}', from: 'Shop <orders@shop.example>', ca_file: '{ca}'}}\n"
+        );
+        let service = Service::start(&(smtp + NOTICE)).await;
+        let delivery = notify(&service, "jane@example.com").await;
+        let attempt = attempt(&delivery, 0);
+        if goes_out {
+            assert_eq!(attempt["code"], 250, "{delivery:#}");
+        } else {
+            assert_eq!(
+                (attempt["code"].as_i64(), attempt["outcome"].as_str()),
+                (Some(-3), Some("retry")),
+                "{attempt:#}"
+            );
+            assert!(text(attempt, "error").contains("more than a reply before TLS began"), "{attempt:#}");
+            assert_eq!(*commands.lock().expect("a list"), Vec::<String>::new(), "{injected}");
+        }
+        service.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -5,13 +5,15 @@
 //! allows. Every mail has a connection of its own, so that a server that hangs holds nothing but its own attempt.
 //!
 //! `page.rs` makes both forms of a text, `plain.rs` the readable one; `compose.rs` writes the message, the same bytes at
-//! every attempt; `wire.rs` connects; `dialog.rs` speaks SMTP.
+//! every attempt; `wire.rs` connects, `turns.rs` sees to it that nothing in the clear is taken for a reply under TLS;
+//! `dialog.rs` speaks SMTP.
 
 mod compose;
 mod dialog;
 mod fault;
 mod page;
 mod plain;
+mod turns;
 mod wire;
 
 use std::sync::Arc;

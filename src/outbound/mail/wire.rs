@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 use super::super::egress::{Guard, Unreachable};
 use super::dialog::Tls;
 use super::fault::MailFault;
+use super::turns::Turns;
 use crate::config::settings::{MailSecurity, Smtp};
 
 /// What a server may say in one dialog, in bytes. A line without end stops here.
@@ -25,6 +26,8 @@ const MAX_SAID: usize = 256 * 1024;
 pub(super) struct Wire {
     stream: Stream,
     left: usize,
+    /// The replies so far, where TLS is to follow them.
+    clear: Option<Turns>,
 }
 
 #[derive(Debug)]
@@ -50,7 +53,8 @@ pub(super) async fn connect(
             Stream::Tls(Box::new(stream))
         }
     };
-    Ok(Wire { stream, left: MAX_SAID })
+    let clear = (smtp.security == MailSecurity::StartTls).then(Turns::default);
+    Ok(Wire { stream, left: MAX_SAID, clear })
 }
 
 async fn to_any(smtp: &Smtp, guard: &Guard, deadline: Instant) -> Result<TcpStream, MailFault> {
@@ -102,14 +106,25 @@ impl AsyncRead for Wire {
             Stream::Plain(stream) => ready!(Pin::new(stream).poll_read(context, buf))?,
             Stream::Tls(stream) => ready!(Pin::new(stream).poll_read(context, buf))?,
         }
-        this.left = this.left.saturating_sub(buf.filled().len() - before);
+        let read = buf.filled().get(before..).unwrap_or_default();
+        this.left = this.left.saturating_sub(read.len());
+        if let Some(turns) = &mut this.clear {
+            turns.received(read).map_err(io::Error::other)?;
+            if turns.are_over() {
+                this.clear = None;
+            }
+        }
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        let this = self.get_mut();
+        if let Some(turns) = &mut this.clear {
+            turns.sent(bytes);
+        }
+        match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
