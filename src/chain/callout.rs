@@ -44,6 +44,7 @@ impl Callout {
             pool: POOL,
             resend: true,
             auth: options.auth.clone(),
+            shared: Vec::new(),
             egress: Arc::clone(egress),
             clock,
             tls: options.tls.clone(),

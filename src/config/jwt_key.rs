@@ -13,6 +13,7 @@ use aws_lc_rs::signature::{
 };
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use secrecy::SecretString;
 
 /// The shortest secret of HS256, in bytes (RFC 7518, section 3.2).
 const SHORTEST_SECRET: usize = 32;
@@ -63,7 +64,7 @@ enum Signer {
     Rsa(Arc<RsaKeyPair>),
     Ec(Arc<EcdsaKeyPair>),
     Ed(Arc<Ed25519KeyPair>),
-    Hmac(Arc<aws_lc_rs::hmac::Key>),
+    Hmac(Arc<aws_lc_rs::hmac::Key>, SecretString),
 }
 
 impl fmt::Debug for JwtKey {
@@ -83,7 +84,7 @@ impl JwtKey {
                 return Err(format!("is too short: HS256 needs a secret of {SHORTEST_SECRET} bytes at least"));
             }
             let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, text.as_bytes());
-            return Ok(Self(Signer::Hmac(Arc::new(key))));
+            return Ok(Self(Signer::Hmac(Arc::new(key), text.into())));
         }
         let der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| no_key(text).to_owned())?;
         let found = kinds().into_iter().find_map(|(kind, read)| Some((kind, read(&der)?)));
@@ -99,6 +100,14 @@ impl JwtKey {
         self.0.algorithm()
     }
 
+    /// The secret of HS256, which whoever checks the signature knows as well.
+    pub fn secret(&self) -> Option<&SecretString> {
+        match &self.0 {
+            Signer::Hmac(_, secret) => Some(secret),
+            Signer::Rsa(_) | Signer::Ec(_) | Signer::Ed(_) => None,
+        }
+    }
+
     /// The signature of a message, as a JWS carries it.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
         let random = SystemRandom::new();
@@ -111,7 +120,7 @@ impl JwtKey {
             }
             Signer::Ec(key) => Ok(key.sign(&random, message).map_err(failed)?.as_ref().to_vec()),
             Signer::Ed(key) => Ok(key.sign(message).as_ref().to_vec()),
-            Signer::Hmac(key) => Ok(aws_lc_rs::hmac::sign(key, message).as_ref().to_vec()),
+            Signer::Hmac(key, _) => Ok(aws_lc_rs::hmac::sign(key, message).as_ref().to_vec()),
         }
     }
 }
@@ -122,7 +131,7 @@ impl Signer {
             Self::Rsa(_) => Algorithm::Rs256,
             Self::Ec(_) => Algorithm::Es256,
             Self::Ed(_) => Algorithm::EdDsa,
-            Self::Hmac(_) => Algorithm::Hs256,
+            Self::Hmac(..) => Algorithm::Hs256,
         }
     }
 }

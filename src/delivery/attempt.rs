@@ -8,6 +8,7 @@ use crate::config::settings::Channel;
 use crate::domain::{
     Attempt, AttemptId, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject, Timestamp,
 };
+use crate::outbound::mail::Mail;
 use crate::outbound::{self, MASK, Reply, Request, exchange, hide, text};
 use crate::store::{Finished, Leased, NewDelivery, Next};
 use crate::template::Scope;
@@ -15,7 +16,7 @@ use crate::template::Scope;
 use super::confirm;
 use super::lane::Lane;
 use super::lanes::Shared;
-use super::mail::{self, Draft};
+use super::mail;
 use super::outlet::{Kit, Outlet};
 
 /// A retry due within this time stays in memory; a later one waits in the store.
@@ -111,10 +112,10 @@ impl Sent {
     }
 
     /// The same without a key that was filled in.
-    pub(super) fn hiding(mut self, key: Option<String>) -> Self {
+    pub(super) async fn hiding(mut self, key: Option<String>) -> Self {
         if let Some(key) = key {
-            hide(&mut self.exchange, &key);
-            self.error = self.error.map(|error| error.replace(&key, MASK));
+            self.said = self.said.map(|said| said.map(|text| text.replace(&key, MASK)));
+            (self.exchange, self.error) = hide(self.exchange, self.error, key).await;
         }
         self
     }
@@ -135,7 +136,7 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, delivery:
         Box::pin(send_mail(shared, outlet, &delivery, &begun)).await
     } else {
         let (request, key) = build(shared, outlet, &delivery, &begun);
-        send(shared, outlet, request).await.hiding(key)
+        send(shared, outlet, request).await.hiding(key).await
     };
     end(shared, lane, outlet, delivery, &begun, sent)
 }
@@ -151,7 +152,7 @@ pub(super) async fn send(kit: &Kit, outlet: &Outlet, request: Result<Request, St
 /// Sends the mail of an attempt, if it can be filled in.
 pub(super) async fn send_mail(kit: &Kit, outlet: &Outlet, delivery: &Leased, begun: &Begun) -> Sent {
     let (draft, key) = draft(kit, outlet, delivery, begun);
-    Sent::from(mail::send(outlet, draft).await).hiding(key)
+    Sent::from(mail::send(outlet, draft).await).hiding(key).await
 }
 
 /// The mail of an attempt, or what cannot be filled in; and a key filled into it that no record shows.
@@ -160,7 +161,7 @@ pub(super) fn draft(
     outlet: &Outlet,
     delivery: &Leased,
     begun: &Begun,
-) -> (Result<Draft, String>, Option<String>) {
+) -> (Result<Mail, String>, Option<String>) {
     let scope = kit.router().scope(&delivery.event, begun.started_at);
     let scope = scope.with_delivery(delivery.id, delivery.parcel.as_ref()).with_settle_keys(&kit.settle_keys);
     (mail::draft(outlet, delivery, &scope), scope.used_key().map(str::to_owned))

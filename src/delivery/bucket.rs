@@ -38,7 +38,7 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, mut deliv
         match build(shared, outlet, &delivery, &begun) {
             (Ok(request), key) => parts.push(Part { delivery, begun, request, key }),
             (Err(error), key) => {
-                let sent = Sent::not_built(&outlet.channel, error).hiding(key);
+                let sent = Sent::not_built(&outlet.channel, error).hiding(key).await;
                 ended.push(end(shared, lane, outlet, delivery, &begun, sent));
             }
         }
@@ -49,17 +49,17 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, mut deliv
     let whole = match whole {
         Ok(whole) => whole,
         Err(error) => {
-            ended.extend(parts.into_iter().map(|part| {
-                let sent = Sent::not_built(&outlet.channel, error.clone()).hiding(part.key);
-                end(shared, lane, outlet, part.delivery, &part.begun, sent)
-            }));
+            for part in parts {
+                let sent = Sent::not_built(&outlet.channel, error.clone()).hiding(part.key).await;
+                ended.push(end(shared, lane, outlet, part.delivery, &part.begun, sent));
+            }
             return ended;
         }
     };
     let reply = outlet.client.send(&whole).await;
     for part in parts {
         let own = Request { headers: whole.headers.clone(), ..part.request };
-        let sent = Sent::reply(shared, &outlet.channel, &own, &reply).hiding(part.key);
+        let sent = Sent::reply(shared, &outlet.channel, &own, &reply).hiding(part.key).await;
         ended.push(end(shared, lane, outlet, part.delivery, &part.begun, sent));
     }
     ended

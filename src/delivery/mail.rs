@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use crate::config::settings::{Channel, ChannelKind, Email};
-use crate::domain::{DeliveryId, Mailbox, Outcomes, Parcel, Timestamp};
-use crate::outbound::mail::{Mail, Page, Sent};
+use crate::domain::{Outcomes, Parcel, Timestamp};
+use crate::outbound::mail::{Mail, Sent};
 use crate::store::{Leased, NewDelivery};
 use crate::template::{Scope, Template};
 
@@ -53,7 +53,7 @@ pub(super) fn of_response(
 }
 
 /// Fills in what a mail says. `Err` says why it cannot be.
-pub(super) fn draft(outlet: &Outlet, delivery: &Leased, scope: &Scope) -> Result<Draft, String> {
+pub(super) fn draft(outlet: &Outlet, delivery: &Leased, scope: &Scope) -> Result<Mail, String> {
     if let Some(fault) = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone()) {
         return Err(fault);
     }
@@ -62,31 +62,16 @@ pub(super) fn draft(outlet: &Outlet, delivery: &Leased, scope: &Scope) -> Result
 }
 
 /// Makes one attempt at a mail.
-pub(super) async fn send(outlet: &Outlet, draft: Result<Draft, String>) -> Sent {
-    let written = match draft {
-        Ok(draft) => draft.written().await,
-        Err(error) => Err(error),
-    };
-    match (&outlet.mailer, written) {
-        (Some(mailer), Ok(mail)) => mailer.send(&mail).await,
+pub(super) async fn send(outlet: &Outlet, mail: Result<Mail, String>) -> Sent {
+    match (&outlet.mailer, mail) {
+        (Some(mailer), Ok(mail)) => mailer.send(mail).await,
         (Some(mailer), Err(error)) => mailer.refused(error),
         (None, Ok(_)) => Sent::not_built(String::new(), "the channel sends no mails any more".to_owned()),
         (None, Err(error)) => Sent::not_built(String::new(), error),
     }
 }
 
-/// A mail whose templates are filled in.
-pub(super) struct Draft {
-    id: DeliveryId,
-    to: Mailbox,
-    subject: String,
-    /// HTML.
-    instructions: Option<String>,
-    /// Markdown.
-    text: Arc<str>,
-}
-
-fn fill(email: &Email, delivery: &Leased, scope: &Scope) -> Result<Draft, String> {
+fn fill(email: &Email, delivery: &Leased, scope: &Scope) -> Result<Mail, String> {
     let filled =
         |name: &str, template: &Template| template.render(scope).map_err(|error| format!("email.{name}: {error}"));
     let to = filled("to", &email.to)?;
@@ -103,21 +88,6 @@ fn fill(email: &Email, delivery: &Leased, scope: &Scope) -> Result<Draft, String
         (None, Some(body)) => (None, filled("body", body)?.into()),
         (None, None) => return Err("email.body: the channel is not of kind email any more".to_owned()),
     };
-    Ok(Draft { id: delivery.id, to, subject, instructions, text })
-}
-
-impl Draft {
-    /// The mail, both forms of its text made aside: a long one takes its time, and other lanes live on this thread.
-    pub(super) async fn written(self) -> Result<Mail, String> {
-        let Self { id, to, subject, instructions, text } = self;
-        let page = move || {
-            let instructions = instructions.map(|html| Page::of_html(&html)).unwrap_or_default();
-            instructions.and(Page::of_markdown(&text))
-        };
-        let page = tokio::task::spawn_blocking(page).await.map_err(|_| "the mail could not be written".to_owned())?;
-        if page.is_empty() {
-            return Err("the mail has no text".to_owned());
-        }
-        Ok(Mail { to, subject, id: id.to_string(), date: id.time(), page })
-    }
+    let (id, date) = (delivery.id.to_string(), delivery.id.time());
+    Ok(Mail { to, subject, id, date, instructions, text })
 }

@@ -33,6 +33,7 @@ impl Outlet {
             pool: channel.concurrency,
             resend: false, // its attempts are on record, and tried again by its rules
             auth: channel.auth.clone(),
+            shared: channel.signing.as_ref().map(|keys| keys.secrets().to_vec()).unwrap_or_default(),
             egress: Arc::clone(&settings.egress),
             clock: Arc::clone(clock),
             tls: channel.tls.clone(),

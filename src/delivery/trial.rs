@@ -102,19 +102,20 @@ impl Trials {
     /// The request that `order`, or else the preset's sample order, would make.
     pub async fn preview(&self, channel: &str, order: Option<Bytes>) -> Result<Trial, TrialFault> {
         let Prepared { outlet, delivery, begun, trial } = self.prepare(channel, order)?;
-        let (mut exchange, key) = if mail::is_mail(&outlet.channel, &delivery) {
+        let (exchange, key) = if mail::is_mail(&outlet.channel, &delivery) {
             let (draft, key) = attempt::draft(&self.kit, &outlet, &delivery, &begun);
-            let mail = draft.map_err(TrialFault::NotBuilt)?.written().await.map_err(TrialFault::NotBuilt)?;
+            let mail = draft.map_err(TrialFault::NotBuilt)?;
             let mailer = outlet.mailer.as_ref().ok_or_else(|| TrialFault::NotBuilt("there is no smtp".to_owned()))?;
-            (mailer.preview(&mail).map_err(TrialFault::NotBuilt)?, key)
+            (mailer.preview(mail).await.map_err(TrialFault::NotBuilt)?, key)
         } else {
             let (request, key) = self.request(&outlet, &delivery, &begun);
             let request = request.map_err(TrialFault::NotBuilt)?;
             (whole(outlet.client.preview(&request), &delivery), key)
         };
-        if let Some(key) = key {
-            hide(&mut exchange, &key);
-        }
+        let exchange = match key {
+            Some(key) => hide(exchange, None, key).await.0,
+            None => exchange,
+        };
         Ok(Trial { exchange, ..trial })
     }
 
@@ -126,7 +127,7 @@ impl Trials {
             attempt::send_mail(&self.kit, &outlet, &delivery, &begun).await
         } else {
             let (request, key) = self.request(&outlet, &delivery, &begun);
-            attempt::send(&self.kit, &outlet, request).await.hiding(key)
+            attempt::send(&self.kit, &outlet, request).await.hiding(key).await
         };
         let outcome = sent.judge(&outlet.channel, mails);
         let trial = Trial { exchange: whole(sent.exchange, &delivery), ..trial };

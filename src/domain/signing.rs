@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
+use secrecy::SecretSlice;
 use sha2::Sha256;
 
 use super::clock::Timestamp;
@@ -22,7 +23,10 @@ use super::clock::Timestamp;
 pub const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// The secrets of one party, in their order.
-pub struct SigningKeys(Vec<Key>);
+pub struct SigningKeys {
+    keys: Vec<Key>,
+    secrets: Vec<SecretSlice<u8>>,
+}
 
 enum Key {
     Symmetric(Box<Hmac<Sha256>>),
@@ -51,21 +55,35 @@ pub enum SignatureFault {
 impl SigningKeys {
     /// Reads secrets as they are configured. `Err` is the position of the first wrong one, and what is wrong with it.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Self, (usize, &'static str)> {
-        let keys: Result<Vec<Key>, _> =
-            secrets.into_iter().enumerate().map(|(at, secret)| key(secret).map_err(|problem| (at, problem))).collect();
-        keys.map(Self)
+        let mut all = Self { keys: Vec::new(), secrets: Vec::new() };
+        for (at, secret) in secrets.into_iter().enumerate() {
+            let key = key(secret).map_err(|problem| (at, problem))?;
+            if !matches!(key, Key::Public(_)) {
+                let (_, text) = secret.split_once('_').unwrap_or_default();
+                let bytes = STANDARD.decode(text).unwrap_or_default();
+                all.secrets
+                    .extend([secret.as_bytes().to_vec(), text.as_bytes().to_vec(), bytes].map(SecretSlice::from));
+            }
+            all.keys.push(key);
+        }
+        Ok(all)
+    }
+
+    /// What must not be shown: the secrets and private keys as configured, without their prefix, and decoded.
+    pub fn secrets(&self) -> &[SecretSlice<u8>] {
+        &self.secrets
     }
 
     /// Whether there are only keys that can sign. `Err` is the position of one that cannot.
     pub fn can_sign(&self) -> Result<(), usize> {
-        self.0.iter().position(|key| matches!(key, Key::Public(_))).map_or(Ok(()), Err)
+        self.keys.iter().position(|key| matches!(key, Key::Public(_))).map_or(Ok(()), Err)
     }
 
     /// The value of `webhook-signature`: a signature by each key.
     pub fn sign(&self, id: &str, seconds: i64, body: &[u8]) -> String {
-        let mut text = String::with_capacity(self.0.len() * 96);
+        let mut text = String::with_capacity(self.keys.len() * 96);
         let head = format!("{id}.{seconds}.");
-        for key in &self.0 {
+        for key in &self.keys {
             let (version, signature) = match key {
                 Key::Symmetric(mac) => {
                     let code = Hmac::clone(mac).chain_update(head.as_bytes()).chain_update(body).finalize();
@@ -104,7 +122,7 @@ impl SigningKeys {
         for signature in signatures.split_ascii_whitespace().take(16) {
             let Some((version, code)) = signature.split_once(',') else { continue };
             let Ok(code) = STANDARD.decode(code) else { continue };
-            for key in &self.0 {
+            for key in &self.keys {
                 holds |= match (version, key) {
                     ("v1", Key::Symmetric(mac)) => {
                         Hmac::clone(mac).chain_update(head.as_bytes()).chain_update(body).verify_slice(&code).is_ok()
@@ -152,7 +170,7 @@ fn key(secret: &str) -> Result<Key, &'static str> {
 
 impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKeys({} ***)", self.0.len())
+        write!(f, "SigningKeys({} ***)", self.keys.len())
     }
 }
 

@@ -65,27 +65,26 @@ impl<'a> Call<'a> {
     }
 
     /// What became of it. A receiver that repeats the secrets it was sent is not quoted with them.
-    pub(super) fn end(mut self, result: Result<(), Fault>, credentials: &Credentials) -> Reply {
+    pub(super) async fn end(mut self, result: Result<(), Fault>, credentials: &Credentials) -> Reply {
         let code = match (&result, self.received.status) {
             (Err(fault), _) => fault.code(),
             (Ok(()), Some(status)) => Code::status(status.as_u16()),
             (Ok(()), None) => Code::CLOSED,
         };
-        let failed = result.is_err();
+        // What was cut off by us, and what an error has cut off.
+        let cut = self.received.truncated || result.is_err();
         let mut reply = Reply {
             code,
             elsewhere: result.as_ref().is_err_and(Fault::is_elsewhere),
             auth: self.sent.is_some() && code == Code::status(401),
             truncated: self.received.truncated,
             headers: std::mem::take(&mut self.received.headers),
-            body: self.received.body(),
+            body: self.received.body(cut),
             again: self.again,
             error: result.err().map(|fault| fault.to_string()).or(self.note),
             credentials: None,
         };
-        // What was cut off by us, and what an error has cut off.
-        let cut = reply.truncated || failed;
-        mask(&mut reply, self.sent.as_ref().map(|(_, value)| value), self.request, credentials, cut);
+        mask(&mut reply, self.sent.as_ref().map(|(_, value)| value), self.request, credentials, cut).await;
         reply.credentials = self.sent.map(|(name, _)| name);
         reply
     }

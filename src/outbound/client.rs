@@ -11,6 +11,7 @@ use reqwest::header::{
     UPGRADE,
 };
 use reqwest::{StatusCode, Url};
+use secrecy::SecretSlice;
 use tokio::time::{Instant, sleep_until};
 
 use super::auth::Credentials;
@@ -49,6 +50,8 @@ pub struct ClientOptions {
     pub resend: bool,
     /// How requests prove who sent them.
     pub auth: Auth,
+    /// Secrets that are shared with the receiver apart from those: masked where it repeats them.
+    pub shared: Vec<SecretSlice<u8>>,
     /// What it may reach, and through which proxy.
     pub egress: Arc<Egress>,
     /// The time, by which tokens expire.
@@ -205,7 +208,7 @@ impl Client {
             let phase = Phase::new(limit.started);
             self.in_time(limit, &phase, request, phase.watch(exchanges)).await
         };
-        call.end(result, &self.credentials)
+        call.end(result, &self.credentials).await
     }
 
     /// One exchange of several, in its time and within that of the call.

@@ -1,10 +1,12 @@
 //! The record of an exchange, as the history keeps it: secrets masked.
 
+use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, USER_AGENT};
 
+use super::aside::aside;
 use super::client::{Reply, Request};
 use super::dialer::AGENT;
-use super::mask::{MASK, Secrets};
+use super::mask::{AT_ONCE, MASK, Secrets};
 use crate::config::{is_secret_name, shown_url};
 use crate::domain::{Exchange, HeaderLines};
 
@@ -47,9 +49,26 @@ pub fn exchange(request: &Request, reply: &Reply) -> Exchange {
     }
 }
 
-/// Masks `secret` wherever a record holds it: it was filled in by a template, so it may stand anywhere.
-pub fn hide(exchange: &mut Exchange, secret: &str) {
-    let secrets = Secrets::new([secret]);
+/// Masks `secret` wherever a record or the error that goes with it holds it: it was filled in by a template, so it may
+/// stand anywhere.
+pub async fn hide(mut exchange: Exchange, mut error: Option<String>, secret: String) -> (Exchange, Option<String>) {
+    let body = &exchange.request_body;
+    let size = body.head.len() + body.spliced.as_ref().map_or(0, Bytes::len) + exchange.response_body.len();
+    let method = exchange.method.clone();
+    let hidden = move || {
+        let secrets = Secrets::new([secret]);
+        hide_all(&mut exchange, &secrets);
+        if let Some(error) = &mut error {
+            secrets.hide_text(error);
+        }
+        (exchange, error)
+    };
+    let hidden = if size <= AT_ONCE { Some(hidden()) } else { aside(hidden).await };
+    // What could not be looked through is not shown.
+    hidden.unwrap_or_else(|| (Exchange { method, ..Exchange::default() }, None))
+}
+
+fn hide_all(exchange: &mut Exchange, secrets: &Secrets) {
     secrets.hide_text(&mut exchange.url);
     for headers in [&mut exchange.request_headers, &mut exchange.response_headers] {
         let shown = |(name, value): (&str, &str)| {
@@ -85,10 +104,10 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_secret_is_hidden_wherever_it_stands() {
+    #[tokio::test]
+    async fn a_secret_is_hidden_wherever_it_stands() {
         let header = |value: &str| HeaderLines::from_iter([("a", value)]);
-        let mut exchange = Exchange {
+        let exchange = Exchange {
             method: "POST".to_owned(),
             url: "http://a/?k=s3cret&t=s3cret".to_owned(),
             request_headers: header("key=s3cret"),
@@ -97,7 +116,9 @@ mod tests {
             response_body: "\u{ff}s3cret".into(),
             truncated: true,
         };
-        hide(&mut exchange, "s3cret");
+        let error = Some("no s3cret".to_owned());
+        let (exchange, error) = hide(exchange, error, "s3cret".to_owned()).await;
+        assert_eq!(error.as_deref(), Some("no ***"));
         let expected = Exchange {
             method: "POST".to_owned(),
             url: "http://a/?k=***&t=***".to_owned(),

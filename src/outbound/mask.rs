@@ -1,29 +1,35 @@
 //! Secrets taken out of what came back: many an error page shows the request that it is about.
 //!
-//! Such a page writes the request as it likes: as it came, percent-encoded, within a string of JSON, as HTML. So a
-//! secret is looked for in all of these writings, each character in its own: [`writing`](super::writing) reads them.
+//! Such a page shows the request as it likes: as it came, percent-encoded, within a string of JSON, as HTML, in Base64 or
+//! in hexadecimal digits. An automaton looks for all forms of all secrets in one pass, in the text itself and in each
+//! [layer](super::encodings) that can be taken off it: the time is linear in the text, whatever it holds.
+
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use memchr::{memchr3, memmem};
 use reqwest::header::{HeaderMap, HeaderValue};
 
+use super::aside::aside;
 use super::auth::Credentials;
 use super::client::{Reply, Request};
-use super::writing::{Begin, begin};
+use super::encodings::{is_plain, layers};
+use super::finder::{Finder, SHORTEST};
 use crate::config::secrets_of_query;
 
 /// Stands for what is not shown.
 pub const MASK: &str = "***";
 
-/// The shortest secret that is looked for: a shorter one is in any text by chance.
-const SHORTEST: usize = 4;
+/// A response of this size is masked on the thread that it came to; a larger one by those for long work.
+pub(super) const AT_ONCE: usize = 64 * 1024;
 
-/// The longest secret that is looked for in every writing; a longer one is looked for as it is.
-const LONGEST: usize = 8 * 1024;
-
-/// Secrets to look for, the longest first, so that what holds another goes as a whole.
+/// Secrets to look for.
 #[derive(Default)]
-pub(super) struct Secrets(Vec<Vec<u8>>);
+pub(super) struct Secrets {
+    known: Vec<Vec<u8>>,
+    /// Length of the shortest text that can hold one of them.
+    shortest: usize,
+    finder: OnceLock<Finder>,
+}
 
 impl Secrets {
     pub(super) fn new<S: AsRef<[u8]>>(secrets: impl IntoIterator<Item = S>) -> Self {
@@ -36,8 +42,11 @@ impl Secrets {
 
     pub(super) fn add(&mut self, secret: &[u8]) {
         if secret.len() >= SHORTEST {
-            let at = self.0.partition_point(|known| known.len() >= secret.len());
-            self.0.insert(at, secret.to_vec());
+            // No form of it is shorter, unless it looks encoded itself.
+            let shortest = if is_plain(secret) { secret.len() } else { SHORTEST };
+            self.shortest = if self.known.is_empty() { shortest } else { shortest.min(self.shortest) };
+            self.known.push(secret.to_vec());
+            self.finder = OnceLock::new();
         }
     }
 
@@ -57,47 +66,94 @@ impl Secrets {
     }
 
     pub(super) fn extend(&mut self, other: &Self) {
-        for secret in &other.0 {
+        for secret in &other.known {
             self.add(secret);
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.known.is_empty()
+    }
+
+    /// Whether these are the same secrets.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        self.known == other.known
     }
 
     /// The bytes without any of them. Where the text behind was dropped (`cut`), the beginning of one at the very end
     /// goes as well.
     pub(super) fn hide(&self, bytes: &mut Bytes, cut: bool) {
-        for secret in &self.0 {
-            if let Some(kept) = without(bytes, secret, cut) {
-                *bytes = kept.into();
-            }
-        }
+        hide(&[self], bytes, cut);
     }
 
     pub(super) fn hide_text(&self, text: &mut String) {
-        for secret in &self.0 {
-            if let Some(kept) = without(text.as_bytes(), secret, false) {
-                *text = String::from_utf8(kept).unwrap_or_else(|_| MASK.to_owned());
-            }
-        }
+        hide_text(&[self], text);
     }
 
-    fn hide_headers(&self, headers: &mut HeaderMap) {
-        for value in headers.values_mut() {
-            let mut shown = Bytes::copy_from_slice(value.as_bytes());
-            self.hide(&mut shown, false);
-            if shown != value.as_bytes() {
-                *value = HeaderValue::from_bytes(&shown).unwrap_or(HeaderValue::from_static(MASK));
-            }
+    /// Whether a text of this length can hold one, or with `cut` the beginning of one.
+    fn fit(&self, length: usize, cut: bool) -> bool {
+        !self.known.is_empty() && length >= if cut { SHORTEST } else { self.shortest }
+    }
+
+    fn finder(&self) -> &Finder {
+        self.finder.get_or_init(|| Finder::new(&self.known))
+    }
+}
+
+/// The text with all of the secrets masked; `None` where it has none.
+fn without(all: &[&Secrets], text: &[u8], cut: bool) -> Option<Vec<u8>> {
+    let all: Vec<&Secrets> = all.iter().copied().filter(|secrets| secrets.fit(text.len(), cut)).collect();
+    if all.is_empty() {
+        return None;
+    }
+    let mut found = Vec::new();
+    for layer in layers(text, cut) {
+        for secrets in &all {
+            secrets.finder().find(&layer, cut, &mut found);
+        }
+    }
+    // In runs that are sorted nearly: linear.
+    found.sort_by_key(|range| range.start);
+    let (mut kept, mut from) = (Vec::new(), 0);
+    let mut ranges = found.into_iter().peekable();
+    while let Some(mut range) = ranges.next() {
+        while let Some(next) = ranges.next_if(|next| next.start < range.end) {
+            range.end = range.end.max(next.end);
+        }
+        kept.extend_from_slice(text.get(from..range.start).unwrap_or_default());
+        kept.extend_from_slice(MASK.as_bytes());
+        from = range.end;
+    }
+    if from == 0 {
+        return None;
+    }
+    kept.extend_from_slice(text.get(from..).unwrap_or_default());
+    Some(kept)
+}
+
+fn hide(all: &[&Secrets], bytes: &mut Bytes, cut: bool) {
+    if let Some(kept) = without(all, bytes, cut) {
+        *bytes = kept.into();
+    }
+}
+
+fn hide_text(all: &[&Secrets], text: &mut String) {
+    if let Some(kept) = without(all, text.as_bytes(), false) {
+        *text = String::from_utf8(kept).unwrap_or_else(|_| MASK.to_owned());
+    }
+}
+
+fn hide_headers(all: &[&Secrets], headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        if let Some(kept) = without(all, value.as_bytes(), false) {
+            *value = HeaderValue::from_bytes(&kept).unwrap_or(HeaderValue::from_static(MASK));
         }
     }
 }
 
 /// Masks in a reply what its request proved itself with: the header value `sent`, the request's own headers that are
 /// marked as sensitive, secret fields of its query, and what credentials are made of.
-pub(super) fn mask(
+pub(super) async fn mask(
     reply: &mut Reply,
     sent: Option<&HeaderValue>,
     request: &Request,
@@ -109,53 +165,35 @@ pub(super) fn mask(
     if credentials.secrets().is_empty() && secrets.is_empty() && sensitive().next().is_none() {
         return;
     }
-    secrets.extend(credentials.secrets());
     for value in sensitive() {
         secrets.add_header(value);
     }
-    secrets.hide(&mut reply.body, cut);
-    secrets.hide_headers(&mut reply.headers);
-    if let Some(error) = &mut reply.error {
-        secrets.hide_text(error);
-    }
-}
-
-/// The text with `secret` masked wherever it stands; `None` where it stands nowhere.
-fn without(text: &[u8], secret: &[u8], cut: bool) -> Option<Vec<u8>> {
-    let (mut kept, mut from) = (Vec::new(), 0);
-    while let Some((at, end)) = find(text, from, secret, cut) {
-        kept.extend_from_slice(text.get(from..at).unwrap_or_default());
-        kept.extend_from_slice(MASK.as_bytes());
-        from = end;
-    }
-    if from == 0 {
-        return None;
-    }
-    kept.extend_from_slice(text.get(from..).unwrap_or_default());
-    Some(kept)
-}
-
-/// Where the secret stands next: its begin and its end.
-fn find(text: &[u8], from: usize, secret: &[u8], cut: bool) -> Option<(usize, usize)> {
-    let rest = text.get(from..).filter(|rest| !rest.is_empty())?;
-    let as_it_is = memmem::find(rest, secret).map(|at| (from + at, from + at + secret.len()));
-    let plain = memchr3(b'%', b'\\', b'&', rest).is_none() && secret.is_ascii() && !secret.contains(&b' ');
-    // Of a text that is plain only the end can hold something else: the secret's beginning.
-    let tail = if cut { secret.len() } else { 0 };
-    let first = if plain || secret.len() > LONGEST { text.len().saturating_sub(tail).max(from) } else { from };
-    let last = as_it_is.map_or(text.len(), |(at, _)| at);
-    let written = (first..last).find_map(|at| match begin(text.get(at..)?, secret) {
-        Begin::Whole(length) => Some((at, at + length)),
-        Begin::Cut(length) if cut && length >= SHORTEST => Some((at, text.len())),
-        Begin::Cut(_) | Begin::Other => None,
-    });
-    written.or(as_it_is)
+    let all = [Arc::clone(credentials.secrets()), credentials.remembered(secrets)];
+    let (mut headers, mut body, mut error) =
+        (std::mem::take(&mut reply.headers), std::mem::take(&mut reply.body), reply.error.take());
+    let size = headers.values().map(HeaderValue::len).sum::<usize>() + body.len();
+    let hidden = move || {
+        let all = all.each_ref().map(AsRef::as_ref);
+        hide(&all, &mut body, cut);
+        hide_headers(&all, &mut headers);
+        if let Some(error) = &mut error {
+            hide_text(&all, error);
+        }
+        (headers, body, error)
+    };
+    let hidden = if size <= AT_ONCE { Some(hidden()) } else { aside(hidden).await };
+    // What could not be looked through is not shown.
+    (reply.headers, reply.body, reply.error) =
+        hidden.unwrap_or_else(|| (HeaderMap::new(), Bytes::from_static(MASK.as_bytes()), None));
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
     use proptest::prelude::*;
 
+    use super::super::encodings::steps;
     use super::*;
 
     fn hidden(text: &str, secret: &str, cut: bool) -> String {
@@ -177,6 +215,106 @@ mod tests {
         fn no_text_and_no_secret_is_too_much(text in "([%&+;u0-9a-f]|\\\\|\\PC){0,40}", secret in "\\PC{4,9}", cut: bool) {
             let masked = hidden(&text, &secret, cut);
             prop_assert!(!masked.contains(&secret));
+        }
+    }
+
+    #[test]
+    fn base64_is_found_at_each_of_its_three_positions_and_hexadecimal_digits_in_either_case() {
+        const SECRET: &str = "s3cret/~wörd?>";
+        for before in ["", "a", "ab", "abc"] {
+            for after in ["", "x", "xy", "xyz"] {
+                let whole = format!("{before}{SECRET}{after}");
+                for text in
+                    [STANDARD.encode(&whole), URL_SAFE.encode(&whole), STANDARD.encode(&whole).replace('+', "%2B")]
+                {
+                    let masked = hidden(&format!("{{\"basic\":\"{text}\"}}"), SECRET, false);
+                    let kept = masked.trim_start_matches("{\"basic\":\"").trim_end_matches("\"}");
+                    let (head, tail) = kept.split_once(MASK).unwrap_or_else(|| panic!("{whole}: {masked}"));
+                    // What is left is made of what stands around it.
+                    assert!(head.len() <= before.len().div_ceil(3) * 4 && tail.len() <= 8, "{whole}: {text}: {masked}");
+                    assert!(before.len() % 3 > 0 || STANDARD.decode(head).expect("whole") == before.as_bytes());
+                }
+            }
+        }
+        let hex = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(hidden(&format!("0x{hex}, {}", hex.to_uppercase()), SECRET, false), "0x***, ***");
+    }
+
+    #[test]
+    fn every_encoding_is_masked_whole_and_nothing_else() {
+        for (secret, text, expected) in [
+            ("p/1+\"ä", "[p%2F1%2B%22%C3%A4]", "[***]"),
+            ("p/1+\"ä", "[p%25252F1%25252B%252522%2525C3%2525A4]", "[***]"),
+            ("p/1+\"ä", r"[p\/1+\\\u0022\\\\\\\u{e4}]", "[***]"),
+            ("p/1+\"ä", r"[\160\057\061\053\042\303\244]", "[***]"),
+            ("p/1+\"ä", "[p&#x0000000000000000000000000002f;1&plus;&quot;&auml;]", "[***]"),
+            ("p/1+\"ä", "[p&amp;amp;#47;1+&amp;quot;&#00228]", "[***]"),
+            ("a%41b%2Fc", "a%41b%2Fc a%2541b%252Fc aAb/c", "*** *** ***"),
+            ("x\\y\\\\z", r"x\\y\\\\z x\y\\z", "*** ***"),
+            ("two words", "two+words two%20words two words", "*** *** ***"),
+            ("abcd", "xabc%64y xabcdy xabc", "x***y x***y xabc"),
+            ("ab/cd", "%25ab%2Fcd", "%25***"),
+        ] {
+            assert_eq!(hidden(text, secret, false), expected, "{secret}: {text}");
+        }
+    }
+
+    #[test]
+    fn secrets_that_overlap_go_together() {
+        let secrets = Secrets::new(["abcdef", "defghi", "cde4"]);
+        let mut text = Bytes::from_static(b"abcdefghi-abcdefabcdef-cde4fghi");
+        secrets.hide(&mut text, false);
+        assert_eq!(text, "***-******-***fghi");
+    }
+
+    /// Texts made so that a search that starts again and again takes the square of their length.
+    fn hostile(size: usize) -> Vec<String> {
+        let long = "a".repeat(size / 125 - 1) + "%";
+        [
+            "\\",
+            "%25",
+            "%",
+            "&#",
+            "&amp;",
+            "&#0",
+            "\\u{0",
+            "\\u{",
+            "a",
+            "+",
+            "aaaa%2561",
+            "&a",
+            "\\\\u",
+            "Ã",
+            "%u00",
+            "\\0",
+        ]
+        .into_iter()
+        .map(|piece| piece.repeat(size / piece.len()))
+        .chain([long.repeat(125), "&#".to_owned() + &"1".repeat(size), "\\u{".to_owned() + &"0".repeat(size)])
+        .collect()
+    }
+
+    #[test]
+    fn work_is_linear_in_the_text_and_in_the_secret() {
+        for (secret, cuts) in [
+            ("aaaaa\\a".to_owned(), &[false, true][..]),
+            ("a".repeat(1000), &[false, true]),
+            ("a".repeat(8000), &[false]),
+        ] {
+            let secrets = Secrets::new([&secret]);
+            let work = |text: &String, cut| {
+                let mut bytes = Bytes::copy_from_slice(text.as_bytes());
+                steps::of(|| secrets.hide(&mut bytes, cut))
+            };
+            for (small, large) in hostile(10_000).iter().zip(&hostile(40_000)) {
+                for cut in cuts {
+                    let (one, four) = (work(small, *cut), work(large, *cut));
+                    assert!(one > 0 && four <= 5 * one + 4 * secret.len(), "{:?}: {one}, then {four}", small.get(..8));
+                    // Looking for the beginning of a secret at the end takes its length, not that of the text.
+                    let tail = if *cut { 200 * secret.len() } else { 0 };
+                    assert!(four <= 20 * large.len() + tail, "{:?}: {four}", small.get(..8));
+                }
+            }
         }
     }
 

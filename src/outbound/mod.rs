@@ -8,18 +8,22 @@
 //!
 //! `client.rs` sends and `received.rs` reads, over connections that `dialer.rs` makes; `call.rs` keeps what has come so
 //! far; `phase.rs` tells connecting from transferring, each with its own limit; `fault.rs` makes a code of what went
-//! wrong, by its type, never by its text; `exchange.rs` makes the record of it all, `mask.rs` takes secrets out of it.
+//! wrong, by its type, never by its text; `exchange.rs` makes the record of it all, `mask.rs` takes secrets out of it,
+//! whose forms `finder.rs` finds under all `encodings.rs`; `aside.rs` does long work on other threads.
 //!
 //! `auth` proves who sends: a file for each way. To add one, see there. `mail/` sends mail over SMTP instead, with
 //! lettre.
 
+mod aside;
 mod auth;
 mod call;
 mod client;
 mod dialer;
 mod egress;
+mod encodings;
 mod exchange;
 mod fault;
+mod finder;
 pub mod mail;
 mod mask;
 mod phase;
@@ -29,10 +33,10 @@ mod retry_after;
 mod tests;
 mod text;
 mod tls;
-mod writing;
 
 use crate::config::is_secret_name;
 
+pub use aside::aside;
 pub use client::{Client, ClientError, ClientOptions, Reply, Request};
 pub use exchange::{exchange, hide};
 pub use mask::MASK;

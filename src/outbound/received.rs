@@ -50,8 +50,16 @@ impl Received {
         Ok(())
     }
 
-    pub(super) fn body(self) -> Bytes {
-        if self.pieces.is_empty() { self.first } else { self.pieces.freeze() }
+    /// The body. With `cut`, a character of UTF-8 that the end interrupts is left out, so that what is text stays text.
+    pub(super) fn body(self, cut: bool) -> Bytes {
+        let mut body = if self.pieces.is_empty() { self.first } else { self.pieces.freeze() };
+        if cut
+            && let Err(error) = std::str::from_utf8(&body)
+            && error.error_len().is_none()
+        {
+            body.truncate(error.valid_up_to());
+        }
+        body
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) struct Markup<'a>(pub(super) &'a mut dyn Write);
 impl Write for Markup<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            if "&<>\"'*_`[]\\~|#".contains(c) {
+            if "&<>\"'*_`[]()\\~|#".contains(c) {
                 write!(self.0, "&#{};", u32::from(c))?;
             } else {
                 self.0.write_char(c)?;

@@ -99,6 +99,18 @@ async fn a_rule_can_disable_the_channel() {
 }
 
 #[tokio::test]
+async fn a_response_that_max_response_cuts_within_a_character_stays_text() {
+    for (before, kept) in [(0, 1000), (1, 999), (2, 1000), (3, 999)] {
+        let body = "x".repeat(before) + &"é".repeat(2000);
+        let delivery = after_first_attempt(", max_response: 1KB", Reply::body(200, "text/plain", body.clone())).await;
+        let response = &delivery["attempts"][0]["response"];
+        assert_eq!(response["encoding"], Value::Null, "{response}");
+        assert_eq!(response["body"], body[..kept], "{before}");
+        assert_eq!(response["truncated"], true);
+    }
+}
+
+#[tokio::test]
 async fn a_response_is_kept_up_to_max_response_and_the_rest_is_dropped() {
     let long = "0123456789".repeat(500);
     let delivery = after_first_attempt(", max_response: 1KB", Reply::body(200, "text/plain", long.clone())).await;

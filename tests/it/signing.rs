@@ -55,6 +55,38 @@ async fn the_official_library_accepts_what_a_channel_signs_by_the_old_and_by_the
 }
 
 #[tokio::test]
+async fn a_signing_secret_that_a_receiver_repeats_is_masked_in_every_encoding() {
+    let receiver = Receiver::start().await;
+    let inner = NEW.strip_prefix("whsec_").expect("a prefix");
+    let key = STANDARD.decode(inner).expect("base64");
+    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let octal: String = NEW.bytes().map(|byte| format!("\\{byte:03o}")).collect();
+    let braces: String = NEW.bytes().map(|byte| format!("\\u{{{byte:x}}}")).collect();
+    let references: String = NEW.bytes().map(|byte| format!("&#{byte:020};")).collect();
+    let percent: String = NEW.bytes().map(|byte| format!("%2525{byte:02x}")).collect();
+    let bodies = [
+        format!("[{NEW}]"),
+        format!("[{inner}]"),
+        format!("[{hex}]"),
+        format!("[{}]", hex.to_uppercase()),
+        format!("[{octal}]"),
+        format!("[{braces}]"),
+        format!("[{references}]"),
+        format!("[{percent}]"),
+        format!("[{}]", STANDARD.encode(NEW)),
+    ];
+    receiver.answer(bodies.iter().map(|body| Reply::body(200, "text/plain", body.as_str())));
+    let yaml = receiver.fill(&format!("channels: [{{name: erp, url: RECEIVER/erp, signing: {{secrets: [{NEW}]}}}}]"));
+    let process = Process::start(&yaml).await;
+    for body in &bodies {
+        let answer = process.api.order(&json!({"id": "A-1"})).await;
+        let delivery = process.api.settled(&delivery_to(&answer, "erp")).await;
+        assert_eq!(delivery["attempts"][0]["response"]["body"], "[***]", "{body}");
+    }
+    process.stop().await;
+}
+
+#[tokio::test]
 async fn the_official_library_for_python_accepts_it_too() {
     let receiver = Receiver::start().await;
     let yaml = receiver

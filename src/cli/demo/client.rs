@@ -27,6 +27,7 @@ impl Client {
             pool: 64,
             resend: false,
             auth: Auth::None,
+            shared: Vec::new(),
             egress: Arc::new(Egress::anywhere()),
             clock: Arc::new(SystemClock),
             tls: None,

@@ -150,7 +150,7 @@ impl Endpoint {
         if let Some(proxy) = self.http.proxy().filter(|_| status == StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
             return Err(format!("no token from {host}: the proxy {proxy} failed: {WANTS_CREDENTIALS}").into());
         }
-        Ok(self.read(status, kind.as_ref(), &received.body(), &told)?)
+        Ok(self.read(status, kind.as_ref(), &received.body(false), &told)?)
     }
 
     fn read(

@@ -17,7 +17,7 @@ pub(super) mod ntlm;
 mod oauth2;
 mod tokens;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -35,7 +35,9 @@ use tokens::{Grant, Tokens};
 /// What one client proves its identity with.
 pub(super) struct Credentials {
     way: Way,
-    secrets: Secrets,
+    secrets: Arc<Secrets>,
+    /// Those of the last request beside them: they seldom change, and what finds them is not made in no time.
+    recent: Mutex<Arc<Secrets>>,
 }
 
 /// When credentials go out.
@@ -58,6 +60,7 @@ impl Credentials {
         let with_proxy = |own: &[&SecretString]| {
             let mut secrets = Secrets::new(own.iter().map(|secret| secret.expose_secret()));
             secrets.extend(&proxy);
+            options.shared.iter().for_each(|secret| secrets.add(secret.expose_secret()));
             secrets
         };
         let (way, secrets) = match &options.auth {
@@ -82,17 +85,27 @@ impl Credentials {
                 (tokens(endpoint, grant, options), with_proxy(&[secret]))
             }
             Auth::JwtBearer(jwt) => {
-                let endpoint = Endpoint::new(&jwt.token_url, dialer, with_proxy(&[]))?;
-                (tokens(endpoint, Grant::Jwt(jwt::Grant::new(jwt)), options), with_proxy(&[]))
+                let shared = jwt.key.secret();
+                let endpoint = Endpoint::new(&jwt.token_url, dialer, with_proxy(shared.as_slice()))?;
+                (tokens(endpoint, Grant::Jwt(jwt::Grant::new(jwt)), options), with_proxy(shared.as_slice()))
             }
         };
-        Ok(Self { way, secrets })
+        Ok(Self { way, secrets: Arc::new(secrets), recent: Mutex::default() })
     }
 
     /// What to look for in a response, so that it is not kept: whatever has gone out apart from the header itself, be it
     /// to the proxy.
-    pub(super) fn secrets(&self) -> &Secrets {
+    pub(super) fn secrets(&self) -> &Arc<Secrets> {
         &self.secrets
+    }
+
+    /// The secrets of one request, those of the request before if they are the same.
+    pub(super) fn remembered(&self, secrets: Secrets) -> Arc<Secrets> {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if !recent.same(&secrets) {
+            *recent = Arc::new(secrets);
+        }
+        Arc::clone(&recent)
     }
 
     /// The tokens that requests are sent with, if they are.

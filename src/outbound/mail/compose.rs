@@ -9,7 +9,7 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox as LettreMailbox, Message as LettreMessage, MultiPart, MultiPartKind, SinglePart};
 use lettre::{Address, message::header::ContentType};
 
-use super::Mail;
+use super::{Mail, Page};
 use crate::domain::{HeaderLines, Mailbox, Timestamp};
 
 /// A message ready to be sent.
@@ -29,12 +29,16 @@ pub(super) fn compose(from: &Mailbox, mail: &Mail) -> Result<Message, String> {
     if mail.subject.chars().any(char::is_control) {
         return Err("subject: line breaks and control characters are refused".to_owned());
     }
+    let instructions = mail.instructions.as_deref().map(Page::of_html).unwrap_or_default();
+    let page = instructions.and(Page::of_markdown(&mail.text));
+    if page.is_empty() {
+        return Err("the mail has no text".to_owned());
+    }
     let failed = |error: lettre::error::Error| format!("the mail cannot be written: {error}");
     let sender = mailbox(from).map_err(|error| format!("smtp.from: {error}"))?;
     let recipient = mailbox(&mail.to).map_err(|error| format!("to: {error}"))?;
     let envelope = Envelope::new(Some(sender.email.clone()), vec![recipient.email.clone()]).map_err(failed)?;
     let id = format!("<{}@{}>", mail.id, sender.email.domain());
-    let page = &mail.page;
     let parts = MultiPart::builder()
         .kind(MultiPartKind::Alternative)
         .boundary(format!("part-{}", mail.id))
@@ -78,7 +82,6 @@ fn system_time(time: Timestamp) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Page;
     use super::*;
 
     fn mail(to: &str, subject: &str) -> Mail {
@@ -87,7 +90,8 @@ mod tests {
             subject: subject.to_owned(),
             id: "dlv_1".to_owned(),
             date: Timestamp::from_millis(1_769_860_800_000),
-            page: Page::of_markdown("**Key**: `A_B`"),
+            instructions: None,
+            text: "**Key**: `A_B`".into(),
         }
     }
 

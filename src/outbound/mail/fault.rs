@@ -21,6 +21,8 @@ pub(super) enum MailFault {
     ConnectTimeout(String, Duration),
     #[error("the mail server did not take the mail within {limit}", limit = humantime::format_duration(*.0))]
     Timeout(Duration),
+    #[error("the mail was not written within {limit}", limit = humantime::format_duration(*.0))]
+    Composing(Duration),
     #[error("the connection to the mail server ended {0}: {1}")]
     Closed(&'static str, String),
     #[error("the mail server offers no way to authenticate that is known here (PLAIN or LOGIN)")]
@@ -52,7 +54,7 @@ impl MailFault {
             Self::Egress(_) => Code::EGRESS,
             Self::Tls(..) => Code::TLS,
             Self::ConnectTimeout(..) => Code::CONNECT_TIMEOUT,
-            Self::Timeout(_) => Code::TIMEOUT,
+            Self::Timeout(_) | Self::Composing(_) => Code::TIMEOUT,
             Self::Closed(..) => Code::CLOSED,
             Self::NoMechanism => Code::AUTH,
             Self::NotAscii => Code::NOT_BUILT,

@@ -4,13 +4,14 @@
 //! [`Code`](crate::domain::Code) — the server's reply, or below zero why there was none — within the time that the channel
 //! allows. Every mail has a connection of its own, so that a server that hangs holds nothing but its own attempt.
 //!
-//! `page.rs` makes both forms of a text, `plain.rs` the readable one; `compose.rs` writes the message, the same bytes at
+//! `page.rs` makes both forms of a text, `plain.rs` the readable one, after `modest.rs` has seen what that would cost; `compose.rs` writes the message, the same bytes at
 //! every attempt; `wire.rs` connects, `turns.rs` sees to it that nothing in the clear is taken for a reply under TLS;
 //! `dialog.rs` speaks SMTP.
 
 mod compose;
 mod dialog;
 mod fault;
+mod modest;
 mod page;
 mod plain;
 mod turns;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::settings::{Egress, Smtp, Timeout};
 use crate::domain::{Body, Code, Exchange, Mailbox, Timestamp};
 
+use super::aside::aside;
 use super::egress::Guard;
 use super::mask::Secrets;
 use compose::Message;
@@ -50,8 +52,10 @@ pub struct Mail {
     pub id: String,
     /// When it was written.
     pub date: Timestamp,
-    /// What it says.
-    pub page: Page,
+    /// HTML in front of the text.
+    pub instructions: Option<String>,
+    /// What it says, in Markdown.
+    pub text: Arc<str>,
 }
 
 /// What became of a mail.
@@ -94,17 +98,33 @@ impl Mailer {
     }
 
     /// What would go out, as the history would keep it. `Err` says why it cannot be written.
-    pub fn preview(&self, mail: &Mail) -> Result<Exchange, String> {
-        compose::compose(&self.smtp.from, mail).map(|message| self.exchange(message, None))
+    pub async fn preview(&self, mail: Mail) -> Result<Exchange, String> {
+        self.composed(mail).await.map(|message| self.exchange(message, None))
     }
 
-    /// Sends a mail.
-    pub async fn send(&self, mail: &Mail) -> Sent {
-        let message = match compose::compose(&self.smtp.from, mail) {
-            Ok(message) => message,
-            Err(error) => return self.refused(error),
+    /// Composes a mail aside: a long one takes its time, and lanes live on this thread.
+    async fn composed(&self, mail: Mail) -> Result<Message, String> {
+        let from = self.smtp.from.clone();
+        let composed = aside(move || compose::compose(&from, &mail)).await;
+        composed.unwrap_or_else(|| Err("the mail could not be written".to_owned()))
+    }
+
+    /// Sends a mail. Composing it counts in its time.
+    pub async fn send(&self, mail: Mail) -> Sent {
+        let started = Instant::now();
+        let limit = match self.timeout {
+            Timeout::Total(total) => total,
+            Timeout::Phases { transfer, .. } => transfer,
         };
-        let mut sent = match self.in_time(&message).await {
+        let message = match timeout_at(started + limit, self.composed(mail)).await {
+            Ok(Ok(message)) => message,
+            Ok(Err(error)) => return self.refused(error),
+            Err(_) => {
+                let late = MailFault::Composing(limit);
+                return Sent { code: late.code(), ..self.refused(late.to_string()) };
+            }
+        };
+        let mut sent = match self.in_time(&message, started).await {
             Ok(reply) => Sent {
                 code: Code::status(reply.code),
                 auth: false,
@@ -130,8 +150,11 @@ impl Mailer {
         Sent::not_built(self.smtp.url(), error)
     }
 
-    async fn in_time(&self, message: &Message) -> Result<dialog::Reply, MailFault> {
-        let started = Instant::now();
+    async fn in_time(&self, message: &Message, begun: Instant) -> Result<dialog::Reply, MailFault> {
+        let started = match self.timeout {
+            Timeout::Total(_) => begun,
+            Timeout::Phases { .. } => Instant::now(),
+        };
         let (connect, transfer) = match self.timeout {
             Timeout::Total(total) => (total, total),
             Timeout::Phases { connect, transfer } => (connect, transfer),

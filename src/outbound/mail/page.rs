@@ -1,10 +1,12 @@
 //! What a mail says, in two forms: HTML without anything that runs, loads or hides, and readable plain text of the same.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use ammonia::{Builder, UrlRelative};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 
+use super::modest::{MAX_NESTING, is_modest};
 use super::plain::plain;
 
 /// The tags that stay. Others go and leave their text, but for scripts and styles, which go with it.
@@ -69,6 +71,28 @@ const ATTRIBUTES: &[(&str, &[&str])] = &[
 /// Where a link may lead to.
 const SCHEMES: &[&str] = &["http", "https", "mailto", "tel"];
 
+/// How large either form may become, by the source: four times its size and 2 MB at most.
+fn largest(source: &str) -> usize {
+    /// What a short text may become whatever its size: tags are longer than what they are written by.
+    const LEAST: usize = 16 * 1024;
+    const MOST: usize = 2_000_000;
+    (4 * source.len()).clamp(LEAST, MOST)
+}
+
+/// Text up to a size.
+struct Capped {
+    out: String,
+    left: usize,
+}
+
+impl fmt::Write for Capped {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
+        self.out.push_str(text);
+        Ok(())
+    }
+}
+
 /// A text in both forms.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
@@ -80,22 +104,61 @@ pub struct Page {
 
 impl Page {
     /// Of Markdown (CommonMark with tables and strikethrough). Line breaks stay where they are; HTML in it is
-    /// sanitised.
+    /// sanitised. What would grow or nest beyond bounds is shown as it came.
     pub fn of_markdown(source: &str) -> Self {
+        Self::rendered(source).unwrap_or_else(|| Self::as_it_is(source))
+    }
+
+    fn rendered(source: &str) -> Option<Self> {
         let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
-        let events = Parser::new_ext(source, options).filter_map(|event| match event {
+        let mut depth = 0_usize;
+        let events = Parser::new_ext(source, options).map_while(|event| {
+            match &event {
+                Event::Start(_) => depth += 1,
+                Event::End(_) => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            (depth <= MAX_NESTING).then_some(event)
+        });
+        let events = events.filter_map(|event| match event {
             Event::SoftBreak => Some(Event::HardBreak),
             // A picture loaded from elsewhere tells who reads the mail: its description stays.
             Event::Start(Tag::Image { .. }) | Event::End(TagEnd::Image) => None,
             event => Some(event),
         });
-        let mut rendered = String::with_capacity(source.len() * 3 / 2);
-        html::push_html(&mut rendered, events);
-        Self::of_html(&rendered)
+        let largest = largest(source);
+        // The sanitiser writes some tags shorter.
+        let mut out = Capped { out: String::with_capacity(source.len() * 3 / 2), left: 2 * largest };
+        html::write_html_fmt(&mut out, events).ok()?;
+        // Events that nest too deep ended the text.
+        (depth == 0).then_some(())?;
+        Self::sanitised(&out.out, largest)
     }
 
-    /// Of HTML, of which what [`TAGS`] allow stays.
+    /// Of HTML, of which what [`TAGS`] allow stays. What would grow or nest beyond bounds is shown as it came.
     pub fn of_html(source: &str) -> Self {
+        Self::sanitised(source, largest(source)).unwrap_or_else(|| Self::as_it_is(source))
+    }
+
+    /// A text of which nothing is read as markup.
+    fn as_it_is(source: &str) -> Self {
+        let mut text: String = source.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+        text.truncate(text.trim_end().len());
+        let mut html = String::with_capacity(text.len() * 5 / 4);
+        for c in text.chars() {
+            match c {
+                '&' => html.push_str("&amp;"),
+                '<' => html.push_str("&lt;"),
+                '>' => html.push_str("&gt;"),
+                c => html.push(c),
+            }
+        }
+        text.push('\n');
+        Self { html: format!("<pre>{html}</pre>"), text }
+    }
+
+    /// `None`: it is not modest, or either form is larger than `largest`.
+    fn sanitised(source: &str, largest: usize) -> Option<Self> {
         static CLEANER: LazyLock<Builder<'static>> = LazyLock::new(|| {
             let mut builder = Builder::default();
             builder
@@ -107,9 +170,15 @@ impl Page {
                 .link_rel(Some("noopener noreferrer"));
             builder
         });
+        if !is_modest(source) {
+            return None;
+        }
         let html = CLEANER.clean(source).to_string();
-        let text = plain(&html);
-        Self { html, text }
+        if html.len() > largest {
+            return None;
+        }
+        let text = plain(&html, largest)?;
+        Some(Self { html, text })
     }
 
     /// One behind the other.
@@ -195,6 +264,36 @@ mod tests {
         assert_eq!(page.text, "How to\n\nKEY\n");
         assert_eq!(Page::of_html("").and(Page::of_markdown("KEY")), Page::of_markdown("KEY"));
         assert!(Page::of_html("<p> </p>").is_empty());
+    }
+
+    #[test]
+    fn what_would_grow_or_nest_beyond_bounds_is_shown_as_it_came() {
+        for source in [
+            "<blockquote>".repeat(400) + &"x<br>".repeat(40_000),
+            "1. ".repeat(50_000),
+            "> ".repeat(50_000) + "key",
+            "<table>".to_owned() + &"x<br>".repeat(40_000),
+            "[key](https://a.b/) ".repeat(2) + &"<b title='a'><b title='b'>".repeat(100) + &"<p>x".repeat(10_000),
+        ] {
+            let page = Page::of_markdown(&source);
+            assert_eq!(page.text.trim_end(), source.trim_end(), "{}", source.get(..40).unwrap_or_default());
+            assert!(
+                page.html.starts_with("<pre>") && !page.html.contains("<b"),
+                "{}",
+                page.html.get(..80).unwrap_or_default()
+            );
+            assert!(page.html.len() <= 4 * source.len() + 16 * 1024);
+        }
+        let lines = Page::of_markdown(&"x\n".repeat(300_000));
+        assert_eq!((lines.text.len(), lines.html.starts_with("<p>x<br>\nx<br>")), (600_000, true));
+        let quoted = Page::of_markdown(&("> ".repeat(20) + "key"));
+        assert_eq!(quoted.text, "> ".repeat(20) + "key\n");
+    }
+
+    #[test]
+    fn a_target_that_is_filled_in_ends_where_the_template_says() {
+        let page = Page::of_markdown("[key](https://a.example/?x=&#41;&#40;y)");
+        assert!(page.html.contains("href=\"https://a.example/?x=)(y\""), "{}", page.html);
     }
 
     #[test]

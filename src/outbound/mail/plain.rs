@@ -3,9 +3,9 @@
 //! It reads what the sanitiser writes, and nothing else: every tag is closed, every attribute quoted, and `&`, `<`, `>`
 //! are character references.
 
-/// The text of `html`, with a line break at its end; empty where there is none.
-pub(super) fn plain(html: &str) -> String {
-    let mut writer = Writer::default();
+/// The text of `html`, with a line break at its end; empty where there is none. `None`: it is longer than `largest`.
+pub(super) fn plain(html: &str, largest: usize) -> Option<String> {
+    let mut writer = Writer { largest, ..Writer::default() };
     let mut rest = html;
     while let Some(at) = rest.find('<') {
         let (before, from) = rest.split_at(at);
@@ -13,9 +13,12 @@ pub(super) fn plain(html: &str) -> String {
         let (tag, behind) = tag(from);
         writer.tag(tag);
         rest = behind;
+        if writer.out.len() > largest {
+            return None;
+        }
     }
     writer.text(&decoded(rest));
-    writer.finish()
+    Some(writer.finish()).filter(|text| text.len() <= largest)
 }
 
 /// The tag that `from` begins with, without its brackets, and what follows it. A `>` within quotes belongs to it.
@@ -46,6 +49,8 @@ fn decoded(text: &str) -> String {
 #[derive(Default)]
 struct Writer {
     out: String,
+    /// Beyond it, nothing more is written.
+    largest: usize,
     /// What the lines of open lists and quotes begin with.
     indents: Vec<String>,
     /// The mark of a list's entry whose first line is still to come.
@@ -154,6 +159,9 @@ impl Writer {
 
     fn text(&mut self, text: &str) {
         for c in text.chars() {
+            if self.out.len() > self.largest {
+                return;
+            }
             match c {
                 '\n' if self.verbatim > 0 => self.breaks += 1,
                 c if self.verbatim == 0 && c.is_ascii_whitespace() => self.space = true,

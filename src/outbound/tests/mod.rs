@@ -33,6 +33,7 @@ fn options() -> ClientOptions {
         pool: 8,
         resend: false,
         auth: Auth::None,
+        shared: Vec::new(),
         egress: Arc::new(Egress::anywhere()),
         clock: Arc::new(SystemClock),
         tls: None,

@@ -73,6 +73,25 @@ async fn an_accepted_response_is_mailed_to_the_customer() {
 }
 
 #[tokio::test]
+async fn a_response_that_would_grow_or_nest_beyond_bounds_is_mailed_as_received() {
+    let (server, receiver) = (MailServer::start().await, Receiver::start().await);
+    let texts =
+        ["<blockquote>".repeat(400) + &"x<br>\n".repeat(8000), "1. ".repeat(20_000), "> ".repeat(20_000) + "KEY-1"];
+    receiver.answer(texts.iter().map(|text| markdown(text)));
+    let service = Service::start(&license(&receiver, &server, "")).await;
+    for (at, source) in texts.iter().enumerate() {
+        let order = service.api.order(&json!({"id": "A-1", "customer": {"email": "jane@example.com"}})).await;
+        let delivery = service.api.settled(&mail_of(&service, &order, "license").await).await;
+        assert_eq!(delivery["status"], "accepted", "{}", source.get(..20).unwrap_or_default());
+        let mail = &server.wait_for(at + 1).await[at];
+        assert_eq!(part(mail, "text/plain").trim_end(), source.trim_end());
+        assert!(part(mail, "text/html").contains("<pre>"));
+        assert!(!part(mail, "text/html").contains("<blockquote>"));
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_mail_is_retried_by_itself_and_the_request_is_not_made_again() {
     let (server, receiver) = (MailServer::start().await, Receiver::start().await);
     receiver.answer([markdown("KEY-1")]);
