@@ -158,6 +158,7 @@ impl App {
         };
         let router = api::router(Api::new(rooms, view));
         let server = tokio::spawn(api::serve(listener, router, limits_now, soft, hard.clone()));
+        reloader.warn_of_removed().await;
         let chores = TaskTracker::new();
         chores.spawn(heartbeat(Arc::clone(&reloader)));
         chores.spawn(retain(Arc::clone(&reloader)));

@@ -3,18 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::{Extension, RawQuery, Request, State};
 use axum::response::Response;
 use serde::Serialize;
 
 use crate::config::settings::Channel;
-use crate::store::{Backlog, ChannelState};
+use crate::domain::Timestamp;
+use crate::store::{Backlog, Cause, ChannelState};
 
 use super::list::list;
 use super::path::Named;
 use super::problem::{Fault, Kind, Problem};
-use super::state::{Api, ChannelOverview};
-use super::{answer, query};
+use super::state::{Api, ChannelOverview, View};
+use super::tokens::{Caller, author};
+use super::{answer, query, reason};
 
 /// `GET /v1/channels`.
 pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
@@ -22,17 +24,23 @@ pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> R
     let limit = query.limit();
     let cursor = query.cursor();
     query.finish()?;
-    // The cursor is the name of the last channel seen.
     let view = api.view();
-    let behind =
-        cursor.map_or(Some(0), |last| view.channels.iter().position(|channel| *channel.name == *last).map(|at| at + 1));
-    let Some(behind) = behind else {
+    let now = Now::of(&api).await?;
+    let removed = now.removed(&view);
+    let all: Vec<Shown<'_>> = view
+        .channels
+        .iter()
+        .map(|channel| now.show(channel))
+        .chain(removed.into_iter().map(Now::show_removed))
+        .collect();
+    // The cursor is the name of the last channel seen.
+    let seen = cursor.map_or(Some(0), |last| all.iter().position(|shown| *shown.name == *last).map(|at| at + 1));
+    let Some(seen) = seen else {
         let fault = Fault::new("cursor", "is none that this list has given");
         return Err(Problem::faults(Kind::InvalidParameters, vec![fault]));
     };
-    let now = Now::of(&api).await?;
-    let mut rest = view.channels.iter().skip(behind);
-    let shown: Vec<Shown<'_>> = rest.by_ref().take(limit).map(|channel| now.show(channel)).collect();
+    let mut rest = all.into_iter().skip(seen);
+    let shown: Vec<Shown<'_>> = rest.by_ref().take(limit).collect();
     let next = rest.next().and(shown.last()).map(|last| last.name.to_owned());
     Ok(list(shown.into_iter(), next))
 }
@@ -44,25 +52,50 @@ pub(super) async fn one(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     query::Query::new(query.as_deref(), &[]).finish()?;
-    let channel = find(&api, &name)?;
-    Ok(answer::json(&Now::of(&api).await?.show(&channel)))
+    let view = api.view();
+    let now = Now::of(&api).await?;
+    if let Some(backlog) = now.removed(&view).into_iter().find(|backlog| *backlog.channel == *name) {
+        return Ok(answer::json(&Now::show_removed(backlog)));
+    }
+    Ok(answer::json(&now.show(&*find(&api, &name)?)))
 }
 
 /// `POST /v1/channels/{name}/pause`.
-pub(super) async fn pause(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
+pub(super) async fn pause(
+    State(api): State<Api>,
+    Named(name): Named,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
     let channel = switchable(&api, &name)?;
-    moved(&api, &channel, api.rooms.lanes.pause(&name).await?).await
+    let cause = caller.cause(api.rooms.clock.now(), reason::read(&api, request).await?);
+    let state = api.rooms.lanes.pause(&name, cause.clone()).await?;
+    switched(&api, &channel, state, "paused", &cause).await
 }
 
 /// `POST /v1/channels/{name}/resume`.
-pub(super) async fn resume(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
+pub(super) async fn resume(
+    State(api): State<Api>,
+    Named(name): Named,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
     let channel = switchable(&api, &name)?;
-    moved(&api, &channel, api.rooms.lanes.resume(&name).await?).await
+    let cause = caller.cause(api.rooms.clock.now(), reason::read(&api, request).await?);
+    let state = api.rooms.lanes.resume(&name, cause.clone()).await?;
+    switched(&api, &channel, state, "resumed", &cause).await
 }
 
-async fn moved(api: &Api, channel: &Channel, state: Option<ChannelState>) -> Result<Response, Problem> {
+async fn switched(
+    api: &Api,
+    channel: &Channel,
+    state: Option<ChannelState>,
+    done: &str,
+    cause: &Cause,
+) -> Result<Response, Problem> {
     let state = state.ok_or_else(|| Problem::not_found("channel", &channel.name))?;
-    tracing::info!(channel = %channel.name, state = state.as_str(), "a channel was changed by hand");
+    let (by, reason) = (cause.by.as_deref(), cause.reason.as_deref());
+    tracing::info!(channel = %channel.name, state = state.as_str(), by, reason, "channel {done} by {}", author(cause));
     Ok(answer::json(&Now::of(api).await?.show(channel)))
 }
 
@@ -80,29 +113,59 @@ fn switchable(api: &Api, name: &str) -> Result<Arc<Channel>, Problem> {
     Err(Problem::new(Kind::Conflict, "the channel is switched off in the configuration (enabled: false)"))
 }
 
+/// The state of a channel that is no longer configured and has pending deliveries.
+pub(super) const REMOVED: &str = "removed";
+
 /// How all channels fare at a moment.
 struct Now {
     lanes: HashMap<Arc<str>, ChannelOverview>,
     backlog: HashMap<Arc<str>, Backlog>,
+    causes: HashMap<Arc<str>, Cause>,
 }
 
 impl Now {
     async fn of(api: &Api) -> Result<Self, Problem> {
         let backlog = api.rooms.history.backlog().await?;
+        let causes = api.rooms.history.channel_causes().await?;
         let lanes = api.rooms.lanes.overview();
         Ok(Self {
             lanes: lanes.into_iter().map(|lane| (Arc::clone(&lane.channel), lane)).collect(),
             backlog: backlog.into_iter().map(|waits| (Arc::clone(&waits.channel), waits)).collect(),
+            causes: causes.into_iter().collect(),
         })
     }
 
-    fn show<'a>(&self, channel: &'a Channel) -> Shown<'a> {
+    /// The channels that are no longer configured and have pending deliveries, by name.
+    fn removed(&self, view: &View) -> Vec<&Backlog> {
+        let configured = |name: &str| view.channels.iter().any(|channel| *channel.name == *name);
+        let mut removed: Vec<_> = self.backlog.values().filter(|backlog| !configured(&backlog.channel)).collect();
+        removed.sort_by(|one, other| one.channel.cmp(&other.channel));
+        removed
+    }
+
+    fn show_removed(backlog: &Backlog) -> Shown<'_> {
+        let last_hour = LastHour { attempts: 0, success_rate: None, mean_ms: None };
+        Shown {
+            name: &backlog.channel,
+            state: REMOVED,
+            cause: None,
+            waiting: backlog.pending,
+            in_flight: 0,
+            last_hour,
+            config: None,
+        }
+    }
+
+    fn show<'a>(&'a self, channel: &'a Channel) -> Shown<'a> {
         let lane = self.lanes.get(&channel.name);
+        let state = lane.map_or(ChannelState::Disabled, |lane| lane.state);
+        let cause = self.causes.get(&channel.name).filter(|_| state != ChannelState::Enabled);
         let in_flight = lane.map_or(0, |lane| lane.in_flight);
         let pending = self.backlog.get(&channel.name).map_or(0, |backlog| backlog.pending);
         Shown {
             name: &channel.name,
-            state: lane.map_or(ChannelState::Disabled, |lane| lane.state).as_str(),
+            state: state.as_str(),
+            cause: cause.map(Switched::of),
             waiting: pending.saturating_sub(in_flight as u64),
             in_flight,
             last_hour: LastHour {
@@ -110,7 +173,7 @@ impl Now {
                 success_rate: lane.and_then(|lane| lane.success_rate),
                 mean_ms: lane.and_then(|lane| lane.mean_ms),
             },
-            config: &channel.shown,
+            config: Some(&channel.shown),
         }
     }
 }
@@ -120,11 +183,28 @@ impl Now {
 struct Shown<'a> {
     name: &'a str,
     state: &'static str,
+    /// Why it is paused or disabled.
+    #[serde(flatten)]
+    cause: Option<Switched<'a>>,
     waiting: u64,
     in_flight: usize,
     last_hour: LastHour,
-    /// As configured, secrets masked.
-    config: &'a serde_json::Value,
+    /// As configured, secrets masked; `null` for a channel that is no longer configured.
+    config: Option<&'a serde_json::Value>,
+}
+
+/// Why a channel is paused or disabled, since when and by whom.
+#[derive(Serialize)]
+struct Switched<'a> {
+    reason: Option<&'a str>,
+    changed_at: Timestamp,
+    changed_by: Option<&'a str>,
+}
+
+impl<'a> Switched<'a> {
+    fn of(cause: &'a Cause) -> Self {
+        Self { reason: cause.reason.as_deref(), changed_at: cause.at, changed_by: cause.by.as_deref() }
+    }
 }
 
 #[derive(Serialize)]

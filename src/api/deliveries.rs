@@ -1,9 +1,9 @@
 //! Deliveries: listed, shown with their attempts, and changed by hand, one or many.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use axum::extract::{RawQuery, Request, State};
-use axum::http::HeaderMap;
+use axum::extract::{Extension, RawQuery, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
 use base64::Engine;
@@ -15,13 +15,14 @@ use crate::config::settings::Scope;
 use crate::domain::{
     Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, EventId, Exchange, HeaderLines, OrderId, Outcome, Timestamp,
 };
-use crate::store::{Change, Changed, DeliveryDetail, DeliveryFilter, DeliverySummary};
+use crate::store::{Change, Changed, DeliveryDetail, DeliveryFilter, DeliverySummary, Verdict};
 
 use super::list::list;
 use super::path::Named;
 use super::problem::{Fault, Kind, Problem};
 use super::state::Api;
-use super::{answer, body, object, query};
+use super::tokens::{Caller, author};
+use super::{answer, body, object, query, reason};
 
 /// `GET /v1/deliveries`.
 pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
@@ -60,9 +61,9 @@ pub(super) async fn accept(
     State(api): State<Api>,
     Named(name): Named,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Problem> {
-    settle(&api, &name, query.as_deref(), &headers, Change::Accept).await
+    settle(&api, &name, query.as_deref(), request, Change::Accept).await
 }
 
 /// `POST /v1/deliveries/{id}/fail`.
@@ -70,9 +71,9 @@ pub(super) async fn fail(
     State(api): State<Api>,
     Named(name): Named,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Problem> {
-    settle(&api, &name, query.as_deref(), &headers, Change::Fail).await
+    settle(&api, &name, query.as_deref(), request, Change::Fail).await
 }
 
 /// What a receiver says later: with the key of the delivery, or with a token as for any other change.
@@ -80,37 +81,63 @@ async fn settle(
     api: &Api,
     name: &str,
     query: Option<&str>,
-    headers: &HeaderMap,
+    request: Request,
     verdict: Change,
 ) -> Result<Response, Problem> {
+    let headers = request.headers();
     let key = query::settle_key(query)?;
     match (&key, name.parse()) {
-        (Some(key), Ok(id)) if api.rooms.settle_keys.is_key(key, id) => {}
+        (Some(key), Ok(id)) if api.rooms.settle_keys.is_key(key, id) => {
+            let reason = reason::of_receiver(api, request).await?;
+            return change(api, name, verdict, Caller::receiver(), reason).await;
+        }
         // A wrong key is a mistake also where no token is needed.
         (Some(_), _) if !headers.contains_key(AUTHORIZATION) => return Err(Problem::wrong_key()),
-        _ => _ = api.view().tokens.caller(headers, Scope::Manage)?,
+        _ => {}
     }
-    change(api, name, verdict).await
+    let caller = Caller::of(api.view().tokens.caller(headers, Scope::Manage)?);
+    let reason = reason::read(api, request).await?;
+    change(api, name, verdict, caller, reason).await
 }
 
 /// `POST /v1/deliveries/{id}/retry`.
-pub(super) async fn retry(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
-    change(&api, &name, Change::Retry).await
+pub(super) async fn retry(
+    State(api): State<Api>,
+    Named(name): Named,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let reason = reason::read(&api, request).await?;
+    change(&api, &name, Change::Retry, caller, reason).await
 }
 
 /// `POST /v1/deliveries/{id}/cancel`.
-pub(super) async fn cancel(State(api): State<Api>, Named(name): Named) -> Result<Response, Problem> {
-    change(&api, &name, Change::Cancel).await
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    Named(name): Named,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let reason = reason::read(&api, request).await?;
+    change(&api, &name, Change::Cancel, caller, reason).await
 }
 
 /// `POST /v1/deliveries/retry`.
-pub(super) async fn retry_all(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
-    change_all(&api, request, Change::Retry).await
+pub(super) async fn retry_all(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    change_all(&api, caller, request, Change::Retry).await
 }
 
 /// `POST /v1/deliveries/cancel`.
-pub(super) async fn cancel_all(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
-    change_all(&api, request, Change::Cancel).await
+pub(super) async fn cancel_all(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    change_all(&api, caller, request, Change::Cancel).await
 }
 
 fn not_found(name: &str) -> Problem {
@@ -122,12 +149,20 @@ fn id(name: &str) -> Result<DeliveryId, Problem> {
     name.parse().map_err(|_| not_found(name))
 }
 
-async fn change(api: &Api, name: &str, change: Change) -> Result<Response, Problem> {
+async fn change(
+    api: &Api,
+    name: &str,
+    change: Change,
+    caller: Caller,
+    reason: Option<Arc<str>>,
+) -> Result<Response, Problem> {
     let id = id(name)?;
-    let changed = api.rooms.queue.change(id, change, api.rooms.clock.now()).await?;
+    let cause = caller.cause(api.rooms.clock.now(), reason);
+    let changed = api.rooms.queue.change(id, change, cause.clone()).await?;
     match changed.ok_or_else(|| not_found(name))? {
         Changed::Done(status, channel) => {
-            tracing::info!(delivery = %id, %channel, %status, change = verb(change), "a delivery was changed by hand");
+            let (by, reason) = (cause.by.as_deref(), cause.reason.as_deref());
+            tracing::info!(delivery = %id, %channel, %status, by, reason, "delivery {} by {}", done(change), author(&cause));
             match change {
                 Change::Retry => api.rooms.lanes.hasten(&channel, id),
                 Change::Cancel => api.rooms.lanes.forget(&[id]),
@@ -140,13 +175,13 @@ async fn change(api: &Api, name: &str, change: Change) -> Result<Response, Probl
                 Change::Accept | Change::Fail => "only one that is dispatched waits for this",
                 Change::Retry | Change::Cancel => "it has ended",
             };
-            let detail = format!("a delivery that is {status} cannot be changed by /{}: {why}", verb(change));
+            let detail = format!("a delivery that is {status} cannot be changed by /{}: {why}", change.as_str());
             Err(Problem::new(Kind::Conflict, detail).member("delivery_status", status.as_str()))
         }
     }
 }
 
-async fn change_all(api: &Api, request: Request, change: Change) -> Result<Response, Problem> {
+async fn change_all(api: &Api, caller: Caller, request: Request, change: Change) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let typed = body::media(&head.headers)?;
     let view = api.view();
@@ -154,11 +189,13 @@ async fn change_all(api: &Api, request: Request, change: Change) -> Result<Respo
     if typed.is_none() && !body.is_empty() {
         return Err(body::untyped());
     }
-    let (filter, dry_run) = query::bulk(&body, change)?;
+    let query::Bulk { filter, dry_run, reason } = query::bulk(&body, change)?;
     known_channel(api, &filter, Kind::InvalidFields).await?;
-    let changed = api.rooms.queue.change_all(filter, change, api.rooms.clock.now(), dry_run).await?;
+    let cause = caller.cause(api.rooms.clock.now(), reason);
+    let changed = api.rooms.queue.change_all(filter, change, cause.clone(), dry_run).await?;
     if !dry_run {
-        tracing::info!(count = changed.count, change = verb(change), "deliveries were changed by hand");
+        let (count, by, reason) = (changed.count, cause.by.as_deref(), cause.reason.as_deref());
+        tracing::info!(count, by, reason, "{count} deliveries {} by {}", done(change), author(&cause));
         for channel in &changed.channels {
             api.rooms.lanes.recall(channel);
         }
@@ -167,12 +204,13 @@ async fn change_all(api: &Api, request: Request, change: Change) -> Result<Respo
     Ok(answer::json(&Count { count: changed.count, dry_run, examples }))
 }
 
-const fn verb(change: Change) -> &'static str {
+/// What was done, for the log.
+const fn done(change: Change) -> &'static str {
     match change {
-        Change::Accept => "accept",
-        Change::Fail => "fail",
-        Change::Retry => "retry",
-        Change::Cancel => "cancel",
+        Change::Accept => "accepted",
+        Change::Fail => "marked as failed",
+        Change::Retry => "retried",
+        Change::Cancel => "cancelled",
     }
 }
 
@@ -254,12 +292,29 @@ struct Detail<'a> {
     #[serde(flatten)]
     summary: Delivery<'a>,
     attempts: Vec<Tried<'a>>,
+    verdicts: Vec<Judged<'a>>,
+}
+
+/// What somebody did to a delivery.
+#[derive(Serialize)]
+struct Judged<'a> {
+    at: Timestamp,
+    act: &'static str,
+    by: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Judged<'a> {
+    fn of(Verdict { act, cause }: &'a Verdict) -> Self {
+        Self { at: cause.at, act: act.as_str(), by: cause.by.as_deref(), reason: cause.reason.as_deref() }
+    }
 }
 
 impl<'a> Detail<'a> {
     fn of(delivery: &'a DeliveryDetail) -> Self {
         let attempts = delivery.attempts.iter().map(Tried::of).collect();
-        Self { summary: Delivery::of(&delivery.summary), attempts }
+        let verdicts = delivery.verdicts.iter().map(Judged::of).collect();
+        Self { summary: Delivery::of(&delivery.summary), attempts, verdicts }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::store::{Backlog, ChannelState};
 use crate::telemetry::metrics::Gauges;
 
 use super::answer;
+use super::channels::REMOVED;
 use super::problem::{Kind, Problem};
 use super::state::Api;
 
@@ -68,5 +69,13 @@ fn gauges(api: &Api, backlog: Option<Vec<Backlog>>) -> Vec<Gauges> {
             states: ChannelState::ALL.iter().map(|each| (each.as_str(), *each == state)).collect(),
         }
     };
-    api.view().channels.iter().map(|channel| gauge(&channel.name)).collect()
+    let view = api.view();
+    let configured = |name: &Arc<str>| view.channels.iter().any(|channel| channel.name == *name);
+    let mut removed: Vec<_> = waiting.keys().filter(|name| !configured(name)).collect();
+    removed.sort();
+    let removed = removed.into_iter().map(|name| {
+        let states = ChannelState::ALL.iter().map(|each| (each.as_str(), false));
+        Gauges { states: states.chain([(REMOVED, true)]).collect(), ..gauge(name) }
+    });
+    view.channels.iter().map(|channel| gauge(&channel.name)).chain(removed).collect()
 }

@@ -25,6 +25,7 @@ mod path;
 mod problem;
 mod query;
 mod readiness;
+mod reason;
 mod reload;
 mod serve;
 mod state;

@@ -107,6 +107,9 @@ struct Whole<'a> {
     steps: Vec<Ran<'a>>,
     deliveries: Vec<Delivery<'a>>,
     channels: Vec<Got<'a>>,
+    /// Earlier orders with the same own id, newest first.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    same_id: &'a [OrderId],
 }
 
 /// What an order made for a channel.
@@ -137,6 +140,7 @@ impl<'a> Whole<'a> {
             steps: order.steps.iter().map(Ran::whole).collect(),
             deliveries: order.deliveries.iter().map(Delivery::of).collect(),
             channels: channels(order),
+            same_id: &order.same_id,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a list is asked for: filters, limit, cursor. The same names in a query and in the JSON of a bulk change.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
@@ -9,6 +10,7 @@ use crate::store::{Change, DeliveryFilter, OrderFilter, Page};
 
 use super::object::{self, Members, Reader};
 use super::problem::{Fault, Kind, Problem};
+use super::reason;
 
 /// Entries of a page, where the caller does not say.
 const LIMIT: usize = 50;
@@ -196,13 +198,22 @@ pub(super) fn deliveries(query: Option<&str>) -> Result<(DeliveryFilter, Page), 
 /// twice unless somebody asks for it.
 const RETRIED: [DeliveryStatus; 3] = [DeliveryStatus::Failed, DeliveryStatus::Rejected, DeliveryStatus::Cancelled];
 
-/// The body of a bulk change: the filters, and whether it is only to count. Without any filter it is refused.
-pub(super) fn bulk(body: &[u8], change: Change) -> Result<(DeliveryFilter, bool), Problem> {
+/// The body of a bulk change.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Bulk {
+    pub(super) filter: DeliveryFilter,
+    /// Only to count.
+    pub(super) dry_run: bool,
+    pub(super) reason: Option<Arc<str>>,
+}
+
+/// The body of a bulk change. Without any filter it is refused.
+pub(super) fn bulk(body: &[u8], change: Change) -> Result<Bulk, Problem> {
     let text = object::text(body)?;
     let members: Members<'_> = object::json(text)?;
     let mut faults = Vec::new();
     let mut reader = Reader::new(members, String::new(), &mut faults);
-    reader.only(&[DELIVERY_FILTERS, &["dry_run"]].concat());
+    reader.only(&[DELIVERY_FILTERS, &["dry_run", "reason"]].concat());
     let names = reader.texts("status");
     let mut filter = DeliveryFilter {
         status: statuses(names, &delivery_statuses(), DeliveryStatus::from_name, |name, message| {
@@ -214,6 +225,7 @@ pub(super) fn bulk(body: &[u8], change: Change) -> Result<(DeliveryFilter, bool)
         until: reader.time("until"),
     };
     let dry_run = reader.flag("dry_run");
+    let reason = reason::member(&mut reader);
     if !faults.is_empty() {
         return Err(Problem::faults(Kind::InvalidFields, faults));
     }
@@ -224,7 +236,7 @@ pub(super) fn bulk(body: &[u8], change: Change) -> Result<(DeliveryFilter, bool)
     if change == Change::Retry && filter.status.is_empty() {
         filter.status = RETRIED.to_vec();
     }
-    Ok((filter, dry_run))
+    Ok(Bulk { filter, dry_run, reason })
 }
 
 #[cfg(test)]
@@ -274,13 +286,13 @@ mod tests {
 
     #[test]
     fn a_bulk_change_takes_the_same_filters_and_nothing_else() {
-        let bulk = |body: &[u8]| bulk(body, Change::Retry);
+        let bulk = |body: &[u8]| bulk(body, Change::Retry).map(|bulk| (bulk.filter, bulk.dry_run));
         let (filter, dry_run) = bulk(br#"{"status":["Failed"],"channel":"erp","dry_run":true}"#).expect("a body");
         assert!(dry_run && filter.status == [DeliveryStatus::Failed] && filter.channel.as_deref() == Some("erp"));
         assert_eq!(bulk(br#"{"status":"failed"}"#).expect("a body").0.status, [DeliveryStatus::Failed]);
         assert_eq!(bulk(br#"{"channel":"erp"}"#).expect("a body").0.status, RETRIED);
         let cancel = super::bulk(br#"{"channel":"erp"}"#, Change::Cancel).expect("a body");
-        assert_eq!((cancel.0.status, cancel.1), (vec![], false));
+        assert_eq!((cancel.filter.status, cancel.dry_run), (vec![], false));
         for all in [&b"{}"[..], br#"{"dry_run":true}"#, br#"{"channel":null}"#] {
             assert_eq!(bulk(all).expect_err("no filter").kind(), Kind::MissingFilter);
         }

@@ -14,7 +14,7 @@ use crate::config::{Changes, Faults};
 use crate::delivery::Trials;
 use crate::domain::{Clock, DeliveryId, SettleKeys, SigningKeys};
 use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
-use crate::store::{ChannelState, History, Queue, StoreError};
+use crate::store::{Cause, ChannelState, History, Queue, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 use super::hosts::Hosts;
@@ -43,9 +43,9 @@ pub trait Lanes: Send + Sync {
     /// Every channel that has a lane.
     fn overview(&self) -> Vec<ChannelOverview>;
     /// Stops a channel for a while. `None`: it has no lane. The state is kept in the store.
-    async fn pause(&self, channel: &str) -> Result<Option<ChannelState>, StoreError>;
+    async fn pause(&self, channel: &str, cause: Cause) -> Result<Option<ChannelState>, StoreError>;
     /// Lets a paused or disabled channel go on. `None`: it has no lane.
-    async fn resume(&self, channel: &str) -> Result<Option<ChannelState>, StoreError>;
+    async fn resume(&self, channel: &str, cause: Cause) -> Result<Option<ChannelState>, StoreError>;
     /// Whether the workers are alive.
     fn is_moving(&self) -> bool;
 }

@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::settings::{Scope, Token};
+use crate::domain::Timestamp;
+use crate::store::Cause;
 
 use super::pace::Pace;
 use super::problem::Problem;
@@ -109,6 +111,36 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
 }
 
+/// The name of the token that a call presents; `None` where no token is needed.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(pub(super) Option<Arc<str>>);
+
+impl Caller {
+    /// Whose token it is.
+    pub(super) fn of(known: Option<&Known>) -> Self {
+        Self(known.map(|known| Arc::clone(&known.name)))
+    }
+
+    /// A receiver that presents the key of a delivery.
+    pub(super) fn receiver() -> Self {
+        Self(Some(Arc::from("receiver")))
+    }
+
+    /// Its cause for a change at `at`.
+    pub(super) fn cause(self, at: Timestamp, reason: Option<Arc<str>>) -> Cause {
+        Cause { at, by: self.0, reason }
+    }
+}
+
+/// Who changed something, for the log.
+pub(super) fn author(cause: &Cause) -> String {
+    match cause.by.as_deref() {
+        Some("receiver") => "its receiver".to_owned(),
+        Some(token) => format!("token {token}"),
+        None => "a caller without a token".to_owned(),
+    }
+}
+
 /// Lets only callers with the scope `read` through.
 pub(super) async fn read(State(api): State<Api>, request: Request, next: Next) -> Response {
     check(&api, Scope::Read, request, next).await
@@ -119,11 +151,13 @@ pub(super) async fn manage(State(api): State<Api>, request: Request, next: Next)
     check(&api, Scope::Manage, request, next).await
 }
 
-async fn check(api: &Api, scope: Scope, request: Request, next: Next) -> Response {
-    match api.view().tokens.caller(request.headers(), scope) {
-        Ok(_) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    }
+async fn check(api: &Api, scope: Scope, mut request: Request, next: Next) -> Response {
+    let caller = match api.view().tokens.caller(request.headers(), scope) {
+        Ok(known) => Caller::of(known),
+        Err(problem) => return problem.into_response(),
+    };
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Limits, NotReloaded, View};
 use crate::config::{Changes, Faults, Settings};
 use crate::delivery::{Lanes, LanesError};
+use crate::store::Backlog;
 
 use super::generation::{Base, Generation};
 
@@ -102,7 +103,29 @@ impl Reloader {
         let view = next.view(Some(&self.view.load()));
         self.view.store(Arc::new(view));
         self.current.store(Arc::new(next));
+        self.warn_of_removed().await;
         Ok(changes)
+    }
+
+    /// Warns of deliveries that wait for channels that are not configured: nothing sends them.
+    pub(super) async fn warn_of_removed(&self) {
+        let settings = Arc::clone(&self.current.load().settings);
+        let backlog = match self.base.store.history.backlog().await {
+            Ok(backlog) => backlog,
+            Err(error) => {
+                tracing::warn!(%error, "the deliveries of removed channels could not be counted");
+                return;
+            }
+        };
+        let configured = |name: &str| settings.channels.iter().any(|channel| *channel.name == *name);
+        for Backlog { channel, pending, .. } in backlog.iter().filter(|backlog| !configured(&backlog.channel)) {
+            tracing::warn!(
+                channel = &**channel,
+                pending,
+                "channel {channel} is not configured any more and has {pending} pending deliveries; configure it \
+                 again, or cancel them with POST /v1/deliveries/cancel {{\"channel\": \"{channel}\"}}"
+            );
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::api::{self, ChannelOverview};
 use crate::delivery::{self, Lanes};
 use crate::domain::DeliveryId;
 use crate::intake::{Answered, Incoming, Intake, PostedEvent, Refusal};
-use crate::store::{ChannelState, StoreError};
+use crate::store::{Cause, ChannelState, StoreError};
 
 /// Takes in orders and events by one configuration.
 pub(super) struct Door(pub(super) Arc<Intake>);
@@ -53,12 +53,12 @@ impl api::Lanes for Ways {
         self.0.overview().into_iter().map(overview).collect()
     }
 
-    async fn pause(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
-        self.0.pause(channel).await
+    async fn pause(&self, channel: &str, cause: Cause) -> Result<Option<ChannelState>, StoreError> {
+        self.0.pause(channel, cause).await
     }
 
-    async fn resume(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
-        self.0.resume(channel).await
+    async fn resume(&self, channel: &str, cause: Cause) -> Result<Option<ChannelState>, StoreError> {
+        self.0.resume(channel, cause).await
     }
 
     fn is_moving(&self) -> bool {

@@ -14,7 +14,7 @@ use crate::config::Named;
 use crate::config::settings::Settings;
 use crate::domain::{Clock, Code, DeliveryId, IdSource, SettleKeys, Timestamp};
 use crate::routing::{LaneMemory, Router};
-use crate::store::{ChannelState, Handover, Leased, Replica, Store, StoreError};
+use crate::store::{Cause, ChannelState, Handover, Leased, Replica, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 use super::attempt::own_event;
@@ -89,7 +89,11 @@ impl Shared {
         let channel = &lane.name;
         tracing::error!(channel = &**channel, delivery = %delivery.id, code = code.as_i32(), "channel disabled: its receiver wants nothing any more; `resume` it when that has changed");
         let reason = serde_json::json!({ "channel": &**channel, "delivery_id": delivery.id, "code": code });
-        if let Err(error) = self.change_state(lane, ChannelState::Disabled, Some(("channel.disabled", reason))).await {
+        let why = Some(Arc::from(format!("an attempt ended with code {}", code.as_i32())));
+        let cause = Cause { reason: why, ..self.clock.now().into() };
+        if let Err(error) =
+            self.change_state(lane, ChannelState::Disabled, cause, Some(("channel.disabled", reason))).await
+        {
             tracing::error!(channel = &**channel, %error, "the channel is disabled until the next restart only");
         }
     }
@@ -98,6 +102,7 @@ impl Shared {
         &self,
         lane: &Lane,
         state: ChannelState,
+        cause: Cause,
         event: Option<(&str, serde_json::Value)>,
     ) -> Result<(), StoreError> {
         let channel = &lane.name;
@@ -109,7 +114,7 @@ impl Shared {
             self.memory.set_open(channel, state == ChannelState::Enabled);
             lane.set_state(state);
         }
-        self.store.queue.set_channel_state(Arc::clone(channel), state).await?;
+        self.store.queue.set_channel_state(Arc::clone(channel), state, cause).await?;
         if let Some((kind, data)) = event
             && self.router().wants(kind)
         {
@@ -237,21 +242,21 @@ impl Lanes {
     }
 
     /// Holds a channel's deliveries back. `Ok(None)`: there is no such channel. A disabled one stays disabled.
-    pub async fn pause(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
+    pub async fn pause(&self, channel: &str, cause: Cause) -> Result<Option<ChannelState>, StoreError> {
         let Some(lane) = self.configured(channel) else { return Ok(None) };
         if lane.state() != ChannelState::Disabled {
-            self.shared.change_state(&lane, ChannelState::Paused, None).await?;
+            self.shared.change_state(&lane, ChannelState::Paused, cause, None).await?;
         }
         Ok(Some(lane.state()))
     }
 
     /// Lets a paused or disabled channel deliver again. `Ok(None)`: there is no such channel.
-    pub async fn resume(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
+    pub async fn resume(&self, channel: &str, cause: Cause) -> Result<Option<ChannelState>, StoreError> {
         let Some(lane) = self.configured(channel) else { return Ok(None) };
         if lane.is_on() {
             let recovered = lane.state() == ChannelState::Disabled;
             let event = recovered.then(|| ("channel.recovered", serde_json::json!({ "channel": channel })));
-            self.shared.change_state(&lane, ChannelState::Enabled, event).await?;
+            self.shared.change_state(&lane, ChannelState::Enabled, cause, event).await?;
         }
         Ok(Some(lane.state()))
     }

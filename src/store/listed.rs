@@ -8,6 +8,8 @@ use crate::domain::{
     Attempt, Code, DeliveryId, DeliveryStatus, EventId, OrderId, OrderStatus, Parcel, Skip, StepRecord, Timestamp,
 };
 
+use super::types::Verdict;
+
 /// A part of a list: what comes behind a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
@@ -100,6 +102,8 @@ pub struct OrderDetail {
     pub deliveries: Vec<DeliverySummary>,
     /// The channels that got nothing of its end.
     pub skipped: Vec<Skip>,
+    /// Earlier orders with the same own id, newest first; the newest twenty.
+    pub same_id: Vec<OrderId>,
 }
 
 /// A delivery in a list.
@@ -138,6 +142,8 @@ pub struct DeliveryDetail {
     pub summary: DeliverySummary,
     /// Its attempts, in order.
     pub attempts: Vec<Attempt>,
+    /// What people and the receiver did to it, in order; the newest hundred.
+    pub verdicts: Vec<Verdict>,
 }
 
 /// A channel's pending deliveries.

@@ -149,8 +149,7 @@ pub trait Queue: Send + Sync {
     async fn insert(&self, deliveries: Vec<NewDelivery>) -> Result<(), StoreError>;
 
     /// Ends, settles or restarts one delivery. `Ok(None)`: there is none of that id.
-    async fn change(&self, delivery: DeliveryId, change: Change, now: Timestamp)
-    -> Result<Option<Changed>, StoreError>;
+    async fn change(&self, delivery: DeliveryId, change: Change, cause: Cause) -> Result<Option<Changed>, StoreError>;
 
     /// Changes every delivery that the filter takes and the change allows, in groups of commits. With `dry_run` it
     /// changes nothing, counts them and shows the newest three.
@@ -158,7 +157,7 @@ pub trait Queue: Send + Sync {
         &self,
         filter: DeliveryFilter,
         change: Change,
-        now: Timestamp,
+        cause: Cause,
         dry_run: bool,
     ) -> Result<BulkChanged, StoreError>;
 
@@ -166,8 +165,8 @@ pub trait Queue: Send + Sync {
     /// deliveries with them, in groups. Returns how many orders and events.
     async fn remove_finished(&self, before: Timestamp) -> Result<u64, StoreError>;
 
-    /// Keeps a channel's run-time state.
-    async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState) -> Result<(), StoreError>;
+    /// Keeps a channel's run-time state, and its cause unless the state is `enabled`.
+    async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState, cause: Cause) -> Result<(), StoreError>;
 
     /// The states kept, of channels that are not simply enabled.
     async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError>;
@@ -198,6 +197,9 @@ pub trait History: Send + Sync {
 
     /// Whether a channel of that name ever had a delivery or a state in this store.
     async fn knows_channel(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Why channels are not enabled, as given to [`Queue::set_channel_state`].
+    async fn channel_causes(&self) -> Result<Vec<(Arc<str>, Cause)>, StoreError>;
 
     /// For each channel with pending deliveries: how many, and since when the oldest of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;

@@ -248,7 +248,51 @@ pub enum Change {
     Cancel,
 }
 
+/// Who changes something, when and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cause {
+    /// When.
+    pub at: Timestamp,
+    /// The name of the caller's token, or `receiver`; `None` where no token is needed.
+    pub by: Option<Arc<str>>,
+    /// What the caller gave as the reason.
+    pub reason: Option<Arc<str>>,
+}
+
+impl From<Timestamp> for Cause {
+    fn from(at: Timestamp) -> Self {
+        Self { at, ..Self::default() }
+    }
+}
+
+/// A change that was made, and its cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was done.
+    pub act: Change,
+    /// By whom, when and why.
+    pub cause: Cause,
+}
+
 impl Change {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Accept, Self::Fail, Self::Retry, Self::Cancel];
+
+    /// The name in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Fail => "fail",
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    /// The change of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|change| change.as_str() == name)
+    }
+
     /// Whether a delivery of that status can be changed so.
     pub const fn allows(self, status: DeliveryStatus) -> bool {
         match self {

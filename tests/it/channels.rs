@@ -252,16 +252,21 @@ async fn a_paused_channel_keeps_its_deliveries() {
         "channels: [{name: erp, url: RECEIVER/erp}, {name: witness, url: RECEIVER/witness}, {name: alarms, url: RECEIVER/alarms, events: ['channel.*']}]",
     );
     let service = Service::start(&yaml).await;
-    service.api.post("/v1/channels/erp/pause", &json!({})).await.expect(200);
-    assert_eq!(service.api.get("/v1/channels/erp").await.expect(200)["state"], "paused");
+    service.api.post("/v1/channels/erp/pause", &json!({"reason": "maintenance"})).await.expect(200);
+    let paused = service.api.get("/v1/channels/erp").await.expect(200);
+    assert_eq!((&paused["state"], &paused["reason"]), (&json!("paused"), &json!("maintenance")), "{paused:#}");
+    assert_eq!((&paused["changed_at"], &paused["changed_by"]), (&json!("2026-01-31T12:00:00.000Z"), &Value::Null));
+    service.api.post("/v1/channels/erp/pause", &json!({"why": "maintenance"})).await.problem(400);
     let order = service.api.order(&json!({"id": "A-1"})).await;
     service.api.settled(&delivery_to(&order, "witness")).await;
     assert_eq!(service.api.delivery(&delivery_to(&order, "erp")).await["status"], "pending");
     assert_eq!(receiver.count_on("/erp"), 0);
 
     let service = service.restart().await;
-    assert_eq!(service.api.get("/v1/channels/erp").await.expect(200)["state"], "paused");
-    service.api.post("/v1/channels/erp/resume", &json!({})).await.expect(200);
+    let paused = service.api.get("/v1/channels/erp").await.expect(200);
+    assert_eq!((&paused["state"], &paused["reason"]), (&json!("paused"), &json!("maintenance")));
+    let resumed = service.api.post("/v1/channels/erp/resume", &json!({})).await.expect(200);
+    assert_eq!((&resumed["state"], resumed.get("reason")), (&json!("enabled"), None));
     assert_eq!(service.api.settled(&delivery_to(&order, "erp")).await["status"], "accepted");
     assert_eq!(receiver.count_on("/alarms"), 0, "a person's pause is no failure to recover from");
     service.stop().await;
@@ -326,10 +331,26 @@ async fn a_channel_that_left_the_configuration_leaves_its_deliveries_readable() 
     let order = service.api.order(&json!({"id": "A-1"})).await;
     let service = service.restart_with(&receiver.fill("channels: [{name: erp, url: RECEIVER/erp}]")).await;
     assert_eq!(service.api.delivery(&delivery_to(&order, "old")).await["status"], "pending");
+    let listed = service.api.list("/v1/channels").await;
+    let names: Vec<_> = listed.iter().map(|one| (text(one, "name"), text(one, "state"))).collect();
+    assert_eq!(names, [("erp", "enabled"), ("old", "removed")]);
+    let removed = service.api.get("/v1/channels/old").await.expect(200);
+    assert_eq!((&removed["waiting"], &removed["config"]), (&json!(1), &Value::Null), "{removed:#}");
+    let page = service.api.get("/metrics").await;
+    for line in [
+        r#"orderhook_deliveries_pending{channel="old"} 1"#,
+        r#"orderhook_channel_state{channel="old",state="removed"} 1"#,
+    ] {
+        assert!(page.text().lines().any(|found| found == line), "{line} is not in {page}");
+    }
     let next = service.api.order(&json!({"id": "A-2"})).await;
     assert_eq!(service.api.settled(&delivery_to(&next, "erp")).await["status"], "accepted");
+    let dry = json!({"channel": "old", "dry_run": true});
+    assert_eq!(service.api.post("/v1/deliveries/cancel", &dry).await.expect(200)["count"], 1);
     let cancelled =
         service.api.post(&format!("/v1/deliveries/{}/cancel", delivery_to(&order, "old")), &json!({})).await;
     assert_eq!(cancelled.expect(200)["status"], "cancelled");
+    service.api.get("/v1/channels/old").await.problem(404);
+    assert_eq!(service.api.list("/v1/channels").await.len(), 1);
     service.stop().await;
 }

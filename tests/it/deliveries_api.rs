@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Service, delivery_to, text};
+use crate::harness::{Service, delivery_to, eventually, text};
 use crate::receiver::{Receiver, Reply};
 
 /// A channel for each end that a delivery can have.
@@ -270,6 +270,48 @@ channels:
         }
     }
     assert_eq!(service.clock_passed(), Duration::ZERO);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn verdicts_say_who_did_what_when_and_why() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::status(202)]);
+    let yaml = "server: {tokens: [{name: operator, token: operator-token-0123456789, scopes: [ingest, manage]}]}\nchannels: [{name: later, url: RECEIVER/later, outcomes: [{on: [202], then: dispatched}]}]";
+    let service = Service::start(&receiver.fill(yaml)).await;
+    let api = service.api.with_token("operator-token-0123456789");
+    let order = api.order(&json!({"id": "A-1"})).await;
+    let id = delivery_to(&order, "later");
+    api.settled(&id).await;
+    assert_eq!(api.delivery(&id).await["verdicts"], json!([]));
+    let act = async |act: &str, body: Value| api.post(&format!("/v1/deliveries/{id}/{act}"), &body).await;
+    act("fail", json!({"reason": "the parcel came back"})).await.expect(200);
+    service.clock.advance(Duration::from_secs(60));
+    act("retry", json!({})).await.expect(200);
+    api.attempted(&id, 2).await;
+    eventually("the second 202", || async { (api.delivery(&id).await["status"] == "dispatched").then_some(()) }).await;
+    let cancel = json!({"order_id": "A-1", "reason": "no longer wanted"});
+    api.post("/v1/deliveries/cancel", &cancel).await.expect(200);
+    let verdict =
+        |at: &str, act: &str, reason: Value| json!({"at": at, "act": act, "by": "operator", "reason": reason});
+    let expected = json!([
+        verdict("2026-01-31T12:00:00.000Z", "fail", json!("the parcel came back")),
+        verdict("2026-01-31T12:01:00.000Z", "retry", Value::Null),
+        verdict("2026-01-31T12:01:00.000Z", "cancel", json!("no longer wanted")),
+    ]);
+    assert_eq!(api.delivery(&id).await["verdicts"], expected);
+    act("fail", json!({"reason": "again"})).await.problem(409);
+    act("retry", json!({"reason": "x".repeat(1001)})).await.problem(400);
+    act("retry", json!({"because": "x"})).await.problem(400);
+    assert_eq!(api.delivery(&id).await["verdicts"], expected, "what was refused leaves no verdict");
+    let dry = json!({"order_id": "A-1", "dry_run": true, "reason": "only looking"});
+    api.post("/v1/deliveries/retry", &dry).await.expect(200);
+    for _ in 0..60 {
+        act("retry", json!({})).await.expect(200);
+        act("cancel", json!({})).await.expect(200);
+    }
+    let kept = api.delivery(&id).await["verdicts"].as_array().expect("verdicts").clone();
+    assert_eq!((kept.len(), &kept[99]["act"]), (100, &json!("cancel")), "the newest hundred");
     service.stop().await;
 }
 

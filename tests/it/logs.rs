@@ -42,8 +42,18 @@ async fn lines_are_json_carry_their_ids_and_keep_secrets() {
     api.post("/v1/orders", &json!({"id": "A-2", "note": "b0dy-of-the-order"})).await.problem(422);
     api.post_bytes("/v1/orders", b"{\"note\": \"b0dy-of-the-order\"").await.problem(400);
     process.api.with_token("t0ps3cret-tokem").get("/v1/orders").await.problem(401);
+    api.post(&format!("/v1/deliveries/{dead}/cancel"), &json!({"reason": "no such host"})).await.expect(200);
+    api.post("/v1/channels/dead/pause", &json!({"reason": "no such host"})).await.expect(200);
     let log = process.log.clone();
     process.stop().await;
+    for message in ["delivery cancelled by token caller", "channel paused by token caller"] {
+        let line = log.lines().into_iter().find(|line| field(line, "message") == Some(&json!(message)));
+        let line = line.unwrap_or_else(|| panic!("no line says {message}:\n{log}"));
+        assert_eq!(
+            (field(&line, "by"), field(&line, "reason")),
+            (Some(&json!("caller")), Some(&json!("no such host")))
+        );
+    }
 
     let raw = log.raw();
     for line in &raw {

@@ -107,8 +107,13 @@ async fn a_202_can_also_be_failed_with_the_same_key() {
     let service = Service::start(&receiver.fill(TOKENS)).await;
     let (delivery, request) = dispatched(&receiver, &service, "T-1").await;
     let target = accept_target(&request).replace("/accept?", "/fail?");
-    assert_eq!(service.api.call("POST", &target, &[], b"").await.expect(200)["status"], "failed");
-    let failed = service.api.with_token("read-token-0123456789").list("/v1/deliveries?status=failed").await;
+    let body = br#"{"reason": "unknown item", "partner": 7}"#;
+    assert_eq!(service.api.call("POST", &target, &[], body).await.expect(200)["status"], "failed");
+    let reader = service.api.with_token("read-token-0123456789");
+    let verdict = reader.delivery(&delivery).await["verdicts"][0].clone();
+    assert_eq!((text(&verdict, "act"), text(&verdict, "by")), ("fail", "receiver"));
+    assert_eq!(verdict["reason"], "unknown item", "a receiver may post whatever else it likes");
+    let failed = reader.list("/v1/deliveries?status=failed").await;
     assert_eq!(failed.iter().map(|delivery| text(delivery, "id")).collect::<Vec<_>>(), [delivery]);
     service.stop().await;
 }

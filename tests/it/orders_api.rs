@@ -116,6 +116,8 @@ async fn an_order_is_found_by_either_of_its_ids_the_newest_by_its_own() {
     let by_own = service.api.order_detail("A%2F1%20x").await;
     assert_eq!(by_own["id"], second["id"]);
     assert_eq!(by_own["order"]["version"], 2);
+    assert_eq!(by_own["same_id"], json!([first["id"]]));
+    assert_eq!(by_id.get("same_id"), None, "the first has nothing before it");
     assert_eq!(by_own["order_id"], "A/1 x");
     assert_eq!(by_own["type"], "order");
     assert_eq!(by_own["status"], "completed");

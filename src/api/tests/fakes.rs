@@ -121,6 +121,11 @@ impl History for FakeStore {
         Ok(matches!(name, "erp" | "gone"))
     }
 
+    async fn channel_causes(&self) -> Result<Vec<(Arc<str>, Cause)>, StoreError> {
+        self.check()?;
+        Ok(Vec::new())
+    }
+
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         self.check()?;
         Ok(vec![Backlog { channel: "erp".into(), pending: 5, oldest_due: Some(now().before(Duration::from_secs(90))) }])
@@ -168,7 +173,7 @@ impl Queue for FakeStore {
     async fn remove_finished(&self, _: Timestamp) -> Result<u64, StoreError> {
         unreachable!("{UNUSED}")
     }
-    async fn set_channel_state(&self, _: Arc<str>, _: ChannelState) -> Result<(), StoreError> {
+    async fn set_channel_state(&self, _: Arc<str>, _: ChannelState, _: Cause) -> Result<(), StoreError> {
         unreachable!("{UNUSED}")
     }
     async fn secret(&self) -> Result<[u8; 32], StoreError> {
@@ -178,9 +183,9 @@ impl Queue for FakeStore {
         unreachable!("{UNUSED}")
     }
 
-    async fn change(&self, id: DeliveryId, change: Change, at: Timestamp) -> Result<Option<Changed>, StoreError> {
+    async fn change(&self, id: DeliveryId, change: Change, cause: Cause) -> Result<Option<Changed>, StoreError> {
         self.check()?;
-        self.changes.lock().expect("changes").push(format!("{change:?} {id} at {at}"));
+        self.changes.lock().expect("changes").push(format!("{change:?} {id} at {}", cause.at));
         Ok(self.changed.lock().expect("a change").clone())
     }
 
@@ -188,7 +193,7 @@ impl Queue for FakeStore {
         &self,
         filter: DeliveryFilter,
         change: Change,
-        _: Timestamp,
+        _: Cause,
         dry_run: bool,
     ) -> Result<BulkChanged, StoreError> {
         self.check()?;
@@ -232,12 +237,12 @@ impl Lanes for FakeLanes {
         }]
     }
 
-    async fn pause(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
+    async fn pause(&self, channel: &str, _: Cause) -> Result<Option<ChannelState>, StoreError> {
         *self.state.lock().expect("a state") = ChannelState::Paused;
         Ok((channel == "erp").then_some(ChannelState::Paused))
     }
 
-    async fn resume(&self, channel: &str) -> Result<Option<ChannelState>, StoreError> {
+    async fn resume(&self, channel: &str, _: Cause) -> Result<Option<ChannelState>, StoreError> {
         *self.state.lock().expect("a state") = ChannelState::Enabled;
         Ok((channel == "erp").then_some(ChannelState::Enabled))
     }
@@ -405,6 +410,7 @@ pub(super) fn order(ids: &IdSource) -> OrderDetail {
         steps: Vec::new(),
         deliveries: Vec::new(),
         skipped: Vec::new(),
+        same_id: Vec::new(),
     }
 }
 
@@ -436,6 +442,7 @@ pub(super) fn delivery(ids: &IdSource, status: DeliveryStatus) -> DeliveryDetail
             last_code: Some(Code::status(503)),
             parcel: None,
         },
+        verdicts: Vec::new(),
         attempts: vec![Attempt {
             id: attempt,
             number: 1,

@@ -8,14 +8,14 @@ use super::born::{self, Birth, Born};
 use super::db::{Db, Terms};
 use super::job::Write;
 use super::rows::{self, state};
-use crate::domain::{DeliveryId, DeliveryStatus, Timestamp};
-use crate::store::{Change, Changed, ChannelState, NewDelivery, StoreError};
+use crate::domain::{DeliveryId, DeliveryStatus};
+use crate::store::{Cause, Change, Changed, ChannelState, NewDelivery, StoreError};
 
 /// [`crate::store::Queue::change`].
 pub(super) struct ChangeOne {
     pub(super) delivery: DeliveryId,
     pub(super) change: Change,
-    pub(super) now: Timestamp,
+    pub(super) cause: Cause,
 }
 
 impl Write for ChangeOne {
@@ -28,7 +28,7 @@ impl Write for ChangeOne {
         if !self.change.allows(row.status) {
             return Ok(Some(Changed::Refused(row.status)));
         }
-        apply(db, seq, &row, self.change, self.now)?;
+        apply(db, seq, &row, self.change, &self.cause)?;
         Ok(Some(Changed::Done(self.change.makes(), db.channel_name(row.channel)?)))
     }
 }
@@ -40,7 +40,7 @@ pub(super) struct ChangeSome {
     /// The statuses that the filter takes; empty: any.
     pub(super) statuses: Arc<[DeliveryStatus]>,
     pub(super) change: Change,
-    pub(super) now: Timestamp,
+    pub(super) cause: Cause,
 }
 
 impl Write for ChangeSome {
@@ -53,7 +53,7 @@ impl Write for ChangeSome {
             let Some(row) = find(db, *seq)? else { continue };
             let taken = self.statuses.is_empty() || self.statuses.contains(&row.status);
             if taken && self.change.allows(row.status) {
-                apply(db, *seq, &row, self.change, self.now)?;
+                apply(db, *seq, &row, self.change, &self.cause)?;
                 count += 1;
                 if !channels.contains(&row.channel) {
                     channels.push(row.channel);
@@ -80,7 +80,23 @@ fn find(db: &mut Db<'_>, seq: i64) -> Result<Option<Found>, StoreError> {
     Ok(Some(Found { id, channel, state, status: rows::delivery_status(state, seq)? }))
 }
 
-fn apply(db: &mut Db<'_>, seq: i64, row: &Found, change: Change, now: Timestamp) -> Result<(), StoreError> {
+/// Verdicts of a delivery that are kept.
+const VERDICTS: i64 = 100;
+
+fn apply(db: &mut Db<'_>, seq: i64, row: &Found, change: Change, cause: &Cause) -> Result<(), StoreError> {
+    db.conn
+        .prepare_cached(
+            "INSERT INTO verdicts (delivery, number, at, act, author, reason) VALUES
+                (?1, (SELECT ifnull(max(number), 0) + 1 FROM verdicts WHERE delivery = ?1), ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![seq, cause.at.as_millis(), change.as_str(), cause.by, cause.reason])?;
+    db.conn
+        .prepare_cached(
+            "DELETE FROM verdicts WHERE delivery = ?1
+                AND number <= (SELECT max(number) FROM verdicts WHERE delivery = ?1) - ?2",
+        )?
+        .execute([seq, VERDICTS])?;
+    let now = cause.at;
     if change == Change::Retry && state::is_pending(row.state) {
         db.conn
             .prepare_cached("UPDATE deliveries SET due_at = ?2 WHERE seq = ?1 AND due_at > ?2")?
@@ -130,6 +146,7 @@ impl Write for Insert {
 pub(super) struct SetChannelState {
     pub(super) channel: Arc<str>,
     pub(super) state: ChannelState,
+    pub(super) cause: Cause,
 }
 
 impl Write for SetChannelState {
@@ -138,7 +155,18 @@ impl Write for SetChannelState {
     fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
         let channel = db.channel(&self.channel)?;
         let state = Some(self.state.as_str()).filter(|_| self.state != ChannelState::Enabled);
-        db.conn.prepare_cached("UPDATE channels SET state = ?2 WHERE id = ?1")?.execute(params![channel, state])?;
+        let cause = state.map(|_| &self.cause);
+        db.conn
+            .prepare_cached(
+                "UPDATE channels SET state = ?2, state_at = ?3, state_author = ?4, state_reason = ?5 WHERE id = ?1",
+            )?
+            .execute(params![
+                channel,
+                state,
+                cause.map(|cause| cause.at.as_millis()),
+                cause.and_then(|cause| cause.by.as_deref()),
+                cause.and_then(|cause| cause.reason.as_deref()),
+            ])?;
         Ok(())
     }
 }

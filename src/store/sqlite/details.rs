@@ -14,8 +14,8 @@ use crate::domain::{
     Attempt, AttemptId, Body, Code, DeliveryId, DeliveryStatus, EventId, Exchange, OrderId, Outcome, Timestamp,
 };
 use crate::store::{
-    Backlog, ChannelState, DeliveryDetail, DeliveryFilter, DeliverySummary, NextDue, OrderDetail, OrderFilter,
-    OrderKey, OrderSummary, Page, Paged, StoreError,
+    Backlog, Cause, Change, ChannelState, DeliveryDetail, DeliveryFilter, DeliverySummary, NextDue, OrderDetail,
+    OrderFilter, OrderKey, OrderSummary, Page, Paged, StoreError, Verdict,
 };
 
 /// [`crate::store::History::orders`].
@@ -71,14 +71,26 @@ pub(super) fn order(conn: &Connection, tally: &Tally, key: &OrderKey) -> Result<
             ORDER BY 1",
     )?;
     let deliveries: Vec<i64> = statement.query_map([seq], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let summary = order_summary(conn, seq)?;
+    let same = OrderFilter { order_id: Some(summary.order_id.clone()), ..OrderFilter::default() };
+    let same = lists::orders(conn, &same, Page { limit: SAME_ID, before: Some(seq) })?;
     Ok(Some(OrderDetail {
-        summary: order_summary(conn, seq)?,
+        summary,
         body: Bytes::from(body),
         context: rows::context(context),
         steps: journal::steps(conn, seq)?,
         deliveries: summaries(conn, tally, deliveries)?,
         skipped,
+        same_id: same.data.into_iter().map(|seq| order_id(conn, seq)).collect::<Result<_, _>>()?,
     }))
+}
+
+/// Earlier orders with the same own id that are shown.
+const SAME_ID: usize = 20;
+
+fn order_id(conn: &Connection, seq: i64) -> Result<OrderId, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT id FROM orders WHERE seq = ?1")?;
+    Ok(statement.query_row([seq], |row| row.get(0).map(OrderId::from_bytes))?)
 }
 
 /// The newest order with that id of its own.
@@ -182,7 +194,35 @@ pub(super) fn delivery(conn: &Connection, tally: &Tally, id: DeliveryId) -> Resu
     while let Some(row) = found.next()? {
         attempts.push(read_attempt(row, seq, &subject.body)?);
     }
-    Ok(Some(DeliveryDetail { summary: delivery_summary(conn, tally, seq)?, attempts }))
+    let verdicts = verdicts(conn, seq)?;
+    Ok(Some(DeliveryDetail { summary: delivery_summary(conn, tally, seq)?, attempts, verdicts }))
+}
+
+fn verdicts(conn: &Connection, delivery: i64) -> Result<Vec<Verdict>, StoreError> {
+    let mut statement =
+        conn.prepare_cached("SELECT act, at, author, reason FROM verdicts WHERE delivery = ?1 ORDER BY number")?;
+    let mut found = statement.query([delivery])?;
+    let mut verdicts = Vec::new();
+    while let Some(row) = found.next()? {
+        let act: String = row.get(0)?;
+        let act = Change::from_name(&act).ok_or_else(|| corrupt("verdicts", "act", delivery))?;
+        verdicts.push(Verdict { act, cause: cause(row)? });
+    }
+    Ok(verdicts)
+}
+
+/// Columns 1 to 3: when, by whom and why.
+fn cause(row: &Row<'_>) -> rusqlite::Result<Cause> {
+    Ok(Cause { at: rows::time(row, 1)?, by: row.get(2)?, reason: row.get(3)? })
+}
+
+/// [`crate::store::History::channel_causes`].
+pub(super) fn channel_causes(conn: &Connection) -> Result<Vec<(Arc<str>, Cause)>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT name, state_at, state_author, state_reason FROM channels WHERE state_at IS NOT NULL ORDER BY name",
+    )?;
+    let causes = statement.query_map([], |row| Ok((row.get(0)?, cause(row)?)))?;
+    Ok(causes.collect::<Result<_, _>>()?)
 }
 
 fn read_attempt(row: &Row<'_>, delivery: i64, order: &Bytes) -> Result<Attempt, StoreError> {

@@ -43,10 +43,10 @@ use self::readers::Readers;
 use self::remove::Records;
 use self::writer::{Connected, Writer};
 use super::{
-    Acceptance, Answer, Backlog, BulkChanged, Change, Changed, ChannelState, Claim, DeliveryDetail, DeliveryFilter,
-    DeliverySummary, Finished, Handover, History, Interrupted, JournalEntry, Journaled, Leased, Ledger, NewDelivery,
-    NewEvents, NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, Queue, Recorded,
-    Replica, Run, Store, StoreError,
+    Acceptance, Answer, Backlog, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryDetail,
+    DeliveryFilter, DeliverySummary, Finished, Handover, History, Interrupted, JournalEntry, Journaled, Leased, Ledger,
+    NewDelivery, NewEvents, NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, Queue,
+    Recorded, Replica, Run, Store, StoreError,
 };
 use crate::domain::{Clock, DeliveryId, DeliveryStatus, IdSource, OrderId, Timestamp};
 use crate::telemetry::metrics::Metrics;
@@ -190,20 +190,15 @@ impl Queue for Sqlite {
         self.writer.write(change::Insert(deliveries)).await
     }
 
-    async fn change(
-        &self,
-        delivery: DeliveryId,
-        change: Change,
-        now: Timestamp,
-    ) -> Result<Option<Changed>, StoreError> {
-        self.writer.write(change::ChangeOne { delivery, change, now }).await
+    async fn change(&self, delivery: DeliveryId, change: Change, cause: Cause) -> Result<Option<Changed>, StoreError> {
+        self.writer.write(change::ChangeOne { delivery, change, cause }).await
     }
 
     async fn change_all(
         &self,
         filter: DeliveryFilter,
         change: Change,
-        now: Timestamp,
+        cause: Cause,
         dry_run: bool,
     ) -> Result<BulkChanged, StoreError> {
         let asked = if filter.status.is_empty() { DeliveryStatus::ALL } else { &filter.status };
@@ -225,8 +220,8 @@ impl Queue for Sqlite {
             let group = if dry_run {
                 self.readers.read(move |conn| details::channels(conn, &keys)).await?
             } else {
-                let statuses = Arc::clone(&statuses);
-                self.writer.write(change::ChangeSome { keys, statuses, change, now }).await?
+                let (statuses, cause) = (Arc::clone(&statuses), cause.clone());
+                self.writer.write(change::ChangeSome { keys, statuses, change, cause }).await?
             };
             count += group.0;
             channels.extend(group.1);
@@ -239,8 +234,8 @@ impl Queue for Sqlite {
         Ok(self.remove(Records::Orders, before).await? + self.remove(Records::Events, before).await?)
     }
 
-    async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState) -> Result<(), StoreError> {
-        self.writer.write(change::SetChannelState { channel, state }).await
+    async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState, cause: Cause) -> Result<(), StoreError> {
+        self.writer.write(change::SetChannelState { channel, state, cause }).await
     }
 
     async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError> {
@@ -281,6 +276,10 @@ impl History for Sqlite {
 
     async fn knows_channel(&self, name: &str) -> Result<bool, StoreError> {
         Ok(self.tally.knows(name))
+    }
+
+    async fn channel_causes(&self) -> Result<Vec<(Arc<str>, Cause)>, StoreError> {
+        self.readers.read(details::channel_causes).await
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {

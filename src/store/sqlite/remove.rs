@@ -82,6 +82,7 @@ impl Write for Remove {
             }
         })?;
         let mut attempts = conn.prepare_cached("DELETE FROM attempts WHERE delivery = ?1")?;
+        let mut verdicts = conn.prepare_cached("DELETE FROM verdicts WHERE delivery = ?1")?;
         let mut deliveries = conn.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?;
         let mut keys = conn.prepare_cached(match self.records {
             Records::Orders => "DELETE FROM idempotency WHERE key = (SELECT key FROM orders WHERE seq = ?1)",
@@ -101,6 +102,7 @@ impl Write for Remove {
             }
             for (delivery, _) in found {
                 attempts.execute([delivery])?;
+                verdicts.execute([delivery])?;
                 deliveries.execute([delivery])?;
             }
             keys.execute([seq])?;

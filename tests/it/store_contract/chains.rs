@@ -225,7 +225,7 @@ pub(super) async fn deliveries_of_every_part_of_its_way_belong_to_the_order<B: B
     let now = world.advance(1);
     for id in &ids {
         assert_eq!(world.store.queue.remove_finished(now).await.expect("removed"), 0);
-        world.store.queue.change(*id, Change::Cancel, now).await.expect("a change");
+        world.store.queue.change(*id, Change::Cancel, now.into()).await.expect("a change");
     }
     assert_eq!(world.store.queue.remove_finished(now).await.expect("removed"), 1);
     assert!(world.store.history.deliveries(DeliveryFilter::default(), ALL).await.expect("a page").data.is_empty());

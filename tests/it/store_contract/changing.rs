@@ -22,7 +22,8 @@ pub(super) async fn every_change_is_allowed_exactly_where_the_contract_says<B: B
                 _ => None,
             };
             let now = world.advance(1);
-            let changed = world.store.queue.change(id, change, now).await.expect("a change").expect("a delivery");
+            let changed =
+                world.store.queue.change(id, change, now.into()).await.expect("a change").expect("a delivery");
             let summary = world.summary(id).await;
             if let Some(result) = result {
                 assert_eq!(changed, Changed::Done(result, "erp".into()), "{change:?} of {status}");
@@ -43,7 +44,7 @@ pub(super) async fn a_change_of_nothing_answers_none<B: Backend>(world: World<B>
     let almost = orderhook::domain::DeliveryId::from_u128(id.as_u128() ^ 1);
     for id in [almost, world.ids.next()] {
         for change in CHANGES {
-            assert_eq!(world.store.queue.change(id, change, world.now()).await.expect("a change"), None);
+            assert_eq!(world.store.queue.change(id, change, world.now().into()).await.expect("a change"), None);
         }
     }
 }
@@ -53,7 +54,7 @@ pub(super) async fn a_retry_begins_a_new_round_at_once<B: Backend>(world: World<
     world.record(world.finished(id, 1, Next::Keep(world.now()))).await;
     world.record(world.finished(id, 2, Next::End(DeliveryStatus::Failed))).await;
     let now = world.advance(100);
-    world.store.queue.change(id, Change::Retry, now).await.expect("a change");
+    world.store.queue.change(id, Change::Retry, now.into()).await.expect("a change");
     let claimed = world.store.queue.claim(world.claim("erp")).await.expect("a claim");
     assert_eq!(claimed.len(), 1);
     assert_eq!((claimed[0].attempts, claimed[0].round_start, claimed[0].due_at), (2, 2, now));
@@ -62,12 +63,12 @@ pub(super) async fn a_retry_begins_a_new_round_at_once<B: Backend>(world: World<
     // One that never had an attempt waits for its first.
     let untried = world.waiting("mail").await;
     for change in [Change::Cancel, Change::Retry] {
-        world.store.queue.change(untried, change, world.now()).await.expect("a change");
+        world.store.queue.change(untried, change, world.now().into()).await.expect("a change");
     }
     assert_eq!(world.claimed(world.claim("mail")).await, [untried]);
     // The second attempt of a round is a retry in every round.
     let id = world.delivery_of("crm", DeliveryStatus::Failed).await;
-    world.store.queue.change(id, Change::Retry, now).await.expect("a change");
+    world.store.queue.change(id, Change::Retry, now.into()).await.expect("a change");
     assert_eq!(world.claimed(world.claim("crm")).await, [id]);
     world.store.queue.put_back(ME, vec![id]).await.expect("put back");
     assert_eq!(world.claimed(world.claim("crm")).await, [id]);
@@ -84,12 +85,12 @@ pub(super) async fn a_retry_of_a_pending_delivery_is_due_in_its_round<B: Backend
     assert!(world.claimed(retries()).await.is_empty());
     let pending = world.store.history.backlog().await.expect("a read")[0].pending;
     let now = world.advance(100);
-    world.store.queue.change(id, Change::Retry, now).await.expect("a change");
+    world.store.queue.change(id, Change::Retry, now.into()).await.expect("a change");
     let claimed = world.store.queue.claim(retries()).await.expect("a claim");
     assert_eq!(claimed.len(), 1);
     assert_eq!((claimed[0].attempts, claimed[0].round_start, claimed[0].due_at), (1, 0, now));
     // While somebody has it, it stays with them.
-    world.store.queue.change(id, Change::Retry, world.now()).await.expect("a change");
+    world.store.queue.change(id, Change::Retry, world.now().into()).await.expect("a change");
     assert_eq!(world.record(world.finished(id, 2, Next::End(DeliveryStatus::Failed))).await, Recorded::Done);
     assert_eq!(pending, 1, "it is counted once");
     assert!(world.store.history.backlog().await.expect("a read").is_empty());
@@ -97,7 +98,7 @@ pub(super) async fn a_retry_of_a_pending_delivery_is_due_in_its_round<B: Backend
 
 pub(super) async fn a_cancelled_delivery_is_not_claimed<B: Backend>(world: World<B>) {
     let id = world.waiting("erp").await;
-    world.store.queue.change(id, Change::Cancel, world.now()).await.expect("a change");
+    world.store.queue.change(id, Change::Cancel, world.now().into()).await.expect("a change");
     assert!(world.claimed(world.claim("erp")).await.is_empty());
 }
 
@@ -111,13 +112,14 @@ pub(super) async fn a_bulk_change_takes_what_the_filter_takes_and_the_change_all
     }
     let erp = DeliveryFilter { channel: Some("erp".into()), ..DeliveryFilter::default() };
     let failed = DeliveryFilter { status: vec![DeliveryStatus::Failed], ..erp };
-    let done = queue.change_all(failed, Change::Retry, world.now(), false).await.expect("a change");
+    let done = queue.change_all(failed, Change::Retry, world.now().into(), false).await.expect("a change");
     assert_eq!(done, BulkChanged { count: 1, channels: vec!["erp".into()], examples: vec![] });
     for (status, channel, id) in &ids {
         let retried = *status == DeliveryStatus::Failed && *channel == "erp";
         assert_eq!(world.status(*id).await, if retried { DeliveryStatus::Pending } else { *status });
     }
-    let done = queue.change_all(DeliveryFilter::default(), Change::Cancel, world.now(), false).await.expect("a change");
+    let done =
+        queue.change_all(DeliveryFilter::default(), Change::Cancel, world.now().into(), false).await.expect("a change");
     // Two pending, one retried, two dispatched.
     assert_eq!(done.count, 5);
     let mut channels = done.channels;
@@ -125,7 +127,7 @@ pub(super) async fn a_bulk_change_takes_what_the_filter_takes_and_the_change_all
     assert_eq!(channels, [Arc::from("erp"), Arc::from("mail")]);
     let none = DeliveryFilter { status: vec![DeliveryStatus::Failed], ..DeliveryFilter::default() };
     assert_eq!(
-        queue.change_all(none, Change::Cancel, world.now(), false).await.expect("a change"),
+        queue.change_all(none, Change::Cancel, world.now().into(), false).await.expect("a change"),
         BulkChanged::default()
     );
 }
@@ -137,10 +139,11 @@ pub(super) async fn a_bulk_change_goes_beyond_one_group<B: Backend>(world: World
     }
     let queue = &world.store.queue;
     for change in [Change::Cancel, Change::Retry] {
-        let dry = queue.change_all(DeliveryFilter::default(), change, world.now(), true).await.expect("a count");
+        let dry = queue.change_all(DeliveryFilter::default(), change, world.now().into(), true).await.expect("a count");
         assert_eq!((dry.count, dry.examples.len()), (2500, 3));
         assert!(dry.examples[0].id > dry.examples[1].id, "the newest first");
-        let done = queue.change_all(DeliveryFilter::default(), change, world.now(), false).await.expect("a change");
+        let done =
+            queue.change_all(DeliveryFilter::default(), change, world.now().into(), false).await.expect("a change");
         assert_eq!(done, BulkChanged { count: 2500, channels: vec!["erp".into()], examples: vec![] });
     }
     assert_eq!(world.store.history.backlog().await.expect("a read")[0].pending, 2500);
@@ -150,7 +153,7 @@ pub(super) async fn a_dry_run_counts_and_changes_nothing<B: Backend>(world: Worl
     let id = world.waiting("erp").await;
     let filter = DeliveryFilter::default();
     let shown = world.store.history.delivery(id).await.expect("a read").expect("a delivery").summary;
-    let dry = world.store.queue.change_all(filter, Change::Cancel, world.now(), true).await.expect("a count");
+    let dry = world.store.queue.change_all(filter, Change::Cancel, world.now().into(), true).await.expect("a count");
     assert_eq!(dry, BulkChanged { count: 1, channels: vec!["erp".into()], examples: vec![shown] });
     assert_eq!(world.status(id).await, DeliveryStatus::Pending);
 }
@@ -161,14 +164,14 @@ pub(super) async fn channel_states_are_kept<B: Backend>(world: World<B>) {
     for (channel, state) in
         [("mail", ChannelState::Paused), ("erp", ChannelState::Paused), ("erp", ChannelState::Disabled)]
     {
-        queue.set_channel_state(channel.into(), state).await.expect("kept");
+        queue.set_channel_state(channel.into(), state, world.now().into()).await.expect("kept");
     }
     let world = world.reopen();
     let queue = &world.store.queue;
     let mut states = queue.channel_states().await.expect("a read");
     states.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(states, [("erp".into(), ChannelState::Disabled), ("mail".into(), ChannelState::Paused)]);
-    queue.set_channel_state("erp".into(), ChannelState::Enabled).await.expect("kept");
+    queue.set_channel_state("erp".into(), ChannelState::Enabled, world.now().into()).await.expect("kept");
     assert_eq!(queue.channel_states().await.expect("a read"), [("mail".into(), ChannelState::Paused)]);
 }
 

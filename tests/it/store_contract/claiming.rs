@@ -222,9 +222,9 @@ pub(super) async fn the_backlog_counts_what_is_pending<B: Backend>(world: World<
     assert_eq!(backlog().await.expect("a read"), [row("erp", 1, now), row("mail", 2, now)]);
     let later = now.after(Duration::from_secs(9));
     world.record(world.finished(leased, 1, Next::Wait(later))).await;
-    world.store.queue.change(waiting, Change::Cancel, now).await.expect("a change");
+    world.store.queue.change(waiting, Change::Cancel, now.into()).await.expect("a change");
     assert_eq!(backlog().await.expect("a read"), [row("erp", 1, later), row("mail", 1, now)]);
-    world.store.queue.change(waiting, Change::Retry, now).await.expect("a change");
-    world.store.queue.change(leased, Change::Cancel, now).await.expect("a change");
+    world.store.queue.change(waiting, Change::Retry, now.into()).await.expect("a change");
+    world.store.queue.change(leased, Change::Cancel, now.into()).await.expect("a change");
     assert_eq!(backlog().await.expect("a read"), [row("mail", 2, now)]);
 }

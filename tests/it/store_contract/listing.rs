@@ -42,7 +42,7 @@ async fn many<B: Backend>(world: &World<B>) -> Vec<(DeliveryId, &'static str, Op
             let status = *endings.next().expect("a status");
             if status == DeliveryStatus::Cancelled {
                 let change = orderhook::store::Change::Cancel;
-                world.store.queue.change(id, change, world.now()).await.expect("a change");
+                world.store.queue.change(id, change, world.now().into()).await.expect("a change");
             } else if status != DeliveryStatus::Pending {
                 world.record(world.finished(id, 1, orderhook::store::Next::End(status))).await;
             }

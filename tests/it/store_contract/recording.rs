@@ -75,7 +75,7 @@ pub(super) async fn a_group_is_answered_one_by_one<B: Backend>(world: World<B>) 
         ids.push(world.leased("erp").await);
     }
     for id in &ids[..3] {
-        world.store.queue.change(*id, Change::Cancel, world.now()).await.expect("a change");
+        world.store.queue.change(*id, Change::Cancel, world.now().into()).await.expect("a change");
     }
     let finished = ids.iter().rev().map(|id| world.finished(*id, 1, Next::End(DeliveryStatus::Accepted)));
     let recorded = world.store.queue.record(ME, Arc::new(finished.collect())).await.expect("recorded");
@@ -130,14 +130,14 @@ pub(super) async fn an_attempt_that_counts_takes_its_number_from_a_fenced_one<B:
 
 pub(super) async fn an_attempt_under_way_while_cancelled_counts_for_the_next_round<B: Backend>(world: World<B>) {
     let id = world.leased("erp").await;
-    world.store.queue.change(id, Change::Cancel, world.now()).await.expect("a change");
+    world.store.queue.change(id, Change::Cancel, world.now().into()).await.expect("a change");
     let late = world.finished(id, 1, Next::End(DeliveryStatus::Accepted));
     let attempt = late.attempt.clone();
     assert_eq!(world.record(late).await, Recorded::Fenced);
     let (summary, attempts) = world.detail(id).await;
     assert_eq!((summary.status, summary.attempts), (DeliveryStatus::Cancelled, 1));
     assert_eq!(attempts, [attempt]);
-    world.store.queue.change(id, Change::Retry, world.now()).await.expect("a change");
+    world.store.queue.change(id, Change::Retry, world.now().into()).await.expect("a change");
     let claimed = world.store.queue.claim(world.claim("erp")).await.expect("a claim");
     assert_eq!((claimed[0].attempts, claimed[0].round_start), (1, 1));
 }

@@ -44,7 +44,7 @@ pub(super) async fn what_is_open_or_new_stays<B: Backend>(world: World<B>) {
     assert_eq!(world.store.history.orders(OrderFilter::default(), ALL).await.expect("a page").data.len(), 5);
     assert_eq!(world.status(new).await, DeliveryStatus::Accepted);
     for id in open {
-        world.store.queue.change(id, Change::Cancel, world.now()).await.expect("a change");
+        world.store.queue.change(id, Change::Cancel, world.now().into()).await.expect("a change");
     }
     assert_eq!(world.store.queue.remove_finished(boundary).await.expect("removed"), 3);
 }
@@ -83,7 +83,7 @@ pub(super) async fn removed_events_are_counted<B: Backend>(world: World<B>) {
         let id = world.lane.take()[0].id;
         let now = world.advance(1);
         assert_eq!(world.store.queue.remove_finished(now).await.expect("removed"), 0, "its delivery is open");
-        world.store.queue.change(id, Change::Cancel, now).await.expect("a change");
+        world.store.queue.change(id, Change::Cancel, now.into()).await.expect("a change");
         assert_eq!(world.store.queue.remove_finished(now).await.expect("removed"), 1);
         assert_eq!(world.store.history.delivery(id).await.expect("a read"), None);
     }

@@ -199,7 +199,7 @@ async fn a_full_store_refuses_orders_until_there_is_room_again() {
     // A result of a small attempt may or may not fit; ending the deliveries without one always does.
     let filter = orderhook::store::DeliveryFilter::default();
     let change = orderhook::store::Change::Cancel;
-    let done = world.store.queue.change_all(filter, change, world.now(), false).await.expect("a change");
+    let done = world.store.queue.change_all(filter, change, world.now().into(), false).await.expect("a change");
     assert_eq!(done.count, accepted as u64);
     let now = world.advance(1);
     assert_eq!(world.store.queue.remove_finished(now).await.expect("removed"), accepted as u64);

@@ -284,7 +284,7 @@ impl<B: Backend> World<B> {
             DeliveryStatus::Pending => {}
             DeliveryStatus::Cancelled => {
                 let change = orderhook::store::Change::Cancel;
-                self.store.queue.change(id, change, self.now()).await.expect("a change").expect("a delivery");
+                self.store.queue.change(id, change, self.now().into()).await.expect("a change").expect("a delivery");
             }
             ended => assert_eq!(self.record(self.finished(id, 1, Next::End(ended))).await, Recorded::Done),
         }

@@ -1,0 +1,52 @@
+//! The optional body of a change by hand: `{"reason": "…"}`.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+
+use super::body;
+use super::object::{self, Members, Reader};
+use super::problem::{Kind, Problem};
+use super::state::Api;
+
+/// Characters of a reason at most.
+const MAX_REASON: usize = 1000;
+
+/// The reason in a request's body; `None` where it has no body or no reason.
+pub(super) async fn read(api: &Api, request: Request) -> Result<Option<Arc<str>>, Problem> {
+    let (head, body) = request.into_parts();
+    let view = api.view();
+    let body = body::read(body, view.max_body, view.body_timeout).await?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    if body::media(&head.headers)?.is_none() {
+        return Err(body::untyped());
+    }
+    let members: Members<'_> = object::json(object::text(&body)?)?;
+    let mut faults = Vec::new();
+    let mut reader = Reader::new(members, String::new(), &mut faults);
+    reader.only(&["reason"]);
+    let reason = member(&mut reader);
+    if faults.is_empty() { Ok(reason) } else { Err(Problem::faults(Kind::InvalidFields, faults)) }
+}
+
+/// The reason that a receiver gives. It may post whatever it likes: a body without a usable reason has none.
+pub(super) async fn of_receiver(api: &Api, request: Request) -> Result<Option<Arc<str>>, Problem> {
+    let view = api.view();
+    let body = body::read(request.into_body(), view.max_body, view.body_timeout).await?;
+    let Ok(members) = object::text(&body).and_then(object::json::<Members<'_>>) else { return Ok(None) };
+    let mut faults = Vec::new();
+    let reason = member(&mut Reader::new(members, String::new(), &mut faults));
+    Ok(reason.filter(|_| faults.is_empty()))
+}
+
+/// The member `reason` of a body.
+pub(super) fn member(reader: &mut Reader<'_, '_>) -> Option<Arc<str>> {
+    let reason = reader.text("reason").filter(|reason| !reason.trim().is_empty())?;
+    if reason.chars().count() > MAX_REASON {
+        reader.fault("reason", format!("is longer than {MAX_REASON} characters"));
+        return None;
+    }
+    Some(Arc::from(reason))
+}
