@@ -7,7 +7,8 @@ use crate::domain::{Code, DeliveryStatus, EventId, OrderStatus, StepRecord, Step
 use crate::intake::{Answering, OrderView};
 
 use super::super::JsonAnswers;
-use super::fakes::{ids, now, subject};
+use super::fakes::{ids, now};
+use super::records::subject;
 
 fn step(status: StepStatus) -> StepRecord {
     StepRecord {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{Limits, serve};
 use super::fakes::*;
+use super::records::*;
 
 /// Long enough never to run out in a test.
 const LONG: Duration = Duration::from_secs(60);

@@ -4,5 +4,6 @@ mod answers;
 mod connections;
 mod fakes;
 mod reads;
+mod records;
 mod reload;
 mod writes;

@@ -12,6 +12,7 @@ use crate::intake::Refusal;
 use crate::store::{Page, StoreError};
 
 use super::fakes::*;
+use super::records::*;
 
 #[tokio::test]
 async fn a_list_of_orders_has_a_cursor_that_leads_on() {

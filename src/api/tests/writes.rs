@@ -10,6 +10,7 @@ use crate::intake::{Answered, Refusal};
 use crate::store::{Changed, ChannelState, StoreError};
 
 use super::fakes::*;
+use super::records::*;
 
 #[tokio::test]
 async fn an_order_goes_to_intake_as_it_came_and_its_answer_out_as_it_is() {
