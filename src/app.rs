@@ -222,6 +222,9 @@ impl App {
             () = cut => {}
         }
         chores.wait().await;
+        if let Err(error) = lanes.keep_health().await {
+            tracing::warn!(%error, "the store did not take how the channels fare");
+        }
         // Whatever this replica still holds is free for others at once.
         if let Err(error) = base.store.queue.heartbeat(base.replica, Timestamp::default()).await {
             tracing::warn!(%error, "the store did not take the last heartbeat");
@@ -260,6 +263,7 @@ async fn heartbeat(reloader: Arc<Reloader>) {
 async fn beat(reloader: &Reloader, now: Timestamp) -> Result<(), StoreError> {
     let Base { store, replica, .. } = &reloader.base;
     store.queue.heartbeat(*replica, now.after(LEASE)).await?;
+    reloader.lanes.keep_health().await?;
     let freed = store.queue.release_expired(now).await?;
     if freed > 0 {
         tracing::warn!(freed, "took over the work of a replica that has been silent");

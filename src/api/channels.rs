@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::config::settings::Channel;
+use crate::delivery::LastError;
 use crate::domain::Timestamp;
 use crate::store::{Backlog, Cause, ChannelState};
 
@@ -151,6 +152,10 @@ impl Now {
             cause: None,
             waiting: backlog.pending,
             in_flight: 0,
+            next_attempt_at: backlog.oldest_due,
+            failing_since: None,
+            last_success_at: None,
+            last_error: None,
             last_hour,
             config: None,
         }
@@ -161,13 +166,19 @@ impl Now {
         let state = lane.map_or(ChannelState::Disabled, |lane| lane.state);
         let cause = self.causes.get(&channel.name).filter(|_| state != ChannelState::Enabled);
         let in_flight = lane.map_or(0, |lane| lane.in_flight);
-        let pending = self.backlog.get(&channel.name).map_or(0, |backlog| backlog.pending);
+        let backlog = self.backlog.get(&channel.name);
+        let pending = backlog.map_or(0, |backlog| backlog.pending);
+        let health = lane.map(|lane| &lane.health);
         Shown {
             name: &channel.name,
             state: state.as_str(),
             cause: cause.map(Switched::of),
             waiting: pending.saturating_sub(in_flight as u64),
             in_flight,
+            next_attempt_at: backlog.and_then(|backlog| backlog.oldest_due),
+            failing_since: health.and_then(|health| health.failing_since),
+            last_success_at: health.and_then(|health| health.last_success_at),
+            last_error: health.and_then(|health| health.last_error.clone()),
             last_hour: LastHour {
                 attempts: lane.map_or(0, |lane| lane.attempts),
                 success_rate: lane.and_then(|lane| lane.success_rate),
@@ -188,6 +199,12 @@ struct Shown<'a> {
     cause: Option<Switched<'a>>,
     waiting: u64,
     in_flight: usize,
+    /// When the next of its pending deliveries is due; in the past for one that is under way or could be.
+    next_attempt_at: Option<Timestamp>,
+    /// Since when every attempt has failed; null while it does not fail.
+    failing_since: Option<Timestamp>,
+    last_success_at: Option<Timestamp>,
+    last_error: Option<LastError>,
     last_hour: LastHour,
     /// As configured, secrets masked; `null` for a channel that is no longer configured.
     config: Option<&'a serde_json::Value>,

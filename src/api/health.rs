@@ -16,7 +16,7 @@ use crate::telemetry::metrics::Gauges;
 use super::answer;
 use super::channels::REMOVED;
 use super::problem::{Kind, Problem};
-use super::state::Api;
+use super::state::{Api, ChannelOverview};
 
 /// The longest that the store may take to answer a probe.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,7 +47,8 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
         }
         Err(_) => None,
     };
-    let page = api.rooms.metrics.render(&gauges(&api, backlog));
+    let bytes = api.rooms.history.bytes().await.ok();
+    let page = api.rooms.metrics.render(&gauges(&api, backlog), bytes);
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(CONTENT_TYPE, kind)], page).into_response()
 }
@@ -57,15 +58,18 @@ fn gauges(api: &Api, backlog: Option<Vec<Backlog>>) -> Vec<Gauges> {
     let now = api.rooms.clock.now();
     let waiting: HashMap<Arc<str>, Backlog> =
         backlog.into_iter().map(|waits| (Arc::clone(&waits.channel), waits)).collect();
-    let states: HashMap<Arc<str>, ChannelState> =
-        api.rooms.lanes.overview().into_iter().map(|lane| (lane.channel, lane.state)).collect();
+    let lanes: HashMap<Arc<str>, ChannelOverview> =
+        api.rooms.lanes.overview().into_iter().map(|lane| (Arc::clone(&lane.channel), lane)).collect();
     let gauge = |name: &Arc<str>| {
         let waits = waiting.get(name);
-        let state = states.get(name).copied().unwrap_or(ChannelState::Disabled);
+        let lane = lanes.get(name);
+        let state = lane.map_or(ChannelState::Disabled, |lane| lane.state);
+        let failing_since = lane.and_then(|lane| lane.health.failing_since);
         Gauges {
             channel: Arc::clone(name),
             pending: waits.map_or(0, |waits| waits.pending),
             lag: waits.and_then(|waits| waits.oldest_due).map_or(Duration::ZERO, |due| now.since(due)),
+            failing: failing_since.map_or(Duration::ZERO, |since| now.since(since)),
             states: ChannelState::ALL.iter().map(|each| (each.as_str(), *each == state)).collect(),
         }
     };

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::config::settings::{Channel, Settings};
 use crate::config::{Changes, Faults};
-use crate::delivery::Trials;
+use crate::delivery::{Health, Trials};
 use crate::domain::{Clock, DeliveryId, SettleKeys, SigningKeys};
 use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
 use crate::store::{Cause, ChannelState, History, Queue, StoreError};
@@ -86,6 +86,8 @@ pub struct ChannelOverview {
     pub success_rate: Option<f64>,
     /// How long one took on average, in milliseconds; `None` without attempts.
     pub mean_ms: Option<f64>,
+    /// How its receiver fares.
+    pub health: Health,
 }
 
 /// The rooms that an [`Api`] reaches, whatever the configuration.

@@ -49,6 +49,7 @@ impl api::Lanes for Ways {
             attempts: lane.rates.attempts,
             success_rate: lane.rates.success_rate,
             mean_ms: lane.rates.mean_ms,
+            health: lane.health,
         };
         self.0.overview().into_iter().map(overview).collect()
     }

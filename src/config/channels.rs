@@ -302,6 +302,7 @@ fn retry(block: &Reader<'_>, limits: &Limits, scheduled: bool) -> Option<RetryPo
     let schedule = block.optional("schedule", |field| field.some(wait));
     let jitter = block.get("jitter").and_then(Field::number);
     let respect = block.get("respect_retry_after").and_then(Field::boolean);
+    let from_start = block.get("from").and_then(|field| field.choice(|word| Some(word == "start")));
     let backoff = match (interval?, schedule?) {
         (Some(interval), None) => Backoff::Interval(interval),
         (None, Some(schedule)) => Backoff::Schedule(schedule),
@@ -314,4 +315,5 @@ fn retry(block: &Reader<'_>, limits: &Limits, scheduled: bool) -> Option<RetryPo
     RetryPolicy::new(attempts?, backoff, jitter?, respect?, limits.interval.max)
         .map_err(|error| block.refuse::<()>(error.to_string()))
         .ok()
+        .and_then(|policy| Some(policy.counted_from_start(from_start?)))
 }

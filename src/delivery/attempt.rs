@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::settings::Channel;
+use crate::domain::event::is_own;
 use crate::domain::{
     Attempt, AttemptId, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject, Timestamp,
 };
@@ -14,6 +15,7 @@ use crate::store::{Finished, Leased, NewDelivery, Next};
 use crate::template::Scope;
 
 use super::confirm;
+use super::health::Turn;
 use super::lane::Lane;
 use super::lanes::Shared;
 use super::mail;
@@ -104,6 +106,9 @@ impl Sent {
             return Outcome::Retry;
         }
         let outcome = mail::outcomes(channel, mails).decide(self.code, self.auth);
+        if !matches!(outcome, Outcome::Accepted | Outcome::Dispatched) && self.error.is_none() {
+            self.error = Some(answered(self.code, mails));
+        }
         if let (Outcome::Accepted, true, Some(Err(no_text))) = (outcome, channel.require_text, &self.said) {
             self.error = Some(no_text.clone());
             return Outcome::Retry;
@@ -125,6 +130,16 @@ impl From<outbound::mail::Sent> for Sent {
     fn from(sent: outbound::mail::Sent) -> Self {
         let outbound::mail::Sent { code, auth, error, exchange } = sent;
         Self { code, auth, denied: false, said: None, retry_after: None, error, exchange }
+    }
+}
+
+/// What is wrong with a response that came whole, in a sentence.
+fn answered(code: Code, mails: bool) -> String {
+    let code = code.as_i32();
+    match code {
+        _ if mails => format!("the mail server answered {code}"),
+        301 | 302 | 303 | 307 | 308 => format!("the receiver answered {code}, and redirects are not followed"),
+        _ => format!("the receiver answered {code}"),
     }
 }
 
@@ -209,7 +224,9 @@ pub(super) fn end(
         Next::End(status)
     } else {
         let chance = begun.chance.unwrap_or_else(|| shared.chance());
-        match (channel.retry.wait(number - delivery.round_start, sent.retry_after, chance), &channel.schedule) {
+        let made = number - delivery.round_start;
+        let elapsed = now.since(begun.started_at);
+        match (channel.retry.wait_after(made, elapsed, sent.retry_after, chance), &channel.schedule) {
             (Some(wait), Some(schedule)) => Next::Wait(schedule.run_for(now.after(wait), now)),
             (Some(wait), None) if wait <= SOON => Next::Keep(now.after(wait)),
             (Some(wait), None) => Next::Wait(now.after(wait)),
@@ -219,7 +236,6 @@ pub(super) fn end(
             }
         }
     };
-    lane.attempted(now, outcome, took);
     let attempt = Attempt {
         id: begun.id,
         number,
@@ -230,22 +246,68 @@ pub(super) fn end(
         error: sent.error,
         exchange: sent.exchange,
     };
-    let deliveries = match next {
+    let turn = lane.attempted(now, &attempt, took);
+    let mut deliveries = match next {
         Next::End(DeliveryStatus::Failed) => failure_event(shared, &delivery, &attempt, now),
         Next::End(DeliveryStatus::Accepted) if channel.email.is_some() && !mails => {
             vec![mail::of_response(shared, channel, &delivery, sent.said, now)]
         }
         _ => Vec::new(),
     };
+    if let Some(turn) = turn {
+        deliveries.extend(announce(shared, &delivery, &attempt, &turn, now));
+    }
     Ended { finished: Finished { delivery: delivery.id, attempt, next, deliveries }, delivery }
 }
 
-/// The deliveries of `delivery.failed`. A failed delivery of such an event makes no further one.
-fn failure_event(shared: &Shared, delivery: &Leased, attempt: &Attempt, now: Timestamp) -> Vec<NewDelivery> {
-    const KIND: &str = "delivery.failed";
-    if &*delivery.event.kind == KIND || !shared.router().wants(KIND) {
+/// Logs that a channel's receiver has begun to fail, or has recovered. Returns the deliveries of `channel.failing`.
+fn announce(shared: &Shared, delivery: &Leased, attempt: &Attempt, turn: &Turn, now: Timestamp) -> Vec<NewDelivery> {
+    const KIND: &str = "channel.failing";
+    let channel = &*delivery.channel;
+    let since = match turn {
+        Turn::Failing(since) => since,
+        Turn::Recovered(since) => {
+            tracing::info!(channel, failing_since = %since, "channel recovered: deliveries succeed again");
+            return Vec::new();
+        }
+    };
+    let error = attempt.error.as_deref().unwrap_or_default();
+    tracing::warn!(channel, delivery = %delivery.id, code = attempt.code.as_i32(), error, "channel failing");
+    let data = serde_json::json!({
+        "channel": channel,
+        "failing_since": since,
+        "delivery_id": delivery.id,
+        "code": attempt.code,
+        "error": error,
+    });
+    own_deliveries(shared, KIND, delivery, channel, &data, now)
+}
+
+/// The deliveries of an own event about a delivery; none where that is about such an event itself, so that there is no end to
+/// none of them.
+fn own_deliveries(
+    shared: &Shared,
+    kind: &str,
+    about: &Leased,
+    order_id: &str,
+    data: &serde_json::Value,
+    now: Timestamp,
+) -> Vec<NewDelivery> {
+    if is_own(&about.event.kind) || !shared.router().wants(kind) {
         return Vec::new();
     }
+    let event = own_event(shared, kind, order_id, data, now);
+    let mut deliveries = shared.router().plan(&event, now, now).deliveries;
+    for delivery in &mut deliveries {
+        // They are born with the record, which may have to be written more than once: they wait in the store.
+        delivery.slot = None;
+    }
+    deliveries
+}
+
+/// The deliveries of `delivery.failed`.
+fn failure_event(shared: &Shared, delivery: &Leased, attempt: &Attempt, now: Timestamp) -> Vec<NewDelivery> {
+    const KIND: &str = "delivery.failed";
     let data = serde_json::json!({
         "delivery_id": delivery.id,
         "channel": &*delivery.channel,
@@ -256,13 +318,7 @@ fn failure_event(shared: &Shared, delivery: &Leased, attempt: &Attempt, now: Tim
         "code": attempt.code,
         "error": attempt.error,
     });
-    let event = own_event(shared, KIND, &delivery.event.subject.order_id, &data, now);
-    let mut deliveries = shared.router().plan(&event, now, now).deliveries;
-    for delivery in &mut deliveries {
-        // They are born with the record, which may have to be written more than once: they wait in the store.
-        delivery.slot = None;
-    }
-    deliveries
+    own_deliveries(shared, KIND, delivery, &delivery.event.subject.order_id, &data, now)
 }
 
 /// An event of the product's own.

@@ -8,16 +8,17 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::domain::{DeliveryId, Outcome, Timestamp};
+use crate::domain::{Attempt, DeliveryId, Outcome, Timestamp};
 use crate::store::{ChannelState, Leased, NextDue};
 use crate::telemetry::metrics::ChannelMetrics;
 
+use super::health::{self, Health, Turn};
 use super::lanes::Shared;
 use super::outlet::Outlet;
 use super::queue::{LaneQueue, is_retry};
 use super::record::Recorder;
 use super::runs::LaneRuns;
-use super::stats::{LastHour, Rates};
+use super::stats::Rates;
 use super::workers::Workers;
 use super::{attempt, bucket};
 
@@ -44,7 +45,8 @@ pub(super) struct Lane {
     /// What is held waits for a run that is yet to come.
     given_back: AtomicBool,
     state: AtomicU8,
-    hour: Mutex<LastHour>,
+    /// How it has fared.
+    pub(super) record: Mutex<health::Record>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -77,7 +79,7 @@ impl Lane {
             recalled: AtomicBool::new(false),
             given_back: AtomicBool::new(false),
             state: AtomicU8::new(ChannelState::Disabled as u8),
-            hour: Mutex::new(LastHour::default()),
+            record: Mutex::default(),
         }
     }
 
@@ -173,13 +175,22 @@ impl Lane {
     }
 
     pub(super) fn rates(&self, now: Timestamp) -> Rates {
-        lock(&self.hour).rates(now)
+        lock(&self.record).hour.rates(now)
     }
 
-    pub(super) fn attempted(&self, now: Timestamp, outcome: Outcome, took: Duration) {
-        let success = matches!(outcome, Outcome::Accepted | Outcome::Dispatched);
-        lock(&self.hour).add(now, success, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        self.metrics.attempt(outcome, took);
+    /// How its receiver fares.
+    pub(super) fn health(&self) -> Health {
+        lock(&self.record).health.clone()
+    }
+
+    /// Counts an attempt that has ended. Returns what it changes about how the receiver fares.
+    pub(super) fn attempted(&self, now: Timestamp, attempt: &Attempt, took: Duration) -> Option<Turn> {
+        let success = matches!(attempt.outcome, Outcome::Accepted | Outcome::Dispatched);
+        self.metrics.attempt(attempt.outcome, took);
+        let mut record = lock(&self.record);
+        record.changed = true;
+        record.hour.add(now, success, attempt.duration_ms);
+        record.health.attempted(now, attempt)
     }
 
     /// Runs until the stop begins; what it holds by then goes back to the store.

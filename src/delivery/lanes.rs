@@ -18,6 +18,7 @@ use crate::store::{Cause, ChannelState, Handover, Leased, Replica, Store, StoreE
 use crate::telemetry::metrics::Metrics;
 
 use super::attempt::own_event;
+use super::health::Health;
 use super::lane::{Lane, lock};
 use super::outlet::Kit;
 use super::reload::LanesError;
@@ -141,6 +142,8 @@ pub struct Overview {
     pub in_flight: usize,
     /// How it has fared in the last hour.
     pub rates: Rates,
+    /// How its receiver fares.
+    pub health: Health,
 }
 
 /// Every channel's lane.
@@ -237,6 +240,7 @@ impl Lanes {
             state: lane.state(),
             in_flight: lane.in_flight(),
             rates: lane.rates(now),
+            health: lane.health(),
         };
         self.known.load().ordered().map(overview).collect()
     }
@@ -259,6 +263,24 @@ impl Lanes {
             self.shared.change_state(&lane, ChannelState::Enabled, cause, event).await?;
         }
         Ok(Some(lane.state()))
+    }
+
+    /// Has the store keep how channels fare, of those that made attempts since the last time.
+    pub async fn keep_health(&self) -> Result<(), StoreError> {
+        let known = self.known.load_full();
+        let changed = known.all.values().filter_map(|lane| {
+            let text = lock(&lane.record).take_changed()?;
+            Some((Arc::clone(&lane.name), text))
+        });
+        let changed: Vec<_> = changed.collect();
+        let names: Vec<_> = changed.iter().map(|(name, _)| Arc::clone(name)).collect();
+        let kept = self.shared.store.queue.keep_health(changed).await;
+        if kept.is_err() {
+            for lane in names.iter().filter_map(|name| known.all.get(name)) {
+                lock(&lane.record).changed = true;
+            }
+        }
+        kept
     }
 
     /// Whether every delivery thread has moved lately.

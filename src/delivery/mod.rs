@@ -7,6 +7,7 @@
 //! - `request.rs`: from a channel and an event to a request.
 //! - `attempt.rs`: one attempt, and what becomes of its delivery.
 //! - `bucket.rs`: one attempt of several deliveries in one request.
+//! - `health.rs`: how a channel's receiver fares. Pure, no I/O.
 //! - `reload.rs`: how lanes take up another configuration.
 //! - `thread.rs`: where lanes live.
 //! - `record.rs`: finished attempts on their way into the store, in groups.
@@ -20,6 +21,7 @@ mod attempt;
 mod bucket;
 mod claims;
 mod confirm;
+mod health;
 mod lane;
 mod lanes;
 mod mail;
@@ -34,6 +36,7 @@ mod thread;
 mod trial;
 mod workers;
 
+pub use health::{Health, LastError};
 pub use lanes::{Lanes, Overview, Parts};
 pub use reload::{LanesError, Prepared};
 pub use trial::{Tested, Trial, TrialFault, Trials};

@@ -14,7 +14,8 @@ use crate::config::settings::{Channel, Settings};
 use crate::routing::Router;
 use crate::store::{ChannelState, StoreError};
 
-use super::lane::Lane;
+use super::health::Record;
+use super::lane::{Lane, lock};
 use super::lanes::{Known, Lanes};
 use super::outlet::Outlet;
 
@@ -25,6 +26,8 @@ pub struct Prepared {
     removed: Vec<Arc<str>>,
     /// What is kept of channels that are not simply enabled.
     states: HashMap<Arc<str>, ChannelState>,
+    /// How the channels fared, as it was kept.
+    health: HashMap<Arc<str>, String>,
 }
 
 /// Why lanes cannot take up a configuration.
@@ -48,17 +51,18 @@ impl Lanes {
         let outlets: Vec<_> = outlets.map(|channel| Outlet::new(channel, settings, &shared.clock)).collect();
         let outlets = outlets.into_iter().collect::<Result<Vec<_>, _>>().map_err(LanesError::Build)?;
         let states = shared.store.queue.channel_states().await?;
+        let health = shared.store.queue.health().await?.into_iter().collect();
         let known = self.known.load();
         let new = settings.channels.iter().filter(|channel| !known.all.contains_key(&channel.name)).count();
         // Lanes stay on their threads, also those whose channels are gone.
         self.threads().grow(known.all.len() + new, shared).map_err(LanesError::Build)?;
-        Ok(Prepared { outlets, removed: changes.removed.clone(), states: states.into_iter().collect() })
+        Ok(Prepared { outlets, removed: changes.removed.clone(), states: states.into_iter().collect(), health })
     }
 
     /// Goes by that configuration from now on. Orders may be routed by it once this has returned, and by the one before
     /// as long as somebody does.
     pub fn take_over(&self, settings: &Settings, prepared: Prepared, router: Arc<Router>) {
-        let Prepared { outlets, removed, states } = prepared;
+        let Prepared { outlets, removed, states, health } = prepared;
         let (shared, before) = (&self.shared, self.known.load_full());
         let order: Vec<_> = settings.channels.iter().map(|channel| Arc::clone(&channel.name)).collect();
         shared.memory.reload(order.iter().cloned(), settings.delivery.lane_memory);
@@ -67,6 +71,9 @@ impl Lanes {
         for name in &order {
             all.entry(Arc::clone(name)).or_insert_with(|| {
                 let lane = Arc::new(Lane::new(name, self.metrics.channel(name), self.pool.lane()));
+                if let Some(kept) = health.get(name) {
+                    *lock(&lane.record) = Record::read(name, kept);
+                }
                 new.push(Arc::clone(&lane));
                 lane
             });

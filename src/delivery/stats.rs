@@ -1,16 +1,20 @@
-//! How a channel has fared in the last hour: counts by the minute, in memory.
+//! How a channel has fared in the last hour: counts by the minute.
+
+use serde::{Deserialize, Serialize};
 
 use crate::domain::Timestamp;
 
 const MINUTES: usize = 60;
 
 /// A ring of the last sixty minutes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct LastHour {
     minutes: Vec<Minute>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Minute {
     number: i64,
     attempts: u64,
@@ -32,9 +36,8 @@ pub struct Rates {
 impl LastHour {
     pub(super) fn add(&mut self, now: Timestamp, success: bool, millis: u64) {
         let number = now.as_secs() / 60;
-        if self.minutes.is_empty() {
-            self.minutes = vec![Minute::default(); MINUTES];
-        }
+        // Also where the store has kept another number of them.
+        self.minutes.resize(MINUTES, Minute::default());
         let at = usize::try_from(number.rem_euclid(MINUTES as i64)).unwrap_or(0);
         if let Some(minute) = self.minutes.get_mut(at) {
             if minute.number != number {

@@ -20,7 +20,13 @@ pub const OWN_EVENTS: &[&str] = &[
     "delivery.failed",
     "channel.disabled",
     "channel.recovered",
+    "channel.failing",
 ];
+
+/// Whether events of that type are the product's own about deliveries and channels.
+pub fn is_own(kind: &str) -> bool {
+    ["delivery.", "channel."].iter().any(|prefix| kind.starts_with(prefix))
+}
 
 /// Where a subject's record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

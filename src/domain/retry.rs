@@ -21,6 +21,7 @@ pub struct RetryPolicy {
     jitter: f64,
     respect_retry_after: bool,
     max_interval: Duration,
+    from_start: bool,
 }
 
 /// Why a policy cannot be.
@@ -63,7 +64,14 @@ impl RetryPolicy {
         if longest > max_interval {
             return Err(RetryPolicyError::TooLong(longest, max_interval));
         }
-        Ok(Self { attempts, backoff, jitter, respect_retry_after, max_interval })
+        Ok(Self { attempts, backoff, jitter, respect_retry_after, max_interval, from_start: false })
+    }
+
+    /// The same, its waits counted from the start of the attempt before, or else from its end.
+    #[must_use]
+    pub const fn counted_from_start(mut self, from_start: bool) -> Self {
+        self.from_start = from_start;
+        self
     }
 
     /// Attempts in all, the first included.
@@ -90,6 +98,17 @@ impl RetryPolicy {
     /// what the receiver asked for: never earlier than that, up to the longest wait allowed. `random` is from 0 to 1.
     /// In a channel with a schedule the attempt is made at the first run behind the wait.
     pub fn wait(&self, made: u32, retry_after: Option<Duration>, random: f64) -> Option<Duration> {
+        self.wait_after(made, Duration::ZERO, retry_after, random)
+    }
+
+    /// The same from the end of an attempt that took `elapsed`: less by that where waits count from the start of an attempt.
+    pub fn wait_after(
+        &self,
+        made: u32,
+        elapsed: Duration,
+        retry_after: Option<Duration>,
+        random: f64,
+    ) -> Option<Duration> {
         if made >= self.attempts {
             return None;
         }
@@ -102,7 +121,7 @@ impl RetryPolicy {
             Backoff::Runs => Duration::ZERO,
         };
         let spread = 1.0 + self.jitter * (2.0 * random.clamp(0.0, 1.0) - 1.0);
-        let own = base.mul_f64(spread.max(0.0));
+        let own = base.mul_f64(spread.max(0.0)).saturating_sub(if self.from_start { elapsed } else { Duration::ZERO });
         let asked = retry_after.filter(|_| self.respect_retry_after).unwrap_or_default();
         Some(own.max(asked).min(self.max_interval))
     }

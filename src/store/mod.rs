@@ -168,6 +168,16 @@ pub trait Queue: Send + Sync {
     /// Keeps a channel's run-time state, and its cause unless the state is `enabled`.
     async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState, cause: Cause) -> Result<(), StoreError>;
 
+    /// Keeps how channels fare, each as a text of the lanes' own. A store for one run need not.
+    async fn keep_health(&self, _health: Vec<(Arc<str>, String)>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Returns what was last kept of how channels fare.
+    async fn health(&self) -> Result<Vec<(Arc<str>, String)>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// The states kept, of channels that are not simply enabled.
     async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError>;
 
@@ -203,6 +213,9 @@ pub trait History: Send + Sync {
 
     /// For each channel with pending deliveries: how many, and since when the oldest of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
+
+    /// How many bytes the store takes up.
+    async fn bytes(&self) -> Result<u64, StoreError>;
 
     /// Whether the store answers and can write.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -6,8 +6,11 @@
 use std::io::IsTerminal;
 use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use super::repeats::Repeats;
 
 /// How a line of the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,13 +58,20 @@ pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), LogError> {
     let directives =
         EnvFilter::builder().parse(filter).map_err(|cause| LogError::Filter { filter: filter.to_owned(), cause })?;
     let terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(directives).with_writer(std::io::stderr);
+    let repeats = Repeats::default();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let all = tracing_subscriber::registry().with(directives);
     let set = if format == LogFormat::Json || (format == LogFormat::Auto && !terminal) {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()
+        let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        all.with(lines.with_filter(repeats.clone())).try_init()
     } else {
-        lines.with_ansi(terminal).with_target(false).finish().try_init()
+        all.with(lines.with_ansi(terminal).with_target(false).with_filter(repeats.clone())).try_init()
     };
-    set.map_err(|_| LogError::Twice)
+    set.map_err(|_| LogError::Twice)?;
+    if let Err(error) = repeats.report() {
+        tracing::warn!(%error, "repeated log lines are not counted");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

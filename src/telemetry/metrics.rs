@@ -36,6 +36,12 @@ pub mod names {
     pub const LAG: &str = "orderhook_delivery_lag_seconds";
     /// 1 for the state a channel is in, 0 for the others.
     pub const CHANNEL_STATE: &str = "orderhook_channel_state";
+    /// For how long every attempt of a channel has failed.
+    pub const FAILING: &str = "orderhook_channel_failing_seconds";
+    /// Bytes that the store takes up.
+    pub const STORE_BYTES: &str = "orderhook_store_bytes";
+    /// Writes that the store did not take.
+    pub const STORE_ERRORS: &str = "orderhook_store_errors_total";
     /// How long the store took to commit a group.
     pub const STORE_COMMIT: &str = "orderhook_store_commit_seconds";
     /// Writes in a group.
@@ -58,6 +64,7 @@ pub struct Metrics {
     commit: Histogram,
     batch: Histogram,
     requests: RwLock<BTreeMap<String, Arc<Counts<STATUSES>>>>,
+    store_errors: AtomicU64,
 }
 
 impl Default for Metrics {
@@ -70,6 +77,7 @@ impl Default for Metrics {
             commit: Histogram::new(SHORT_SECONDS),
             batch: Histogram::new(SIZES),
             requests: RwLock::default(),
+            store_errors: AtomicU64::new(0),
         }
     }
 }
@@ -129,6 +137,8 @@ pub struct Gauges {
     pub pending: u64,
     /// The age of the oldest delivery that is due; zero where none is.
     pub lag: Duration,
+    /// For how long every attempt has failed; zero where the last one did not.
+    pub failing: Duration,
     /// Every state that there is, and whether the channel is in it.
     pub states: Vec<(&'static str, bool)>,
 }
@@ -173,8 +183,13 @@ impl Metrics {
         named(&self.requests, route, Arc::default).add(position, 1);
     }
 
-    /// The page of `/metrics`, in the text format of Prometheus (0.0.4).
-    pub fn render(&self, gauges: &[Gauges]) -> String {
+    /// The store did not take so many writes.
+    pub fn store_errors(&self, writes: usize) {
+        self.store_errors.fetch_add(writes as u64, Ordering::Relaxed);
+    }
+
+    /// The page of `/metrics`, in the text format of Prometheus (0.0.4). `store_bytes` is how large the store is, where it says so.
+    pub fn render(&self, gauges: &[Gauges], store_bytes: Option<u64>) -> String {
         let mut page = Page::default();
         page.head(names::ORDERS, "counter", "Orders by the status they came to.");
         for status in OrderStatus::ALL {
@@ -188,6 +203,12 @@ impl Metrics {
         }
         self.render_channels(&mut page);
         render_gauges(&mut page, gauges);
+        page.head(names::STORE_BYTES, "gauge", "Bytes that the store takes up.");
+        if let Some(bytes) = store_bytes {
+            page.sample(names::STORE_BYTES, "", bytes);
+        }
+        page.head(names::STORE_ERRORS, "counter", "Writes that the store did not take.");
+        page.sample(names::STORE_ERRORS, "", self.store_errors.load(Ordering::Relaxed));
         page.head(names::STORE_COMMIT, "histogram", "How long the store took to commit a group.");
         self.commit.render(&mut page, names::STORE_COMMIT, "");
         page.head(names::STORE_BATCH, "histogram", "Writes in a group.");
@@ -238,6 +259,10 @@ fn render_gauges(page: &mut Page, gauges: &[Gauges]) {
     for gauge in gauges {
         page.sample(names::LAG, &label("channel", &gauge.channel), gauge.lag.as_secs_f64());
     }
+    page.head(names::FAILING, "gauge", "For how long every attempt has failed.");
+    for gauge in gauges {
+        page.sample(names::FAILING, &label("channel", &gauge.channel), gauge.failing.as_secs_f64());
+    }
     page.head(names::CHANNEL_STATE, "gauge", "1 for the state the channel is in.");
     for gauge in gauges {
         for (state, is) in &gauge.states {
@@ -272,9 +297,18 @@ mod tests {
         metrics.request("/v1/orders", 201);
         metrics.request("/v1/orders", 201);
         metrics.commit(17, Duration::from_micros(900));
+        metrics.store_errors(2);
         let states = vec![("enabled", false), ("paused", true)];
-        let page =
-            metrics.render(&[Gauges { channel: "erp".into(), pending: 4, lag: Duration::from_millis(1500), states }]);
+        let page = metrics.render(
+            &[Gauges {
+                channel: "erp".into(),
+                pending: 4,
+                lag: Duration::from_millis(1500),
+                failing: Duration::from_secs(60),
+                states,
+            }],
+            Some(4096),
+        );
         for line in [
             r#"orderhook_orders_total{status="completed"} 1"#,
             r#"orderhook_orders_total{status="rejected"} 0"#,
@@ -290,6 +324,9 @@ mod tests {
             r#"orderhook_attempt_duration_seconds_sum{channel="erp"} 90.007"#,
             r#"orderhook_deliveries_pending{channel="erp"} 4"#,
             r#"orderhook_delivery_lag_seconds{channel="erp"} 1.5"#,
+            r#"orderhook_channel_failing_seconds{channel="erp"} 60"#,
+            "orderhook_store_bytes 4096",
+            "orderhook_store_errors_total 2",
             r#"orderhook_channel_state{channel="erp",state="paused"} 1"#,
             r#"orderhook_store_commit_seconds_bucket{le="0.001"} 1"#,
             r#"orderhook_store_batch_size_bucket{le="16"} 0"#,
@@ -307,7 +344,7 @@ mod tests {
         metrics.step("a", Duration::ZERO);
         metrics.channel("b").delivery(DeliveryStatus::Failed);
         let mut name = String::new();
-        for line in metrics.render(&[]).lines() {
+        for line in metrics.render(&[], None).lines() {
             if let Some(rest) = line.strip_prefix("# TYPE ") {
                 name = rest.split(' ').next().expect("a name").to_owned();
             } else if !line.starts_with('#') {

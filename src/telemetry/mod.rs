@@ -4,6 +4,7 @@ mod exposition;
 mod histogram;
 mod logs;
 pub mod metrics;
+mod repeats;
 mod throttle;
 
 pub use logs::{LogError, LogFormat, init_logs};

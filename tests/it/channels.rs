@@ -354,3 +354,85 @@ async fn a_channel_that_left_the_configuration_leaves_its_deliveries_readable() 
     assert_eq!(service.api.list("/v1/channels").await.len(), 1);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_channel_says_since_when_it_fails_and_the_store_keeps_it() {
+    let receiver = Receiver::start().await;
+    receiver.on("/erp", [Reply::status(200), Reply::status(503), Reply::status(301), Reply::status(200)]);
+    let yaml = receiver.fill(
+        r"
+channels:
+  - {name: erp, url: RECEIVER/erp, retry: {attempts: 2, interval: 1h, jitter: 0}}
+  - {name: alarms, url: RECEIVER/alarms, events: ['channel.*', 'delivery.*']}
+",
+    );
+    let service = Service::start(&yaml).await;
+    let order = service.api.order(&json!({"id": "A-1"})).await;
+    service.api.settled(&delivery_to(&order, "erp")).await;
+    let fine = service.api.get("/v1/channels/erp").await.expect(200);
+    assert_eq!((&fine["failing_since"], &fine["last_error"]), (&Value::Null, &Value::Null));
+    assert_eq!(fine["last_success_at"], "2026-01-31T12:00:00.000Z");
+    assert_eq!(fine["next_attempt_at"], Value::Null);
+
+    service.clock.advance(Duration::from_secs(60));
+    let order = service.api.order(&json!({"id": "A-2"})).await;
+    let delivery = delivery_to(&order, "erp");
+    service.at_rest(&delivery).await;
+    let failing = service.api.get("/v1/channels/erp").await.expect(200);
+    assert_eq!(failing["failing_since"], "2026-01-31T12:01:00.000Z");
+    assert_eq!(failing["last_success_at"], "2026-01-31T12:00:00.000Z");
+    let error = json!({"at": "2026-01-31T12:01:00.000Z", "code": 503, "error": "the receiver answered 503"});
+    assert_eq!(failing["last_error"], error);
+    assert_eq!(failing["next_attempt_at"], "2026-01-31T13:01:00.000Z");
+    assert_eq!(failing["last_hour"]["attempts"], 2);
+    let event = receiver.wait_for_on("/alarms", 1).await.remove(0).json();
+    assert_eq!(event["type"], "channel.failing");
+    let data = &event["data"]["order"];
+    assert_eq!((&data["channel"], &data["code"]), (&"erp".into(), &503.into()));
+    assert_eq!(data["error"], "the receiver answered 503");
+    assert_eq!(data["failing_since"], failing["failing_since"]);
+
+    let service = service.restart().await;
+    let kept = service.api.get("/v1/channels/erp").await.expect(200);
+    for field in ["failing_since", "last_success_at", "last_error", "last_hour", "next_attempt_at"] {
+        assert_eq!(kept[field], failing[field], "{field}");
+    }
+    let page = service.api.get("/metrics").await.text().to_owned();
+    assert!(page.lines().any(|line| line == r#"orderhook_channel_failing_seconds{channel="erp"} 0"#), "{page}");
+    service.advance_to_next_attempt(&delivery).await;
+    let failed = service.api.settled(&delivery).await;
+    assert_eq!(failed["attempts"][1]["error"], "the receiver answered 301, and redirects are not followed");
+    let page = service.api.get("/metrics").await.text().to_owned();
+    assert!(page.lines().any(|line| line == r#"orderhook_channel_failing_seconds{channel="erp"} 3600"#), "{page}");
+    receiver.wait_for_on("/alarms", 2).await;
+    let order = service.api.order(&json!({"id": "A-3"})).await;
+    service.api.settled(&delivery_to(&order, "erp")).await;
+    let recovered = service.api.get("/v1/channels/erp").await.expect(200);
+    assert_eq!(recovered["failing_since"], Value::Null);
+    assert_eq!(recovered["last_error"]["code"], 301, "the last error stays in sight");
+    service.api.all_settled().await;
+    let types: Vec<_> = types_on(&receiver, "/alarms");
+    assert_eq!(types, ["channel.failing", "delivery.failed"], "one for each row of failures");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_channel_that_fails_on_news_of_itself_makes_no_news() {
+    let receiver = Receiver::start().await;
+    receiver.on("/erp", [Reply::status(503)]);
+    let yaml = receiver.fill(
+        "channels: [{name: erp, url: RECEIVER/erp, events: ['order.*', 'channel.*', 'delivery.*'], retry: {attempts: 1, interval: 1s}}]",
+    );
+    let service = Service::start(&yaml).await;
+    service.api.order(&json!({"id": "A-1"})).await;
+    service.api.all_settled().await;
+    let mut types = types_on(&receiver, "/erp");
+    types.sort();
+    types.dedup();
+    let about_the_order = types.iter().filter(|kind| kind.starts_with("order.")).count();
+    assert!(about_the_order > 0, "{types:?}");
+    // Of each failed delivery of the order, and of the row of failures, one event; of those none.
+    assert!(receiver.requests_on("/erp").len() <= 2 * 2 + 1, "{types:?}");
+    assert_eq!(service.api.list("/v1/deliveries?status=pending").await, Vec::<Value>::new());
+    service.stop().await;
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{Service, delivery_to, text};
-use crate::receiver::{Receiver, Reply, Request};
+use crate::receiver::{Gate, Receiver, Reply, Request};
 
 /// A channel as the seed's form makes it: a name and a URL.
 const CHANNEL: &str = "channels: [{name: erp, preset: orderful, url: RECEIVER/transactions}]";
@@ -221,9 +221,44 @@ async fn other_statuses_of_the_400_series_fail_at_once() {
 
 #[tokio::test]
 async fn any_other_status_fails_at_once() {
-    for status in [201, 204, 301, 302, 304] {
+    for status in [300, 301, 302, 304] {
         let (delivery, _, requests) = delivered([Reply::status(status)]).await;
         assert_eq!((delivery["status"].as_str(), requests.len()), (Some("failed"), 1), "{status}");
+        let redirect = if matches!(status, 301 | 302) { ", and redirects are not followed" } else { "" };
+        let error = format!("the receiver answered {status}{redirect}");
+        assert_eq!(delivery["attempts"][0]["error"], error);
+    }
+}
+
+#[tokio::test]
+async fn every_other_status_of_the_200_series_is_accepted() {
+    for status in [200, 201, 203, 204, 206] {
+        let (delivery, _, requests) = delivered([Reply::status(status)]).await;
+        assert_eq!((delivery["status"].as_str(), requests.len()), (Some("accepted"), 1), "{status}");
+        assert_eq!(delivery["attempts"][0]["error"], serde_json::Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn the_30_seconds_count_from_the_start_of_an_attempt() {
+    for (took, left) in [(0, 30), (12, 18), (30, 0), (45, 0)] {
+        let receiver = Receiver::start().await;
+        let gate = Gate::new();
+        receiver.answer([Reply::status(500).held(&gate), Reply::status(200)]);
+        let service = Service::start(&receiver.fill(CHANNEL)).await;
+        let order = service.api.order(&transaction("T-1")).await;
+        let delivery = delivery_to(&order, "erp");
+        receiver.wait_for(1).await;
+        service.clock.advance(Duration::from_secs(took));
+        gate.open();
+        if left > 0 {
+            assert_eq!(service.wait_of(&delivery).await, Duration::from_secs(left), "after {took} s");
+            service.clock.advance(Duration::from_secs(left));
+        }
+        let ended = service.api.settled(&delivery).await;
+        assert_eq!(ended["status"], "accepted", "after {took} s without a further wait");
+        assert_eq!(ended["attempts"][0]["error"], "the receiver answered 500");
+        service.stop().await;
     }
 }
 

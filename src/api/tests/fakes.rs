@@ -129,6 +129,9 @@ impl History for FakeStore {
         Ok(vec![Backlog { channel: "erp".into(), pending: 5, oldest_due: Some(now().before(Duration::from_secs(90))) }])
     }
 
+    async fn bytes(&self) -> Result<u64, StoreError> {
+        self.check().map(|()| 4096)
+    }
     async fn ping(&self) -> Result<(), StoreError> {
         self.check()
     }
@@ -232,6 +235,7 @@ impl Lanes for FakeLanes {
             attempts: 8,
             success_rate: Some(0.75),
             mean_ms: Some(12.5),
+            health: crate::delivery::Health::default(),
         }]
     }
 

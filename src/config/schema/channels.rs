@@ -179,7 +179,7 @@ channels:
 };
 
 const EVENT: Kind = Kind::Text(
-    "order.received, order.completed, order.rejected, order.step_failed, delivery.failed, channel.disabled, channel.recovered, or a type posted to /v1/events; * stands for any characters",
+    "order.received, order.completed, order.rejected, order.step_failed, delivery.failed, channel.failing, channel.disabled, channel.recovered, or a type posted to /v1/events; * stands for any characters",
 );
 
 static URL_RULES: Block = Block {
@@ -327,6 +327,12 @@ channels:
             "Whether a receiver's `Retry-After` can make a wait longer, up to `limits.max_interval`.",
         )
         .or("true"),
+        Key::new(
+            "from",
+            Kind::Choice(&["end", "start"]),
+            "Which moment of the attempt before a wait counts from. From its `start`, an attempt that takes longer than the wait is followed immediately.",
+        )
+        .or("end"),
     ],
     either: &[&["interval"], &["schedule"]],
 };

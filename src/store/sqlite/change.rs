@@ -171,6 +171,23 @@ impl Write for SetChannelState {
     }
 }
 
+/// [`crate::store::Queue::keep_health`].
+pub(super) struct KeepHealth(pub(super) Vec<(Arc<str>, String)>);
+
+impl Write for KeepHealth {
+    type Output = ();
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
+        for (name, health) in &self.0 {
+            let channel = db.channel(name)?;
+            db.conn
+                .prepare_cached("UPDATE channels SET health = ?2 WHERE id = ?1")?
+                .execute(params![channel, health])?;
+        }
+        Ok(())
+    }
+}
+
 /// [`crate::store::History::ping`].
 pub(super) struct Ping;
 

@@ -300,6 +300,13 @@ pub(super) fn secret(conn: &Connection) -> Result<[u8; 32], StoreError> {
     Ok(conn.query_row("SELECT bytes FROM secrets WHERE id = 1", [], |row| row.get(0))?)
 }
 
+/// [`crate::store::Queue::health`].
+pub(super) fn health(conn: &Connection) -> Result<Vec<(Arc<str>, String)>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT name, health FROM channels WHERE health IS NOT NULL")?;
+    let found = statement.query_map([], |row| Ok((Arc::from(row.get::<_, String>(0)?), row.get(1)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 /// [`crate::store::Queue::channel_states`].
 pub(super) fn channel_states(conn: &Connection) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError> {
     let mut statement =

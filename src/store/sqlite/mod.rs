@@ -238,6 +238,17 @@ impl Queue for Sqlite {
         self.writer.write(change::SetChannelState { channel, state, cause }).await
     }
 
+    async fn keep_health(&self, health: Vec<(Arc<str>, String)>) -> Result<(), StoreError> {
+        if health.is_empty() {
+            return Ok(());
+        }
+        self.writer.write(change::KeepHealth(health)).await
+    }
+
+    async fn health(&self) -> Result<Vec<(Arc<str>, String)>, StoreError> {
+        self.readers.read(details::health).await
+    }
+
     async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError> {
         self.readers.read(details::channel_states).await
     }
@@ -285,6 +296,10 @@ impl History for Sqlite {
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         let tally = Arc::clone(&self.tally);
         self.readers.read(move |conn| details::backlog(conn, &tally)).await
+    }
+
+    async fn bytes(&self) -> Result<u64, StoreError> {
+        self.readers.bytes()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

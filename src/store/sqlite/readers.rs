@@ -62,6 +62,21 @@ impl Readers {
         result
     }
 
+    /// How many bytes the files of the database take up.
+    pub(super) fn bytes(&self) -> Result<u64, StoreError> {
+        let size = |suffix: &str| {
+            let mut path = self.path.as_os_str().to_owned();
+            path.push(suffix);
+            match std::fs::metadata(&path) {
+                Ok(found) => Ok(found.len()),
+                // The log comes and goes.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && !suffix.is_empty() => Ok(0),
+                Err(error) => Err(StoreError::Unavailable(format!("{}: {error}", self.path.display()))),
+            }
+        };
+        Ok(size("")? + size("-wal")?)
+    }
+
     /// Refuses further reads, and closes the connections that are not in use.
     pub(super) fn close(&self) {
         self.permits.close();

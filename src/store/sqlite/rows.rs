@@ -107,7 +107,7 @@ pub(super) const fn origin_id(origin: Origin) -> EventId {
 
 /// The types of orderhook's own events by the number that `deliveries.event_type` has for them. Numbers are for ever:
 /// a new one goes to the end.
-const TYPES: [&str; 7] = [
+const TYPES: [&str; 8] = [
     "order.received",
     "order.completed",
     "order.rejected",
@@ -115,8 +115,9 @@ const TYPES: [&str; 7] = [
     "delivery.failed",
     "channel.disabled",
     "channel.recovered",
+    "channel.failing",
 ];
-static TYPE_NAMES: LazyLock<[Arc<str>; 7]> = LazyLock::new(|| TYPES.map(Arc::from));
+static TYPE_NAMES: LazyLock<[Arc<str>; 8]> = LazyLock::new(|| TYPES.map(Arc::from));
 
 /// `deliveries.event_type` for an event of that type on that subject.
 pub(super) fn event_type<'a>(kind: &'a str, subject: &Subject) -> rusqlite::types::ToSqlOutput<'a> {

@@ -224,6 +224,7 @@ impl Shared {
             let lost = group.done.drain(..).map(|job| (job, error.clone()));
             group.failed.extend(lost);
         }
+        self.metrics.store_errors(group.failed.len());
         group
     }
 

@@ -127,7 +127,17 @@ impl Fault {
 
     /// A status is recorded, and so many bytes of the body.
     pub(super) fn keeps(mut self, code: i64, bytes: usize) -> Self {
-        self.channel.push(Outcome { code, error: "", kept: Some(bytes) });
+        let error = match code {
+            101 => "the receiver answered 101",
+            302 => "the receiver answered 302, and redirects are not followed",
+            304 => "the receiver answered 304",
+            _ => "",
+        };
+        self.channel.push(Outcome { code, error, kept: Some(bytes) });
+        if !error.is_empty() {
+            // A step passes by every status that `shouldRejectOn` does not list.
+            self.callout.push(Outcome { code, error: "", kept: Some(bytes) });
+        }
         self
     }
 
