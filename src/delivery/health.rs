@@ -8,7 +8,7 @@ use crate::domain::{Attempt, Code, Outcome, Timestamp};
 
 /// Failures that begin again within this time of the last announcement are announced after it: a receiver that fails now and then
 /// fills no log.
-const QUIET: std::time::Duration = std::time::Duration::from_mins(1);
+const QUIET: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// An attempt that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
