@@ -51,9 +51,10 @@ impl Ord for Due {
     }
 }
 
-/// Whether a delivery's next attempt is a retry: not the first of its round.
+/// Whether a delivery's next attempt is a retry. So is the first of a round that a person started again: it does not go
+/// before what is new.
 pub(super) fn is_retry(delivery: &Leased) -> bool {
-    delivery.attempts > delivery.round_start
+    delivery.attempts > 0
 }
 
 impl LaneQueue {
@@ -237,7 +238,7 @@ mod tests {
             queue.push(delivery(id, 0, 0));
         }
         queue.push(delivery(100, 1, 0));
-        queue.push(delivery(101, 1, 0));
+        queue.push(Leased { round_start: 1, ..delivery(101, 1, 0) });
         let mut order = Vec::new();
         while let Some(next) = queue.start(Timestamp::from_millis(0)) {
             order.push(next.id.as_u128());

@@ -8,9 +8,9 @@ use crate::domain::Timestamp;
 /// What attempt deliveries wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// The first of their round (a person's `/retry` begins one).
+    /// Their first.
     First,
-    /// A further one.
+    /// A further one, also the first of a round that `/retry` started.
     Retries,
     /// Any.
     Any,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{Service, delivery_to, eventually, text};
-use crate::receiver::{Receiver, Reply};
+use crate::receiver::{Gate, Receiver, Reply};
 
 /// A channel for each end that a delivery can have.
 const EVERY_STATUS: &str = r"
@@ -333,5 +333,32 @@ async fn a_bulk_call_that_makes_no_sense_changes_nothing() {
         }
     }
     assert_eq!(service.api.list("/v1/deliveries?status=cancelled").await.len(), 0);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_bulk_retry_starts_again_goes_behind_new_orders() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    let replies = (0..30).map(|_| Reply::status(500)).chain([Reply::status(200).held(&gate)]);
+    receiver.answer(replies);
+    let yaml = "channels: [{name: erp, url: RECEIVER/erp, concurrency: 1, retry: {attempts: 1, interval: 1s}}]";
+    let service = Service::start(&receiver.fill(&yaml)).await;
+    for number in 0..30 {
+        service.api.order(&json!({"id": format!("old-{number}")})).await;
+    }
+    service.api.all_settled().await;
+    let answer = service.api.post("/v1/deliveries/retry", &json!({"channel": "erp"})).await.expect(200);
+    assert_eq!(answer["count"], 30);
+    receiver.wait_for(31).await;
+    service.api.order(&json!({"id": "new"})).await;
+    // The lane has looked at the store by then.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    gate.open();
+    service.api.all_settled().await;
+    let ids: Vec<String> =
+        receiver.requests().iter().skip(30).map(|request| request.json()["data"]["order"]["id"].to_string()).collect();
+    let at = ids.iter().position(|id| id.contains("new")).expect("delivered");
+    assert!(at <= 2, "the new order came {at} behind {ids:?}");
     service.stop().await;
 }

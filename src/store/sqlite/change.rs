@@ -106,7 +106,8 @@ fn apply(db: &mut Db<'_>, seq: i64, row: &Found, change: Change, cause: &Cause) 
     if change == Change::Retry {
         db.conn
             .prepare_cached(
-                "UPDATE deliveries SET state = 0, owner = NULL, round_start = attempts, due_at = ?2 WHERE seq = ?1",
+                "UPDATE deliveries SET state = (attempts > 0), owner = NULL, round_start = attempts, due_at = ?2
+                    WHERE seq = ?1",
             )?
             .execute([seq, now.as_millis()])?;
         db.count(row.channel, 1);

@@ -143,7 +143,7 @@ impl Write for PutBack {
 
     fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
         let mut free = db.conn.prepare_cached(
-            "UPDATE deliveries SET state = (attempts > round_start), owner = NULL
+            "UPDATE deliveries SET state = (attempts > 0), owner = NULL
                 WHERE seq = ?1 AND id = ?2 AND state = 2 AND owner = ?3",
         )?;
         for id in &self.deliveries {
@@ -190,7 +190,7 @@ impl Write for ReleaseExpired {
         let deliveries = db
             .conn
             .prepare_cached(
-                "UPDATE deliveries SET state = (attempts > round_start), owner = NULL WHERE seq IN
+                "UPDATE deliveries SET state = (attempts > 0), owner = NULL WHERE seq IN
                     (SELECT seq FROM deliveries INDEXED BY deliveries_by_state WHERE state = 2 AND state <> 3
                         AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1) LIMIT ?2)",
             )?

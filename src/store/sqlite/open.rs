@@ -122,7 +122,7 @@ fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
         [],
     )?;
     transaction.execute(
-        "UPDATE deliveries INDEXED BY deliveries_by_state SET state = (attempts > round_start), owner = NULL WHERE state = 2 AND state <> 3",
+        "UPDATE deliveries INDEXED BY deliveries_by_state SET state = (attempts > 0), owner = NULL WHERE state = 2 AND state <> 3",
         [],
     )?;
     transaction.commit()?;

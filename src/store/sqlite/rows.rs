@@ -13,9 +13,9 @@ use crate::store::StoreError;
 
 /// `deliveries.state`: a delivery's status, and while it is pending, who has it.
 pub(super) mod state {
-    /// Waits for the first attempt of its round.
+    /// Waits for its first attempt.
     pub(in crate::store::sqlite) const FIRST: i64 = 0;
-    /// Waits for a further attempt of its round.
+    /// Waits for a further attempt, also the first of a new round.
     pub(in crate::store::sqlite) const RETRY: i64 = 1;
     /// Belongs to a replica.
     pub(in crate::store::sqlite) const LEASED: i64 = 2;

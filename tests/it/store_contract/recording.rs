@@ -138,7 +138,8 @@ pub(super) async fn an_attempt_under_way_while_cancelled_counts_for_the_next_rou
     assert_eq!((summary.status, summary.attempts), (DeliveryStatus::Cancelled, 1));
     assert_eq!(attempts, [attempt]);
     world.store.queue.change(id, Change::Retry, world.now().into()).await.expect("a change");
-    let claimed = world.store.queue.claim(world.claim("erp")).await.expect("a claim");
+    let claimed =
+        world.store.queue.claim(Claim { which: Which::Retries, ..world.claim("erp") }).await.expect("a claim");
     assert_eq!((claimed[0].attempts, claimed[0].round_start), (1, 1));
 }
 
