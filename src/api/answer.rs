@@ -118,6 +118,13 @@ pub(super) fn json(shape: &impl Serialize) -> Response {
     response
 }
 
+/// 202 with `shape` as JSON.
+pub(super) fn accepted(shape: &impl Serialize) -> Response {
+    let mut response = json(shape);
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
 #[derive(Serialize)]
 #[serde(bound(serialize = "Each<S>: Serialize, Each<D>: Serialize"))]
 struct Accepted<'a, S, D> {

@@ -170,6 +170,11 @@ async fn change(
             }
             Ok(answer::json(&Settled { id, channel: &channel, status }))
         }
+        Changed::Kept(channel) => {
+            let reason = cause.reason.as_deref();
+            tracing::info!(delivery = %id, %channel, reason, "verdict of the receiver kept until its response is recorded");
+            Ok(answer::accepted(&Settled { id, channel: &channel, status: DeliveryStatus::Pending }))
+        }
         Changed::Refused(status) => {
             let why = match change {
                 Change::Accept | Change::Fail => "only one that is dispatched waits for this",

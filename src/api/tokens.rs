@@ -123,7 +123,7 @@ impl Caller {
 
     /// A receiver that presents the key of a delivery.
     pub(super) fn receiver() -> Self {
-        Self(Some(Arc::from("receiver")))
+        Self(Some(Arc::from(Cause::RECEIVER)))
     }
 
     /// Its cause for a change at `at`.

@@ -259,6 +259,16 @@ pub struct Cause {
     pub reason: Option<Arc<str>>,
 }
 
+impl Cause {
+    /// Who a receiver is that settles its own delivery.
+    pub const RECEIVER: &'static str = "receiver";
+
+    /// Whether the delivery's receiver is the caller.
+    pub fn is_receiver(&self) -> bool {
+        self.by.as_deref() == Some(Self::RECEIVER)
+    }
+}
+
 impl From<Timestamp> for Cause {
     fn from(at: Timestamp) -> Self {
         Self { at, ..Self::default() }
@@ -302,6 +312,11 @@ impl Change {
         }
     }
 
+    /// Whether it says what became of a dispatched delivery.
+    pub const fn settles(self) -> bool {
+        matches!(self, Self::Accept | Self::Fail)
+    }
+
     /// The status that it makes.
     pub const fn makes(self) -> DeliveryStatus {
         match self {
@@ -318,6 +333,8 @@ impl Change {
 pub enum Changed {
     /// The delivery has this status now; its channel.
     Done(DeliveryStatus, Arc<str>),
+    /// Its attempt is under way: the receiver's verdict is kept, and decides once a response of `dispatched` is recorded.
+    Kept(Arc<str>),
     /// Its status does not allow it.
     Refused(DeliveryStatus),
 }

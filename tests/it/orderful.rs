@@ -101,6 +101,30 @@ async fn a_202_is_dispatched_until_the_receiver_accepts_it() {
 }
 
 #[tokio::test]
+async fn a_verdict_that_comes_before_the_202_decides_once_the_202_is_recorded() {
+    for (act, response, status) in
+        [("accept", 202, "accepted"), ("fail", 202, "failed"), ("fail", 200, "accepted"), ("accept", 400, "rejected")]
+    {
+        let receiver = Receiver::start().await;
+        let gate = Gate::new();
+        receiver.answer([Reply::status(response).held(&gate)]);
+        let service = Service::start(&receiver.fill(TOKENS)).await;
+        let posted = service.api.with_token("ingest-token-0123456789").order(&transaction("T-1")).await;
+        let request = receiver.next().await;
+        let target = accept_target(&request).replace("/accept?", &format!("/{act}?"));
+        assert_eq!(service.api.call("POST", &target, &[], b"").await.expect(202)["status"], "pending");
+        let reader = service.api.with_token("read-token-0123456789");
+        let id = delivery_to(&posted, "erp");
+        assert_eq!(reader.delivery(&id).await["status"], "pending", "the response is still to come");
+        gate.open();
+        let delivery = reader.settled(&id).await;
+        assert_eq!(delivery["status"], status, "{act} before {response}");
+        assert_eq!(delivery["verdicts"][0]["act"], act);
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_202_can_also_be_failed_with_the_same_key() {
     let receiver = Receiver::start().await;
     receiver.answer([Reply::status(202)]);

@@ -26,6 +26,10 @@ impl Write for ChangeOne {
         let seq = self.delivery.sequence();
         let Some(row) = find(db, seq)?.filter(|row| row.id == id) else { return Ok(None) };
         if !self.change.allows(row.status) {
+            if row.state == state::LEASED && self.cause.is_receiver() && self.change.settles() {
+                keep_early(db, seq, self.change, &self.cause)?;
+                return Ok(Some(Changed::Kept(db.channel_name(row.channel)?)));
+            }
             return Ok(Some(Changed::Refused(row.status)));
         }
         apply(db, seq, &row, self.change, &self.cause)?;
@@ -83,7 +87,26 @@ fn find(db: &mut Db<'_>, seq: i64) -> Result<Option<Found>, StoreError> {
 /// Verdicts of a delivery that are kept.
 const VERDICTS: i64 = 100;
 
-fn apply(db: &mut Db<'_>, seq: i64, row: &Found, change: Change, cause: &Cause) -> Result<(), StoreError> {
+/// Keeps a verdict that came before the response of the attempt under way was recorded.
+fn keep_early(db: &Db<'_>, seq: i64, change: Change, cause: &Cause) -> Result<(), StoreError> {
+    insert_verdict(db, seq, change, cause)?;
+    db.conn
+        .prepare_cached("UPDATE deliveries SET early_state = ?2, early_attempt = attempts + 1 WHERE seq = ?1")?
+        .execute(params![seq, rows::states(change.makes()).first()])?;
+    Ok(())
+}
+
+/// The state that a verdict makes of a delivery, where one came before the response of this attempt was recorded.
+pub(super) fn early_state(db: &Db<'_>, seq: i64, attempt: u32) -> Result<Option<i64>, StoreError> {
+    let early = db
+        .conn
+        .prepare_cached("SELECT early_state FROM deliveries WHERE seq = ?1 AND early_attempt = ?2")?
+        .query_row(params![seq, attempt], |row| row.get(0))
+        .optional()?;
+    Ok(early.flatten())
+}
+
+fn insert_verdict(db: &Db<'_>, seq: i64, change: Change, cause: &Cause) -> Result<(), StoreError> {
     db.conn
         .prepare_cached(
             "INSERT INTO verdicts (delivery, number, at, act, author, reason) VALUES
@@ -96,6 +119,11 @@ fn apply(db: &mut Db<'_>, seq: i64, row: &Found, change: Change, cause: &Cause) 
                 AND number <= (SELECT max(number) FROM verdicts WHERE delivery = ?1) - ?2",
         )?
         .execute([seq, VERDICTS])?;
+    Ok(())
+}
+
+fn apply(db: &mut Db<'_>, seq: i64, row: &Found, change: Change, cause: &Cause) -> Result<(), StoreError> {
+    insert_verdict(db, seq, change, cause)?;
     let now = cause.at;
     if change == Change::Retry && state::is_pending(row.state) {
         db.conn

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_orders_by_chain.sql"),
     include_str!("migrations/0004_verdicts.sql"),
     include_str!("migrations/0005_health_of_channels.sql"),
+    include_str!("migrations/0006_early_verdicts.sql"),
 ];
 
 /// Bytes of a page. Large ones make for fewer of them in a group's commit, at little cost to a lone one.

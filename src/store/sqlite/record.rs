@@ -6,10 +6,11 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{OptionalExtension, params};
 
 use super::born::{self, Birth, Born};
+use super::change;
 use super::db::{Db, Terms};
 use super::job::Write;
 use super::rows::{self, state};
-use crate::domain::Attempt;
+use crate::domain::{Attempt, DeliveryStatus};
 use crate::store::{Finished, Next, Recorded, Replica, StoreError};
 
 /// [`crate::store::Queue::record`].
@@ -66,6 +67,9 @@ impl Record {
             return Ok(Recorded::Fenced);
         }
         let (next, owner, due_at) = match one.next {
+            Next::End(DeliveryStatus::Dispatched) => {
+                (change::early_state(db, seq, attempt.number)?.unwrap_or(state::DISPATCHED), None, None)
+            }
             Next::End(status) => (rows::states(status).first().copied().unwrap_or(state::FAILED), None, None),
             Next::Wait(at) => (state::RETRY, None, Some(at.as_millis())),
             Next::Keep(at) => (state::LEASED, owner, Some(at.as_millis())),
