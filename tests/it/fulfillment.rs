@@ -74,7 +74,7 @@ async fn products_pick_the_orders_and_their_items_by_product_or_plan() {
     assert_eq!(other["deliveries"], json!([]));
     assert_eq!(
         of_channel(&service, &other).await,
-        json!({"channel": "keys", "status": "skipped", "reason": "product"})
+        json!({"channel": "keys", "status": "skipped", "reason": "product", "deliveries": []})
     );
     let plain = service.api.order(&json!({"id": "A-3", "product_id": "LICENSE-PRO", "quantity": 5})).await;
     let delivery = &ended(&service, &plain).await[0];
@@ -149,7 +149,7 @@ async fn once_per_makes_a_product_a_one_off_for_a_subscription_across_restarts()
     assert_eq!(again["deliveries"], json!([]));
     let replayed = service.api.post_with_key("/v1/orders", "k-1", &order("A-2", "sub_1")).await.expect(201);
     assert_eq!(replayed, again);
-    let skipped = json!({"channel": "keys", "status": "skipped", "reason": "once_per",
+    let skipped = json!({"channel": "keys", "status": "skipped", "deliveries": [], "reason": "once_per",
         "detail": "/subscription_id \"sub_1\" had its delivery before"});
     assert_eq!(of_channel(&service, &again).await, skipped);
     let other = service.api.order(&order("A-3", "sub_2")).await;
@@ -277,12 +277,12 @@ async fn anything_else_is_retried_four_times_ten_minutes_apart() {
         ),
         (Reply::body(200, "text/plain", "a\0b"), 200, Some("the response is no text: it has a NUL character")),
         (Reply::body(200, "text/plain", "x".repeat(600_001)), -7, Some("the response is larger than 600000 bytes")),
-        (Reply::body(201, "text/plain", "KEY-1"), 201, None),
-        (Reply::status(204), 204, None),
-        (Reply::status(302).with_header("Location", "/elsewhere"), 302, None),
-        (Reply::status(400), 400, None),
-        (Reply::status(404), 404, None),
-        (Reply::status(503), 503, None),
+        (Reply::body(201, "text/plain", "KEY-1"), 201, Some("the receiver answered 201")),
+        (Reply::status(204), 204, Some("the receiver answered 204")),
+        (Reply::status(302).with_header("Location", "/elsewhere"), 302, Some("the receiver answered 302")),
+        (Reply::status(400), 400, Some("the receiver answered 400")),
+        (Reply::status(404), 404, Some("the receiver answered 404")),
+        (Reply::status(503), 503, Some("the receiver answered 503")),
         (Reply::Close, -6, Some("the connection closed before the response was complete")),
     ] {
         let (delivery, passed, requests) = fulfilled([reply]).await;
@@ -357,7 +357,8 @@ async fn items_that_are_no_list_are_a_recorded_failure_and_no_items_a_skip() {
     {
         let order = service.api.order(&bought("A-2", &items)).await;
         assert_eq!(order["deliveries"], json!([]));
-        let skipped = json!({"channel": "keys", "status": "skipped", "reason": "product", "detail": detail});
+        let skipped =
+            json!({"channel": "keys", "status": "skipped", "reason": "product", "detail": detail, "deliveries": []});
         assert_eq!(of_channel(&service, &order).await, skipped);
     }
     assert_eq!(receiver.count(), 0);

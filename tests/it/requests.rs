@@ -50,8 +50,9 @@ async fn without_a_body_the_order_travels_in_the_standard_envelope_byte_for_byte
     assert_eq!(body["type"], "order.completed");
     assert_eq!(body["timestamp"], "2026-01-31T12:00:00.000Z");
     let keys: Vec<_> = body["data"].as_object().expect("an object").keys().cloned().collect();
-    assert_eq!(keys, ["order", "context", "metadata"]);
+    assert_eq!(keys, ["order", "context", "metadata", "steps"]);
     assert_eq!(body["data"]["context"], json!({}));
+    assert_eq!(body["data"]["steps"], json!([]));
     assert_eq!(body["data"]["metadata"]["order_id"], "A-1");
     assert!(text(&body["data"]["metadata"], "id").starts_with("ord_"));
     let recorded = text(&delivery["attempts"][0]["request"], "body");
