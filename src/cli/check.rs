@@ -7,7 +7,7 @@ use crate::config;
 use super::{ConfigArgs, load, output};
 
 pub(super) fn run(args: &ConfigArgs) -> ExitCode {
-    match load(args) {
+    match load(&args.config) {
         Ok(settings) => {
             output::line(&config::summary(&settings, output::width()));
             ExitCode::SUCCESS

@@ -10,7 +10,7 @@ use super::{ConfigArgs, load, output};
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn run(args: &ConfigArgs) -> ExitCode {
-    let settings = match load(args) {
+    let settings = match load(&args.config) {
         Ok(settings) => settings,
         Err(code) => return code,
     };

@@ -69,9 +69,9 @@ enum Command {
 /// Which configuration.
 #[derive(Debug, Args)]
 struct ConfigArgs {
-    /// A configuration file (YAML); repeatable, a later one wins. Environment variables `ORDERHOOK__SECTION__KEY` win
-    /// over all.
-    #[arg(long, short, value_name = "FILE")]
+    /// Configuration files (YAML); a later one wins. Of a folder, all `*.yaml` are read as one file. Environment
+    /// variables `ORDERHOOK__SECTION__KEY` win over all.
+    #[arg(long, short, value_name = "FILE", num_args = 1..)]
     config: Vec<PathBuf>,
 }
 
@@ -84,7 +84,16 @@ struct TrialArgs {
     #[arg(long, value_name = "FILE")]
     order: Option<PathBuf>,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: TrialConfig,
+}
+
+/// Which configuration, one file at a time: what follows it may be the channel's name.
+#[derive(Debug, Args)]
+struct TrialConfig {
+    /// A configuration file (YAML), or a folder; repeatable, a later one wins. Environment variables
+    /// `ORDERHOOK__SECTION__KEY` win over all.
+    #[arg(long, short, value_name = "FILE")]
+    config: Vec<PathBuf>,
 }
 
 /// How to log.
@@ -129,16 +138,16 @@ pub fn main() -> ExitCode {
         Command::Serve { config, logs } => serve::run(&config, &logs),
         Command::Demo(args) => demo::run(&args),
         Command::Check { config } => check::run(&config),
-        Command::Preview(args) => trial::preview(&args.config, &args.channel, args.order.as_deref()),
-        Command::Test(args) => trial::test(&args.config, &args.channel, args.order.as_deref()),
+        Command::Preview(args) => trial::preview(&args.config.config, &args.channel, args.order.as_deref()),
+        Command::Test(args) => trial::test(&args.config.config, &args.channel, args.order.as_deref()),
         Command::Preset { name } => check::preset(&name),
         Command::Healthcheck { config } => healthcheck::run(&config),
     }
 }
 
 /// Loads the configuration that the arguments name, or prints what is wrong with it.
-fn load(config: &ConfigArgs) -> Result<Settings, ExitCode> {
-    config::load(&config.config, &config::process_environment()).map_err(|faults| {
+fn load(files: &[PathBuf]) -> Result<Settings, ExitCode> {
+    config::load(files, &config::process_environment()).map_err(|faults| {
         output::error(&faults.to_string());
         ExitCode::FAILURE
     })

@@ -8,10 +8,10 @@ use crate::delivery::{Tested, Trial, TrialFault, Trials};
 use crate::domain::{DeliveryStatus, Exchange, HeaderLines};
 use crate::system::{self, SystemClock};
 
-use super::{ConfigArgs, load, output};
+use super::{load, output};
 
 /// `orderhook preview`.
-pub(super) fn preview(config: &ConfigArgs, channel: &str, order: Option<&Path>) -> ExitCode {
+pub(super) fn preview(config: &[std::path::PathBuf], channel: &str, order: Option<&Path>) -> ExitCode {
     run(config, order, |trials, order| async move {
         let trial = trials.preview(channel, order).await?;
         sent(&trial);
@@ -20,7 +20,7 @@ pub(super) fn preview(config: &ConfigArgs, channel: &str, order: Option<&Path>) 
 }
 
 /// `orderhook test`.
-pub(super) fn test(config: &ConfigArgs, channel: &str, order: Option<&Path>) -> ExitCode {
+pub(super) fn test(config: &[std::path::PathBuf], channel: &str, order: Option<&Path>) -> ExitCode {
     run(config, order, |trials, order| async move {
         let Tested { trial, code, outcome, error, duration_ms } = trials.test(channel, order).await?;
         sent(&trial);
@@ -47,7 +47,7 @@ pub(super) fn test(config: &ConfigArgs, channel: &str, order: Option<&Path>) -> 
 }
 
 fn run<F: Future<Output = Result<ExitCode, TrialFault>>>(
-    config: &ConfigArgs,
+    config: &[std::path::PathBuf],
     order: Option<&Path>,
     work: impl FnOnce(Arc<Trials>, Option<bytes::Bytes>) -> F,
 ) -> ExitCode {

@@ -283,7 +283,7 @@ fn retry(block: &Reader<'_>, limits: &Limits, scheduled: bool) -> Option<RetryPo
         let attempts: u32 = field.integer()?;
         let limit = limits.attempts;
         if attempts > limit.max {
-            field.fault(format!("found {attempts}, allowed: {} at most ({})", limit.max, limit.by));
+            field.fault(format!("found {}, allowed: {} at most ({})", field.found(), limit.max, limit.by));
             return None;
         }
         Some(attempts)

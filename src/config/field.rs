@@ -32,9 +32,14 @@ impl<'r> Field<'r> {
         Self { masked: true, ..self.below(&self.node, self.kind, self.path.clone()) }
     }
 
-    /// Whether nothing found is shown.
+    /// Whether nothing found is shown: below `auth` and the like, and where the environment fills it in.
     pub(crate) fn is_masked(&self) -> bool {
-        self.masked
+        self.masked || self.is_filled_in()
+    }
+
+    /// Whether it comes from `${NAME}`, which may name a secret under any key.
+    pub(crate) fn is_filled_in(&self) -> bool {
+        self.node.is_filled_in()
     }
 
     /// Where it stands.
@@ -61,7 +66,7 @@ impl<'r> Field<'r> {
     pub(crate) fn found(&self) -> String {
         // Text in place of names and values is perhaps a header as it is sent.
         let lines = matches!((self.kind, &self.node.data), (Kind::Map(_), Data::Text(_)));
-        if self.masked || lines || self.kind.holds_secrets() { "***".to_owned() } else { self.node.found() }
+        if self.is_masked() || lines || self.kind.holds_secrets() { "***".to_owned() } else { self.node.found() }
     }
 
     /// Reports that the value is not what its kind allows.
@@ -153,7 +158,7 @@ impl<'r> Field<'r> {
         let value = match &self.node.data {
             Data::Text(text) => match scalars::duration(text) {
                 Some(value) => value,
-                None if text.trim().parse::<f64>().is_ok() => {
+                None if !self.is_masked() && text.trim().parse::<f64>().is_ok() => {
                     return self.wrong_with(&scalars::needs_unit(text.trim()));
                 }
                 None => return self.wrong(),
@@ -204,7 +209,7 @@ impl<'r> Field<'r> {
 
     fn syntax(&self, error: &SyntaxError) {
         // The line is not shown where it may hold a secret: below `auth`, out of the environment, in a URL.
-        let shown = !self.masked && self.node.written.is_none() && !self.text().is_some_and(holds_secret);
+        let shown = !self.is_masked() && !self.text().is_some_and(holds_secret);
         if shown {
             self.fault(error.to_string());
         } else {
@@ -291,13 +296,15 @@ impl<'r> Field<'r> {
         };
         let Data::Text(found) = &of.data else {
             if of.data != Data::Broken {
-                self.report.fault(&of.from, &self.path.key("type"), format!("found ***, allowed: {allowed}"));
+                let found = of.found();
+                self.report.fault(&of.from, &self.path.key("type"), format!("found {found}, allowed: {allowed}"));
             }
             return None;
         };
         let Some((name, block)) = variants.iter().find(|(name, _)| name == found) else {
             let hint = nearest(found, names).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            self.report.fault(&of.from, &self.path.key("type"), format!("found ***, allowed: {allowed}{hint}"));
+            let shown = if of.is_filled_in() { "***".to_owned() } else { of.found() };
+            self.report.fault(&of.from, &self.path.key("type"), format!("found {shown}, allowed: {allowed}{hint}"));
             return None;
         };
         Some((name, masked.block_as(block)?))

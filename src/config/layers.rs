@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use config::{Config, FileFormat, Format, Map, Source, Value, ValueKind};
+use config::{FileFormat, Format, Map, Value, ValueKind};
 
 use super::faults::{Path, Report, shortened};
 use super::node::{BUILT_IN, Node};
-use super::read::unknown;
+use super::read::{key_of, unknown};
 use super::schema::{Block, Kind, ROOT};
-use super::yaml;
+use super::{overlay, slips, yaml};
 
 /// What variables that set keys begin with.
 pub(crate) const PREFIX: &str = "ORDERHOOK__";
@@ -24,24 +24,24 @@ pub(crate) struct Text {
     pub(crate) yaml: String,
 }
 
-/// Merges the defaults, `texts` and the keys in `environment`, and fills in `${NAME}`.
-pub(crate) fn merge(texts: &[Text], environment: &BTreeMap<String, String>, report: &Report) -> Node {
+/// Merges the defaults, `layers` and the keys in `environment`, and fills in `${NAME}`. The texts of one layer are read
+/// as one file.
+pub(crate) fn merge(layers: &[Vec<Text>], environment: &BTreeMap<String, String>, report: &Report) -> Node {
     let defaults = Text { name: BUILT_IN.to_owned(), yaml: DEFAULTS.to_owned() };
-    let mut builder = Config::builder();
-    for text in std::iter::once(&defaults).chain(texts) {
-        builder = builder.add_source(Layer(checked(parse(text, report), report)));
+    let mut merged = checked(parse(&defaults, report), report);
+    for texts in layers {
+        let mut layer = Map::new();
+        for text in texts {
+            overlay::join(&mut layer, checked(parse(text, report), report), &ROOT, &Path::default(), report);
+        }
+        overlay::overlay(&mut merged, layer, &ROOT);
     }
     for layer in from_environment(environment, report) {
-        builder = builder.add_source(layer);
+        overlay::overlay(&mut merged, layer, &ROOT);
     }
     let from: Arc<str> = Arc::from(BUILT_IN);
-    match builder.build() {
-        Ok(config) => Node::from_value(config.cache, &from, &Path::default(), environment, report),
-        Err(error) => {
-            report.fault(BUILT_IN, &Path::default(), error.to_string());
-            Node::empty(BUILT_IN)
-        }
-    }
+    let root = Value::new(None, ValueKind::Table(merged));
+    Node::from_value(root, &from, &Path::default(), environment, report)
 }
 
 /// The keys of a YAML text; none where it is wrong, which is reported.
@@ -52,23 +52,16 @@ pub(crate) fn parse(text: &Text, report: &Report) -> Map<String, Value> {
     }
     let parsed = yaml::check(&text.yaml)
         .and_then(|()| FileFormat::Yaml.parse(Some(&text.name), &text.yaml).map_err(|error| error.to_string()));
-    parsed.unwrap_or_else(|error| {
-        report.fault(&text.name, &Path::default(), format!("not a block of YAML: {error}"));
+    let keys = parsed.unwrap_or_else(|error| {
+        let advice = slips::unquoted_reference(&text.yaml);
+        report.fault(&text.name, &Path::default(), format!("not a block of YAML: {error}{advice}"));
         Map::new()
-    })
-}
-
-/// One layer, whose keys the crate merges over the ones below.
-#[derive(Debug, Clone)]
-struct Layer(Map<String, Value>);
-
-impl Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
-        Ok(self.0.clone())
+    });
+    let mut root = Value::new(Some(&text.name), ValueKind::Table(keys));
+    overlay::unfold_merges(&mut root, &Path::default(), report);
+    match root.kind {
+        ValueKind::Table(keys) => keys,
+        _ => Map::new(),
     }
 }
 
@@ -77,7 +70,7 @@ impl Source for Layer {
 /// A section that is named but empty says nothing.
 fn checked(keys: Map<String, Value>, report: &Report) -> Map<String, Value> {
     let mut known = Map::new();
-    for (name, value) in keys {
+    for (name, value) in keys.into_iter().filter(|(name, _)| !is_extension(name)) {
         let origin = value.origin().unwrap_or(BUILT_IN).to_owned();
         let path = Path::default().key(&name);
         match (ROOT.keys.iter().find(|key| key.name == name).map(|key| &key.kind), &value.kind) {
@@ -87,11 +80,16 @@ fn checked(keys: Map<String, Value>, report: &Report) -> Map<String, Value> {
             | (Some(Kind::Text(_)), ValueKind::String(_)) => {
                 known.insert(name, value);
             }
+            // Where a list is expected, one block is a list of one.
+            (Some(Kind::List(_)), ValueKind::Table(_)) => {
+                known.insert(name, Value::new(Some(&origin), ValueKind::Array(vec![value])));
+            }
             (Some(kind), found) => {
                 let found = match found {
                     ValueKind::Array(_) => "a list".to_owned(),
                     ValueKind::Table(_) => "a block".to_owned(),
                     _ if kind.holds_secrets() => "***".to_owned(),
+                    ValueKind::String(text) if text.contains("${") => "***".to_owned(),
                     scalar => shortened(&scalar.to_string()),
                 };
                 report.fault(&origin, &path, format!("found {found}, allowed: {}", kind.allowed()));
@@ -102,13 +100,19 @@ fn checked(keys: Map<String, Value>, report: &Report) -> Map<String, Value> {
     known
 }
 
+/// Whether a key is the file's own, for anchors and notes: `x-common`.
+pub(crate) fn is_extension(name: &str) -> bool {
+    name.starts_with("x-")
+}
+
 /// A layer for each `ORDERHOOK__SECTION__KEY`.
-fn from_environment(environment: &BTreeMap<String, String>, report: &Report) -> Vec<Layer> {
+fn from_environment(environment: &BTreeMap<String, String>, report: &Report) -> Vec<Map<String, Value>> {
+    slips::report(environment, report);
     let variables = environment.iter().filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)));
     variables.filter_map(|(variable, path, value)| from_variable(variable, path, value, report)).collect()
 }
 
-fn from_variable(variable: &str, path: &str, text: &str, report: &Report) -> Option<Layer> {
+fn from_variable(variable: &str, path: &str, text: &str, report: &Report) -> Option<Map<String, Value>> {
     let origin = format!("environment {variable}");
     let names: Vec<String> = path.split("__").map(str::to_lowercase).collect();
     let mut block: &'static Block = &ROOT;
@@ -117,7 +121,7 @@ fn from_variable(variable: &str, path: &str, text: &str, report: &Report) -> Opt
     for (depth, name) in names.iter().enumerate() {
         at = at.key(name);
         let last = depth + 1 == names.len();
-        let Some(key) = block.keys.iter().find(|key| key.name == name) else {
+        let Some(key) = key_of(block, name) else {
             report.fault(&origin, &at, unknown(block, name));
             return None;
         };
@@ -127,6 +131,10 @@ fn from_variable(variable: &str, path: &str, text: &str, report: &Report) -> Opt
                 report.fault(&origin, &at, format!("is a section: write {variable}__ and the name of one of its keys"));
                 return None;
             }
+            // One value is a list of one.
+            (Kind::List(kind), true) if !matches!(kind, Kind::Block(_)) => {}
+            // The path of a file.
+            (_, true) if key.name != name => {}
             (Kind::List(_), _) => {
                 let message = "is a list, which the environment cannot set: write it in a file, with ${NAME} for what the environment knows";
                 report.fault(&origin, &at, message);
@@ -148,7 +156,7 @@ fn from_variable(variable: &str, path: &str, text: &str, report: &Report) -> Opt
     while let Some(name) = names.next() {
         let map: Map<String, Value> = [(name, table)].into_iter().collect();
         if names.peek().is_none() {
-            return Some(Layer(map));
+            return Some(map);
         }
         table = Value::new(Some(&origin), ValueKind::Table(map));
     }

@@ -15,11 +15,13 @@ mod channels;
 mod expand;
 mod faults;
 mod field;
+mod files;
 mod jwt_key;
 mod layers;
 mod mail;
 mod network;
 mod node;
+mod overlay;
 mod presets;
 mod prints;
 mod read;
@@ -33,6 +35,7 @@ mod secrets;
 mod sections;
 pub mod settings;
 mod shown;
+mod slips;
 mod summary;
 mod tls;
 mod unique;
@@ -67,7 +70,8 @@ pub fn process_environment() -> Environment {
         .collect()
 }
 
-/// Loads the built-in defaults, the files in `sources` over them (later ones win), and `ORDERHOOK__SECTION__KEY` of
+/// Loads the built-in defaults, the files in `sources` over them (later ones win; the `*.yaml` of a folder are read as
+/// one file), and `ORDERHOOK__SECTION__KEY` of
 /// `environment` over all. `${NAME}` in any text is filled in from `environment` too. With no file at all the defaults
 /// hold.
 ///
@@ -75,8 +79,8 @@ pub fn process_environment() -> Environment {
 /// Everything that is wrong, in all files, at once.
 pub fn load(sources: &[PathBuf], environment: &Environment) -> Result<Settings, Faults> {
     let report = Report::default();
-    let texts: Vec<Text> = sources.iter().filter_map(|source| read_file(source, &report)).collect();
-    load_texts(&texts, environment, report)
+    let layers: Vec<Vec<Text>> = sources.iter().map(|source| files::read(source, &report)).collect();
+    load_layers(&layers, environment, report)
 }
 
 /// The same from one text of YAML, which messages call `name`.
@@ -85,27 +89,11 @@ pub fn load(sources: &[PathBuf], environment: &Environment) -> Result<Settings, 
 /// Everything that is wrong with it.
 pub fn load_text(name: &str, yaml: &str, environment: &Environment) -> Result<Settings, Faults> {
     let text = Text { name: name.to_owned(), yaml: yaml.to_owned() };
-    load_texts(&[text], environment, Report::default())
+    load_layers(&[vec![text]], environment, Report::default())
 }
 
-fn load_texts(texts: &[Text], environment: &Environment, report: Report) -> Result<Settings, Faults> {
-    let root = layers::merge(texts, environment, &report);
+fn load_layers(layers: &[Vec<Text>], environment: &Environment, report: Report) -> Result<Settings, Faults> {
+    let root = layers::merge(layers, environment, &report);
     let settings = sections::settings(&Reader::open(&schema::ROOT, &root, &Path::default(), false, &report));
     report.finish(settings)
-}
-
-fn read_file(source: &PathBuf, report: &Report) -> Option<Text> {
-    let name = source.display().to_string();
-    let text = std::fs::read(source).map_err(|error| format!("cannot be read: {error}"));
-    let text = text.and_then(|bytes| {
-        String::from_utf8(bytes)
-            .map_err(|error| format!("is no UTF-8: byte {} is wrong", error.utf8_error().valid_up_to()))
-    });
-    match text {
-        Ok(yaml) => Some(Text { name, yaml: yaml.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(yaml) }),
-        Err(problem) => {
-            report.fault(&name, &Path::default(), problem);
-            None
-        }
-    }
 }

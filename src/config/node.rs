@@ -46,11 +46,6 @@ pub(crate) enum Data {
 }
 
 impl Node {
-    /// A block without any key, as if `from` said it.
-    pub(crate) fn empty(from: &str) -> Self {
-        Self { from: from.into(), written: None, data: Data::Map(Vec::new()) }
-    }
-
     /// A value as text that stands for whatever its key asks for, or `[a, b]` for a list: a default of the schema.
     pub(crate) fn built_in(text: &str) -> Self {
         let from = BUILT_IN.into();
@@ -127,6 +122,11 @@ impl Node {
     /// The value of a key.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find_map(|(name, node)| (name == key).then_some(node))
+    }
+
+    /// Whether the environment fills it in, by `${NAME}`.
+    pub(crate) fn is_filled_in(&self) -> bool {
+        self.written.is_some() && &*self.from != BUILT_IN
     }
 
     /// How a message shows what was found.

@@ -137,7 +137,7 @@ mod tests {
     fn print(yaml: &str) -> Print {
         let report = Report::default();
         let text = super::super::layers::Text { name: "a".to_owned(), yaml: yaml.to_owned() };
-        let node = super::super::layers::merge(&[text], &super::super::Environment::new(), &report);
+        let node = super::super::layers::merge(&[vec![text]], &super::super::Environment::new(), &report);
         Print::of(node.get("orders"), &report)
     }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::faults::{Path, Report, nearest};
 use super::field::Field;
+use super::layers::is_extension;
 use super::node::{BUILT_IN, Data, Node, present};
-use super::schema::{Block, Key};
+use super::schema::{Block, Key, Kind};
 
 /// A block under its table.
 pub(crate) struct Reader<'r> {
@@ -23,7 +24,7 @@ impl<'r> Reader<'r> {
     /// Checks the keys of the block at `path`: unknown ones and missing ones are reported, defaults are filled in.
     pub(crate) fn open(block: &'static Block, node: &Node, path: &Path, masked: bool, report: &'r Report) -> Self {
         for (name, value) in node.entries() {
-            if key_of(block, name).is_none() {
+            if key_of(block, name).is_none() && !is_extension(name) {
                 report.fault(&value.from, &path.key(name), unknown(block, name));
             }
         }
@@ -83,7 +84,7 @@ impl<'r> Reader<'r> {
     }
 }
 
-fn key_of(block: &'static Block, name: &str) -> Option<&'static Key> {
+pub(crate) fn key_of(block: &'static Block, name: &str) -> Option<&'static Key> {
     let secret = name.strip_suffix("_file");
     block
         .keys
@@ -126,7 +127,7 @@ fn open_field<'r>(
                 return Some(field(Node { data: Data::Broken, ..beside.clone() }, &file));
             }
             (None, Some(beside)) => return Some(field(secret_file(&field(beside.clone(), &file)), &file)),
-            (Some(own), None) => return Some(field(own.clone(), key.name)),
+            (Some(own), None) => return Some(field(listed(own, &key.kind), key.name)),
             (None, None) => {}
         }
     } else if let Some(value) = node.get(key.name) {
@@ -137,7 +138,7 @@ fn open_field<'r>(
                 wrong.wrong_with::<()>(&format!("leave the key out for its default, {default}"));
                 return Some(field(Node { data: Data::Broken, ..value.clone() }, key.name));
             }
-            _ => return Some(field(value.clone(), key.name)),
+            _ => return Some(field(listed(value, &key.kind), key.name)),
         }
     }
     if let Some(default) = key.default {
@@ -145,9 +146,21 @@ fn open_field<'r>(
     }
     if key.required {
         let also = if key.kind.may_be_in_a_file() { format!(", or {}_file", key.name) } else { String::new() };
-        report.fault(from, &path.key(key.name), format!("missing; allowed: {}{also}", key.kind.allowed()));
+        let (found, from) = node.get(key.name).map_or(("missing;", from), |null| ("found null,", &null.from));
+        report.fault(from, &path.key(key.name), format!("{found} allowed: {}{also}", key.kind.allowed()));
     }
     None
+}
+
+/// Where a list is expected, one value is a list of one.
+pub(crate) fn listed(node: &Node, kind: &Kind) -> Node {
+    match (kind, &node.data) {
+        (Kind::List(_), Data::List(_) | Data::Null | Data::Broken) => node.clone(),
+        (Kind::List(_), _) => {
+            Node { data: Data::List(vec![node.clone()]), written: None, from: Arc::clone(&node.from) }
+        }
+        _ => node.clone(),
+    }
 }
 
 /// The content of the file that `field` names, without the line break at its end.
@@ -174,8 +187,8 @@ fn secret_file(field: &Field<'_>) -> Node {
             secret(text.trim_end_matches(['\n', '\r']))
         }
         Err(error) => {
-            // Not even the path is shown: somebody may have put the secret itself here.
-            field.fault(format!("the file that it names cannot be read: {error}"));
+            let shown = field.node().written.as_deref().unwrap_or(name);
+            field.fault(format!("the file {shown:?} cannot be read: {error}"));
             broken()
         }
     }

@@ -42,6 +42,10 @@ const CONNECTION: &[&str] = &[
     "upgrade",
 ];
 
+/// Headers that say which delivery and which trace a request belongs to: receivers rely on them.
+const OWN: &[&str] =
+    &["idempotency-key", "webhook-id", "webhook-timestamp", "webhook-signature", "traceparent", "tracestate"];
+
 /// Further headers.
 pub(crate) fn headers(block: &Reader<'_>, language: &Language) -> Option<Vec<(String, Template)>> {
     let mut seen: Vec<HeaderName> = Vec::new();
@@ -73,6 +77,9 @@ pub(crate) fn header_name(name: &str) -> Result<HeaderName, &'static str> {
         .map_err(|_| "not the name of an HTTP header, such as X-Tenant: letters, digits and - only")?;
     if CONNECTION.contains(&header.as_str()) {
         return Err("the service itself writes this header");
+    }
+    if OWN.contains(&header.as_str()) {
+        return Err("this header is reserved: the service sets it on each request; use another name");
     }
     Ok(header)
 }

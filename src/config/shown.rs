@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::node::{Data, Node};
+use super::read::listed;
 use super::schema::{Block, Key, Kind};
 use super::secrets::{is_secret_name, shown_url};
 
@@ -29,6 +30,7 @@ pub(crate) fn masked(node: &Node, block: &Block) -> Value {
 }
 
 fn value_of(node: &Node, key: &Key) -> Value {
+    let node = &listed(node, &key.kind);
     match (key.kind, &node.data) {
         (_, Data::Null) => Value::Null,
         (Kind::Secret, _) => "***".into(),

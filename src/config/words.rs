@@ -22,7 +22,8 @@ pub(crate) fn locale(field: &Field<'_>) -> Option<Locale> {
 pub(crate) fn pointer(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     if !text.is_empty() && !text.starts_with('/') {
-        return field.wrong_with(&format!("a pointer begins with a slash: /{}", shortened(text)));
+        let meant = if field.is_masked() { String::new() } else { format!(": /{}", shortened(text)) };
+        return field.wrong_with(&format!("a pointer begins with a slash{meant}"));
     }
     let escapes = text.split('~').skip(1).all(|part| part.starts_with(['0', '1']));
     if escapes { Some(text.to_owned()) } else { field.wrong_with("a ~ in a name is written ~0, a slash ~1") }

@@ -2,6 +2,7 @@
 
 mod any_input;
 mod credentials;
+mod layers;
 mod wrong;
 
 use std::path::PathBuf;
@@ -162,7 +163,7 @@ fn every_preset_loads_and_holds_keys_of_a_channel_alone() {
 }
 
 #[test]
-fn later_files_win_key_by_key_and_lists_are_replaced() {
+fn later_files_win_key_by_key_and_named_lists_are_joined() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, yaml: &str| {
         let path = folder.path().join(name);
@@ -176,7 +177,7 @@ fn later_files_win_key_by_key_and_lists_are_replaced() {
     let second = write("b.json", r#"{"server": {"max_depth": 60}, "channels": [{"name": "c", "url": "http://c"}]}"#);
     let settings = config::load(&[first.clone(), second.clone()], &Environment::new()).unwrap();
     assert_eq!((settings.server.max_body, settings.server.max_depth), (2 << 20, 60));
-    assert_eq!(settings.channels.iter().map(|channel| &*channel.name).collect::<Vec<_>>(), ["c"]);
+    assert_eq!(settings.channels.iter().map(|channel| &*channel.name).collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!(settings.store.url, "sqlite://orderhook.db");
     let variables = environment(&[("ORDERHOOK__SERVER__MAX_DEPTH", "70"), ("ORDERHOOK_SERVER", "no key")]);
     assert_eq!(config::load(&[first, second], &variables).unwrap().server.max_depth, 70);

@@ -226,7 +226,7 @@ fn channel(keys: &str) -> String {
     format!("channels: [{{name: a, url: 'https://a.example.com', {keys}}}]")
 }
 
-/// Configurations that are wrong; `M` stands for a secret.
+/// Configurations that are wrong; `M` stands for a secret. A `type` and the path of a file are shown: neither is one.
 fn wrong() -> Vec<String> {
     let mut all: Vec<String> = [
         "server: {tokens: M}",
@@ -256,7 +256,6 @@ fn wrong() -> Vec<String> {
     let auths = [
         "M",
         "[M]",
-        "{type: M}",
         "{type: [M]}",
         "{type: basic, username: 'M:M', password: [M]}",
         "{type: basic, username: [M], password: {a: M}, preemptive: M}",
@@ -272,8 +271,6 @@ fn wrong() -> Vec<String> {
         "{type: jwt_bearer, token_url: 'https://id', issuer: a, key: M}",
         "{type: jwt_bearer, token_url: 'https://id', issuer: a, key: [M], algorithm: M, use: M}",
         "{type: jwt_bearer, token_url: 'https://id', issuer: a, key: '-----BEGIN PRIVATE KEY----- M -----END PRIVATE KEY-----'}",
-        "{type: jwt_bearer, token_url: 'https://id', issuer: a, key_file: M}",
-        "{type: bearer, token_file: M}",
         "{type: bearer, token_file: [M]}",
         "{type: bearer, token: M, token_file: M}",
     ];

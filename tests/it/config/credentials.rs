@@ -29,7 +29,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "auth: {type: jwt_bearer, token_url: 'https://id', issuer: a, key_file: /nonexistent}",
         "auth.key_file",
-        "the file that it names cannot be read: No such file",
+        "the file \"/nonexistent\" cannot be read: No such file",
     ),
     (
         "auth: {type: jwt_bearer, token_url: 'https://id', issuer: a, key: a, algorithm: none}",

@@ -129,7 +129,7 @@ server:
     - {name: d, token: hunter2 with spaces, scope: [read]}
     - {name: e, token: 12345678, scopes: hunter2}
     - {name: f, token: x, token_file: /hunter2, scopes: [read]}
-    - {name: g, token_file: /nonexistent/hunter2, scopes: [read]}
+    - {name: g, token_file: /nonexistent/secret, scopes: [read]}
     - hunter2
 channels:
   - {name: a, url: 'http://a', auth: {type: barer, token: hunter2}}
@@ -159,7 +159,7 @@ channels:
 channels:
   - {name: a, url: 'http://a', auth: {type: jwt_bearer, issuer: '', algorithm: RS512, use: assertion, key: hunter2}}
   - {name: b, url: 'http://b', auth: {type: jwt_bearer, token_url: 'https://id', issuer: shop, key: hunter2}}
-  - {name: c, url: 'http://c', auth: {type: jwt_bearer, token_url: 'https://id', issuer: shop, key_file: /nonexistent/hunter2}}
+  - {name: c, url: 'http://c', auth: {type: jwt_bearer, token_url: 'https://id', issuer: shop, key_file: /nonexistent/secret}}
   - {name: d, url: 'http://d', auth: {type: jwt_bearer, token_url: 'https://id', issuer: shop, key: hunter2, algorithm: HS256}}
   - {name: e, url: 'http://e', auth: {type: jwt_bearer, token_url: 'https://id', issuer: shop, key: '-----BEGIN PUBLIC KEY-----'}}
 "),
@@ -211,7 +211,7 @@ channels:
 "),
     ("a mail server's URL", "smtp: {url: 'smtp://hunter2:hunter2@mail.example.com', from: 'hunter2'}"),
     ("a mail server's password in the open", "smtp: {url: 'smtp://mail.example.com', from: a@example.com, username: hunter2, password: hunter2}"),
-    ("half of a mail server's credentials", "smtp: {url: 'smtps://mail.example.com/x', username: hunter2, ca_file: /nonexistent/hunter2}"),
+    ("half of a mail server's credentials", "smtp: {url: 'smtps://mail.example.com/x', username: hunter2, ca_file: /nonexistent/secret}"),
     ("another kind of mail server", "smtp: {url: 'http://hunter2', from: 'a@example.com, b@example.com', password_file: /nonexistent}"),
     ("keys of later versions", "locale: en\nchannels: [{name: a, url: 'http://a', signing: {}, ordering: none, rate_limit: 5/s}]"),
     ("no YAML", "server: {listen: ]"),

@@ -1,0 +1,218 @@
+//! One layer over another, key by key: blocks merge, named lists are joined by name, other lists are replaced.
+
+use config::{Map, Value, ValueKind};
+
+use super::faults::{Path, Report};
+use super::schema::{Block, Kind};
+
+/// Lists whose elements have a name that is unique among them.
+const NAMED: &[&str] = &["channels", "chains", "tokens", "oauth_providers"];
+
+/// `upper` over `lower`: its keys win. An element of a named list is overlaid on the one of the same name.
+pub(crate) fn overlay(lower: &mut Map<String, Value>, upper: Map<String, Value>, block: &'static Block) {
+    drop_alternatives(lower, &upper, block);
+    for (name, value) in upper {
+        let kind = kind_of(block, &name);
+        match lower.get_mut(&name) {
+            Some(there) => {
+                let old = std::mem::replace(there, Value::new(None, ValueKind::Nil));
+                *there = over(old, value, &name, kind);
+            }
+            None => _ = lower.insert(name, value),
+        }
+    }
+}
+
+/// The keys of `more` beside those of `known`, as if both were one file: a key or a name in both is reported.
+pub(crate) fn join(
+    known: &mut Map<String, Value>,
+    more: Map<String, Value>,
+    block: &Block,
+    at: &Path,
+    report: &Report,
+) {
+    for (name, value) in more {
+        let path = at.key(&name);
+        let Some(there) = known.get_mut(&name) else {
+            known.insert(name, value);
+            continue;
+        };
+        let origin = value.origin().unwrap_or_default().to_owned();
+        match (&mut there.kind, value.kind, kind_of(block, &name)) {
+            (ValueKind::Table(there), ValueKind::Table(more), Some(Kind::Block(block))) => {
+                join(there, more, block, &path, report);
+            }
+            (ValueKind::Array(there), ValueKind::Array(more), Some(Kind::List(_))) if is_named(&name) => {
+                for element in more {
+                    let twin = there.iter().find(|other| same_name(other, &element));
+                    if let Some(twin) = twin {
+                        let name = name_of(&element).unwrap_or_default();
+                        let other = twin.origin().unwrap_or_default();
+                        report.fault(
+                            &origin,
+                            &path,
+                            format!(
+                                "the name {name} is already used in {other}; files of one folder are read as one file"
+                            ),
+                        );
+                    } else {
+                        there.push(element);
+                    }
+                }
+            }
+            _ => {
+                let other = there.origin().unwrap_or_default();
+                report.fault(
+                    &origin,
+                    &path,
+                    format!("this key is already set in {other}; files of one folder are read as one file"),
+                );
+            }
+        }
+    }
+}
+
+fn is_named(list: &str) -> bool {
+    NAMED.contains(&list)
+}
+
+fn kind_of(block: &Block, name: &str) -> Option<Kind> {
+    block.keys.iter().find(|key| key.name == name).map(|key| key.kind)
+}
+
+/// Removes from `lower` what `upper` names another alternative of, `KEY` and `KEY_file` included.
+fn drop_alternatives(lower: &mut Map<String, Value>, upper: &Map<String, Value>, block: &Block) {
+    let names = |key: &str| upper.get(key).is_some_and(|value| !matches!(value.kind, ValueKind::Nil));
+    lower.retain(|key, _| {
+        if upper.contains_key(key) {
+            return true;
+        }
+        let mut groups = block.either.iter();
+        let other = groups.clone().any(|group| group.contains(&key.as_str()))
+            && groups.any(|group| !group.contains(&key.as_str()) && group.iter().any(|name| names(name)));
+        let secret = match key.strip_suffix("_file") {
+            Some(secret) => kind_of(block, secret).is_some_and(|kind| kind.may_be_in_a_file()) && names(secret),
+            None => kind_of(block, key).is_some_and(|kind| kind.may_be_in_a_file()) && names(&format!("{key}_file")),
+        };
+        !other && !secret
+    });
+}
+
+fn over(lower: Value, upper: Value, name: &str, kind: Option<Kind>) -> Value {
+    let origin = upper.origin().map(str::to_owned);
+    let kind = match (lower.kind, upper.kind, kind) {
+        (ValueKind::Table(mut lower), ValueKind::Table(upper), Some(Kind::Block(block))) => {
+            overlay(&mut lower, upper, block);
+            ValueKind::Table(lower)
+        }
+        (ValueKind::Table(mut lower), ValueKind::Table(upper), Some(Kind::Map(_))) => {
+            lower.extend(upper);
+            ValueKind::Table(lower)
+        }
+        (ValueKind::Table(mut lower), ValueKind::Table(upper), Some(Kind::Variants(variants))) => {
+            let old = type_of(&lower);
+            if upper.contains_key("type") && type_of(&upper) != old {
+                ValueKind::Table(upper)
+            } else {
+                match variants.iter().find(|(name, _)| old.as_deref() == Some(*name)) {
+                    Some((_, block)) => overlay(&mut lower, upper, block),
+                    None => lower.extend(upper),
+                }
+                ValueKind::Table(lower)
+            }
+        }
+        (ValueKind::Array(lower), ValueKind::Array(upper), Some(Kind::List(Kind::Block(block)))) if is_named(name) => {
+            ValueKind::Array(by_name(lower, upper, block))
+        }
+        (_, upper, _) => upper,
+    };
+    Value::new(origin.as_ref(), kind)
+}
+
+/// Elements of `upper` on those of the same name, and new ones behind them. A name that `upper` itself has twice stays
+/// twice, for the reader to report.
+fn by_name(mut lower: Vec<Value>, upper: Vec<Value>, block: &'static Block) -> Vec<Value> {
+    let known = lower.len();
+    let mut used = vec![false; known];
+    for element in upper {
+        let twin = lower.iter().take(known).position(|other| same_name(other, &element));
+        let free = twin.and_then(|at| Some((used.get_mut(at)?, lower.get_mut(at)?)));
+        match free {
+            Some((used, twin)) if !*used => {
+                *used = true;
+                let origin = element.origin().map(str::to_owned);
+                if let (ValueKind::Table(twin), ValueKind::Table(element)) = (&mut twin.kind, element.kind) {
+                    overlay(twin, element, block);
+                }
+                *twin = Value::new(origin.as_ref(), std::mem::replace(&mut twin.kind, ValueKind::Nil));
+            }
+            _ => lower.push(element),
+        }
+    }
+    lower
+}
+
+fn same_name(one: &Value, other: &Value) -> bool {
+    name_of(one).is_some_and(|name| Some(name) == name_of(other))
+}
+
+fn name_of(element: &Value) -> Option<&str> {
+    text_at(element_table(element)?, "name")
+}
+
+fn element_table(element: &Value) -> Option<&Map<String, Value>> {
+    match &element.kind {
+        ValueKind::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+fn type_of(table: &Map<String, Value>) -> Option<String> {
+    text_at(table, "type").map(str::to_owned)
+}
+
+fn text_at<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    match &table.get(key)?.kind {
+        ValueKind::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Takes the values of a block's merge keys (`<<`) into the block, where it does not have the key itself.
+pub(crate) fn unfold_merges(value: &mut Value, path: &Path, report: &Report) {
+    let origin = value.origin().unwrap_or_default().to_owned();
+    match &mut value.kind {
+        ValueKind::Array(items) => {
+            for (at, item) in items.iter_mut().enumerate() {
+                unfold_merges(item, &path.index(at), report);
+            }
+        }
+        ValueKind::Table(table) => {
+            for (key, item) in table.iter_mut() {
+                unfold_merges(item, &path.key(key), report);
+            }
+            let Some(merged) = table.get("<<").cloned() else { return };
+            table.retain(|key, _| key != "<<");
+            let blocks = match merged.kind {
+                ValueKind::Array(items) => items,
+                kind => vec![Value::new(None, kind)],
+            };
+            for block in blocks {
+                let ValueKind::Table(block) = block.kind else {
+                    report.fault(
+                        &origin,
+                        &path.key("<<"),
+                        "a merge key takes a block, or a list of blocks, such as *common",
+                    );
+                    continue;
+                };
+                for (key, item) in block {
+                    if !table.contains_key(&key) {
+                        table.insert(key, item);
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+}
