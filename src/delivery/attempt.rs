@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::config::settings::Channel;
 use crate::domain::event::is_own;
 use crate::domain::{
-    Attempt, AttemptId, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject, Timestamp,
+    Attempt, AttemptId, Body, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject, Timestamp,
 };
 use crate::outbound::mail::Mail;
 use crate::outbound::{self, MASK, Reply, Request, exchange, hide, text};
@@ -20,9 +20,13 @@ use super::lane::Lane;
 use super::lanes::Shared;
 use super::mail;
 use super::outlet::{Kit, Outlet};
+use super::request::NotBuilt;
 
 /// A retry due within this time stays in memory; a later one waits in the store.
 const SOON: Duration = Duration::from_secs(10);
+
+/// Bytes of a refused text that the record keeps.
+const REFUSED_KEPT: usize = 60_000;
 
 /// What is said of a 200 that `confirm_body` does not take for one.
 const DENIED: &str = "the response says \"success\": false";
@@ -83,12 +87,16 @@ impl Sent {
         }
     }
 
-    pub(super) fn not_built(channel: &Channel, error: String) -> Self {
+    /// A request that could not be built. The text that was refused stands in the record as its body, so that one
+    /// sees what is wrong with it.
+    pub(super) fn not_built(outlet: &Outlet, refused: NotBuilt) -> Self {
+        let (channel, NotBuilt { error, text }) = (&outlet.channel, refused);
         let method = channel.method.as_str().to_owned();
         // As configured: what the environment fills in may be secret.
         let url =
             channel.shown.get("url").and_then(serde_json::Value::as_str).unwrap_or(channel.url.source()).to_owned();
-        let exchange = Exchange { method, url, ..Exchange::default() };
+        let request_body = Body::whole(outlet.client.shown(text, REFUSED_KEPT));
+        let exchange = Exchange { method, url, request_body, ..Exchange::default() };
         Self {
             code: Code::NOT_BUILT,
             auth: false,
@@ -157,9 +165,9 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, delivery:
 }
 
 /// Sends a request, if it could be built.
-pub(super) async fn send(kit: &Kit, outlet: &Outlet, request: Result<Request, String>) -> Sent {
+pub(super) async fn send(kit: &Kit, outlet: &Outlet, request: Result<Request, NotBuilt>) -> Sent {
     match request {
-        Err(error) => Sent::not_built(&outlet.channel, error),
+        Err(refused) => Sent::not_built(outlet, refused),
         Ok(request) => Sent::reply(kit, &outlet.channel, &request, &outlet.client.send(&request).await),
     }
 }
@@ -188,7 +196,7 @@ pub(super) fn build(
     outlet: &Outlet,
     delivery: &Leased,
     begun: &Begun,
-) -> (Result<Request, String>, Option<String>) {
+) -> (Result<Request, NotBuilt>, Option<String>) {
     let filled: OnceCell<Scope> = OnceCell::new();
     let scope = || {
         let scope = || {
@@ -198,9 +206,9 @@ pub(super) fn build(
     };
     let fault = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone());
     let request = match (&outlet.blueprint, fault) {
-        (_, Some(fault)) => Err(fault),
+        (_, Some(fault)) => Err(fault.into()),
         (Ok(blueprint), None) => blueprint.build(&outlet.channel, delivery, scope, begun.id, begun.started_at),
-        (Err(error), None) => Err(error.clone()),
+        (Err(error), None) => Err(error.clone().into()),
     };
     (request, filled.into_inner().and_then(|scope| scope.used_key().map(str::to_owned)))
 }

@@ -17,7 +17,7 @@ use super::attempt::{Begun, Ended, Sent, build, end};
 use super::lane::Lane;
 use super::lanes::Shared;
 use super::outlet::Outlet;
-use super::request::{IDEMPOTENCY_KEY, WEBHOOK_ID, WEBHOOK_SIGNATURE};
+use super::request::{IDEMPOTENCY_KEY, NotBuilt, WEBHOOK_ID, WEBHOOK_SIGNATURE};
 
 const DELIVERIES: HeaderName = HeaderName::from_static("orderhook-deliveries");
 
@@ -37,8 +37,8 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, mut deliv
     for (delivery, begun) in deliveries.into_iter().zip(begun) {
         match build(shared, outlet, &delivery, &begun) {
             (Ok(request), key) => parts.push(Part { delivery, begun, request, key }),
-            (Err(error), key) => {
-                let sent = Sent::not_built(&outlet.channel, error).hiding(key).await;
+            (Err(refused), key) => {
+                let sent = Sent::not_built(outlet, refused).hiding(key).await;
                 ended.push(end(shared, lane, outlet, delivery, &begun, sent));
             }
         }
@@ -50,7 +50,7 @@ pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, mut deliv
         Ok(whole) => whole,
         Err(error) => {
             for part in parts {
-                let sent = Sent::not_built(&outlet.channel, error.clone()).hiding(part.key).await;
+                let sent = Sent::not_built(outlet, error.clone()).hiding(part.key).await;
                 ended.push(end(shared, lane, outlet, part.delivery, &part.begun, sent));
             }
             return ended;
@@ -70,7 +70,7 @@ pub(super) fn together(
     channel: &Channel,
     parts: &[(DeliveryId, &Request)],
     started_at: Timestamp,
-) -> Option<Result<Request, String>> {
+) -> Option<Result<Request, NotBuilt>> {
     let (_, first) = parts.first()?;
     let mut array = vec![b'['];
     for (at, (_, request)) in parts.iter().enumerate() {
@@ -94,7 +94,7 @@ pub(super) fn together(
         }
         Ok(headers)
     });
-    Some(headers.map_err(str::to_owned).map(|headers| Request {
+    Some(headers.map_err(NotBuilt::from).map(|headers| Request {
         method: first.method,
         url: first.url.clone(),
         headers,

@@ -13,12 +13,17 @@ pub(super) fn is_denied(reply: &Reply) -> bool {
     reply.code == Code::status(200) && media.trim().eq_ignore_ascii_case("application/json") && denies(&reply.body)
 }
 
-/// Whether `success` is `false`. A body that was cut off counts as far as it goes.
+/// Whether `success` is `false`, or that word as text, as many receivers of forms write it. A body that was cut off counts as far as it goes.
 fn denies(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let mut success = None;
     // An error may come behind what was looked for.
     let _ = serde_json::Deserializer::from_slice(body).deserialize_map(Success(&mut success));
-    success == Some(Value::Bool(false))
+    match success {
+        Some(Value::Bool(success)) => !success,
+        Some(Value::String(text)) => text.trim().eq_ignore_ascii_case("false"),
+        _ => false,
+    }
 }
 
 struct Success<'a>(&'a mut Option<Value>);
@@ -57,7 +62,11 @@ mod tests {
             (r#"{"success": false, "message": "cut off he"#, true),
             (r#"{"success": false, "success": true}"#, false),
             (r#"{"success": true}"#, false),
-            (r#"{"success": "false"}"#, false),
+            (r#"{"success": "false"}"#, true),
+            (r#"{"success": " False "}"#, true),
+            ("\u{feff}{\"success\": false}", true),
+            (r#"{"success": "no"}"#, false),
+            (r#"{"success": "true"}"#, false),
             (r#"{"success": 0}"#, false),
             (r#"{"success": null}"#, false),
             (r#"{"Success": false}"#, false),

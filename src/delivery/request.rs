@@ -12,13 +12,39 @@ use crate::domain::event::EventStep;
 use crate::domain::{AttemptId, Body, Code, Event, Granularity, StepStatus, Timestamp, UrlRules, trace};
 use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header, header_value, named_value};
 use crate::store::Leased;
-use crate::template::{Scope, Template, as_form, as_xml, check_document};
+use crate::template::{Scope, Template, as_form, as_xml, check_document, percent};
 
 pub(super) const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 pub(super) const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Why a request could not be built: code -2000.
+#[derive(Debug, Clone)]
+pub(super) struct NotBuilt {
+    pub(super) error: String,
+    /// The filled text that was refused; empty where none was made.
+    pub(super) text: String,
+}
+
+impl NotBuilt {
+    fn of_url(error: String, url: &str) -> Self {
+        Self { error, text: shown_url(url) }
+    }
+}
+
+impl From<String> for NotBuilt {
+    fn from(error: String) -> Self {
+        Self { error, text: String::new() }
+    }
+}
+
+impl From<&str> for NotBuilt {
+    fn from(error: &str) -> Self {
+        error.to_owned().into()
+    }
+}
 
 /// What of a channel's requests is always the same.
 pub(super) struct Blueprint {
@@ -54,7 +80,7 @@ impl Blueprint {
         scope: impl FnOnce() -> Scope,
         attempt: AttemptId,
         now: Timestamp,
-    ) -> Result<Request, String> {
+    ) -> Result<Request, NotBuilt> {
         let event = &delivery.event;
         // Names are gathered only for a channel that fills something in.
         let scope = LazyCell::new(scope);
@@ -62,7 +88,7 @@ impl Blueprint {
             url.clone()
         } else {
             let text = channel.url.render(&scope).map_err(|error| format!("url: {error}"))?;
-            parse_url(&text, channel.url_rules)?
+            parse_url(&text, channel.url_rules).map_err(|error| NotBuilt::of_url(error, &text))?
         };
         let mut headers = self.headers.clone();
         for (name, value) in &self.filled {
@@ -100,12 +126,15 @@ impl Blueprint {
                 body = formatted(channel.format, body, &event.subject.body)?;
             }
         } else if !channel.parameters.is_empty() {
-            let mut query = url.query_pairs_mut();
+            // A space is `%20` here as everywhere else; the form encoding of the `url` crate writes `+`.
+            let mut query = url.query().filter(|query| !query.is_empty()).map(|query| format!("{query}&"));
             for (name, value) in &channel.parameters {
-                query.append_pair(name, &parameter_text(channel, name, value, &scope)?);
+                let value = parameter_text(channel, name, value, &scope)?;
+                let query = query.get_or_insert_default();
+                query.extend([&percent(name), "=", &percent(&value), "&"]);
             }
-            drop(query);
-            check_length(&url, channel.url_rules)?;
+            url.set_query(query.as_deref().and_then(|query| query.strip_suffix('&')));
+            check_length(&url, channel.url_rules).map_err(|error| NotBuilt::of_url(error, url.as_str()))?;
         }
         let order = if body.spliced.is_some() { event.subject.body.clone() } else { Bytes::new() };
         if let Some(keys) = &channel.signing {
@@ -137,10 +166,12 @@ fn check_length(url: &Url, rules: UrlRules) -> Result<(), String> {
     rules.check_length(url.as_str().len()).map_err(|problem| format!("url: filled in, {problem}"))
 }
 
-fn custom(template: &Template, scope: &Scope) -> Result<Body, String> {
+fn custom(template: &Template, scope: &Scope) -> Result<Body, NotBuilt> {
     let text = template.render(scope).map_err(|error| format!("body: {error}"))?;
-    check_document(template.target(), &text).map_err(|problem| format!("body: filled in, it is {problem}"))?;
-    Ok(Body::whole(text))
+    match check_document(template.target(), &text) {
+        Ok(()) => Ok(Body::whole(text)),
+        Err(problem) => Err(NotBuilt { error: format!("body: filled in, it is {problem}"), text }),
+    }
 }
 
 /// A body with as much of the order in it as the granularity shows.

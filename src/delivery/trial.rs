@@ -17,6 +17,7 @@ use crate::store::Leased;
 
 use super::attempt::{self, Begun};
 use super::outlet::{Kit, Outlet};
+use super::request::NotBuilt;
 use super::{bucket, mail};
 
 /// Tries channels out.
@@ -109,7 +110,7 @@ impl Trials {
             (mailer.preview(mail).await.map_err(TrialFault::NotBuilt)?, key)
         } else {
             let (request, key) = self.request(&outlet, &delivery, &begun);
-            let request = request.map_err(TrialFault::NotBuilt)?;
+            let request = request.map_err(|refused| TrialFault::NotBuilt(refused.error))?;
             (whole(outlet.client.preview(&request), &delivery), key)
         };
         let exchange = match key {
@@ -136,7 +137,12 @@ impl Trials {
     }
 
     /// The request as it goes out: of a channel that sends in buckets, one with this delivery alone.
-    fn request(&self, outlet: &Outlet, delivery: &Leased, begun: &Begun) -> (Result<Request, String>, Option<String>) {
+    fn request(
+        &self,
+        outlet: &Outlet,
+        delivery: &Leased,
+        begun: &Begun,
+    ) -> (Result<Request, NotBuilt>, Option<String>) {
         let (request, key) = attempt::build(&self.kit, outlet, delivery, begun);
         let channel = &outlet.channel;
         let buckets = channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);

@@ -182,6 +182,16 @@ impl Client {
         exchange(request, &reply)
     }
 
+    /// A text that is not sent, as the history keeps it: `kept` bytes at most, this client's secrets masked.
+    pub fn shown(&self, mut text: String, kept: usize) -> Bytes {
+        let cut = text.len() > kept;
+        let end = (0..=kept.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        let mut bytes = Bytes::from(text);
+        self.credentials.secrets().hide(&mut bytes, cut);
+        bytes
+    }
+
     /// Sends a request and waits for its response. A redirect is a response like any other. Dropping the future
     /// ends the exchange and closes its connection.
     pub async fn send(&self, request: &Request) -> Reply {

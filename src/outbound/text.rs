@@ -1,12 +1,15 @@
 //! A response's body as text, for channels whose receivers answer with one.
 
 use encoding_rs::{Encoding, UTF_8};
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
 /// The text of a response: by the `charset` of its `Content-Type`, else UTF-8, without a byte order mark. `Err` says
 /// in a sentence why it is no text: empty or nothing but white space, bytes that are none of its charset, a NUL, a
 /// charset that nobody knows.
 pub fn text(headers: &HeaderMap, body: &[u8]) -> Result<String, String> {
+    if let Some(coding) = compression(headers, body) {
+        return Err(format!("the response is compressed ({coding}), which was not asked for"));
+    }
     let encoding = match charset(headers) {
         None => UTF_8,
         Some(label) => Encoding::for_label_no_replacement(label.as_bytes())
@@ -25,6 +28,14 @@ pub fn text(headers: &HeaderMap, body: &[u8]) -> Result<String, String> {
             .to_owned());
     }
     Ok(text.into_owned())
+}
+
+/// How the response is compressed: as its `Content-Encoding` says, or as its bytes show.
+fn compression(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let named = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<String> = named.flat_map(|value| value.split(',')).map(|one| one.trim().to_lowercase()).collect();
+    let named = named.into_iter().find(|coding| !matches!(coding.as_str(), "" | "identity"));
+    named.map(|coding| short(&coding)).or_else(|| body.starts_with(&[0x1f, 0x8b]).then(|| "gzip".to_owned()))
 }
 
 /// The `charset` parameter of a `Content-Type`.
@@ -76,6 +87,19 @@ mod tests {
         ] {
             assert_eq!(read(content_type, body), Err(error.to_owned()), "{content_type} {body:?}");
         }
+    }
+
+    #[test]
+    fn a_compressed_response_says_so() {
+        let gzip = Err("the response is compressed (gzip), which was not asked for".to_owned());
+        assert_eq!(read("text/plain", b"\x1f\x8b\x08\0\0"), gzip);
+        let coded = |coding: &'static str| {
+            let headers = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(coding))]);
+            text(&headers, b"KEY")
+        };
+        assert_eq!(coded("identity, GZIP"), gzip);
+        assert_eq!(coded("br").unwrap_err(), "the response is compressed (br), which was not asked for");
+        assert_eq!(coded("identity").as_deref(), Ok("KEY"));
     }
 
     proptest! {

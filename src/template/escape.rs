@@ -4,6 +4,14 @@ use std::fmt::{self, Write};
 
 use super::json;
 
+/// The text with all but the unreserved characters of RFC 3986 percent-encoded.
+pub fn percent(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    // Writing to a string does not fail.
+    let _ = Percent(&mut encoded).write_str(text);
+    encoded
+}
+
 /// Percent-encodes all but the unreserved characters of RFC 3986.
 pub(super) struct Percent<'a>(pub(super) &'a mut dyn Write);
 

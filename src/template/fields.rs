@@ -92,6 +92,15 @@ impl Fields {
         self.pieces.iter().map(piece).collect()
     }
 
+    /// The name of the n-th field.
+    pub(super) fn name(&self, at: usize) -> Option<String> {
+        let mut fields = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Field(field) => Some(field.name.to_string()),
+            Piece::Text(_) => None,
+        });
+        fields.nth(at)
+    }
+
     /// Whether it begins with a field.
     pub(super) fn begins_filled(&self) -> bool {
         matches!(self.pieces.first(), Some(Piece::Field(_)))

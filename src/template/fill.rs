@@ -6,7 +6,7 @@ use std::fmt;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
-use super::{Target, escape, json};
+use super::{Target, escape, filled_url, json};
 
 /// The most that the values filled into one template may come to, in bytes: 1 MiB.
 pub(super) const MAX_FILLED: usize = 1 << 20;
@@ -59,7 +59,12 @@ impl Filler {
         let out = &mut Capped(out);
         let nothing = value.is_undefined() || value.is_none();
         if self.target == Target::Url {
-            return if nothing { Err(ErrorKind::UndefinedError.into()) } else { in_url(out, value, place) };
+            if nothing {
+                return Err(ErrorKind::UndefinedError.into());
+            }
+            fmt::Write::write_char(out, filled_url::OPEN)?;
+            in_url(out, value, place)?;
+            return Ok(fmt::Write::write_char(out, filled_url::CLOSE)?);
         }
         if self.empty_as_null && (nothing || value.as_str() == Some("")) {
             return Ok(fmt::Write::write_str(out, "null")?);
@@ -110,6 +115,10 @@ fn stands_alone(text: &str) -> bool {
 }
 
 fn in_url(out: &mut dyn fmt::Write, value: &Value, place: Place) -> Result<(), Error> {
+    // Of text that a template has put together before.
+    let unmarked = value.as_str().filter(|text| text.contains([filled_url::OPEN, filled_url::CLOSE]));
+    let unmarked = unmarked.map(|text| Value::from(text.replace([filled_url::OPEN, filled_url::CLOSE], "")));
+    let value = unmarked.as_ref().unwrap_or(value);
     if place == Place::Base {
         return written(out, value);
     }

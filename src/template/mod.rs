@@ -12,6 +12,7 @@ mod escape;
 mod fault;
 mod fields;
 mod fill;
+mod filled_url;
 mod jinja;
 mod json;
 mod locale;
@@ -23,12 +24,14 @@ mod scope;
 mod skeleton;
 #[cfg(test)]
 mod tests;
+
 mod words;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use document::{check as check_document, form as as_form, xml as as_xml};
+pub use escape::percent;
 use fill::Filler;
 pub use locale::Locale;
 pub use path_filter::PathFilter;
@@ -174,10 +177,20 @@ impl Template {
 
     /// Fills it in.
     pub fn render(&self, scope: &Scope) -> Result<String, RenderError> {
+        let text = match &self.program {
+            None => return Ok(self.source.to_string()),
+            Some(Program::Jinja(program)) => program.render(scope)?,
+            Some(Program::Fields(fields)) => fields.render(scope)?,
+        };
+        if self.target == Target::Url { filled_url::finish(&text, |at| self.value(at)) } else { Ok(text) }
+    }
+
+    /// The n-th value as the template names it, where each is filled in once.
+    fn value(&self, at: usize) -> Option<String> {
         match &self.program {
-            None => Ok(self.source.to_string()),
-            Some(Program::Jinja(program)) => program.render(scope),
-            Some(Program::Fields(fields)) => fields.render(scope),
+            Some(Program::Jinja(_)) if !self.source.contains("{%") => skeleton::value_of_jinja(&self.source, at),
+            Some(Program::Fields(fields)) => fields.name(at),
+            Some(Program::Jinja(_)) | None => None,
         }
     }
 }

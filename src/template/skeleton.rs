@@ -22,3 +22,29 @@ pub(super) fn of_jinja(text: &str, filler: &str) -> String {
     plain.push_str(rest);
     plain
 }
+
+/// What stands in the n-th `{{ … }}`.
+pub(super) fn value_of_jinja(text: &str, at: usize) -> Option<String> {
+    let (mut rest, mut seen) = (text, 0);
+    while let Some(found) = rest.find('{') {
+        let from = rest.get(found..)?;
+        let end = match from.get(..2) {
+            Some("{{") => "}}",
+            Some("{%") => "%}",
+            Some("{#") => "#}",
+            _ => {
+                rest = from.get(1..)?;
+                continue;
+            }
+        };
+        let inside = from.get(2..from.find(end)?)?;
+        if end == "}}" {
+            if seen == at {
+                return Some(inside.trim_matches(['-', '+']).trim().to_owned());
+            }
+            seen += 1;
+        }
+        rest = from.get(inside.len() + 4..)?;
+    }
+    None
+}

@@ -16,6 +16,22 @@ const VENDORS_BLOCK: &str = r#"{
 }
 }"#;
 
+#[tokio::test]
+async fn a_callout_whose_path_a_value_would_change_is_not_made() {
+    let receiver = Receiver::start().await;
+    let yaml = receiver.fill(
+        "chains: [{name: all, plugins: [{name: calloutPlugin, critical: true, id: step, options: {endpoint: 'RECEIVER/orders/{{ order.id }}/close'}}]}]",
+    );
+    let service = Service::start(&yaml).await;
+    for (id, said) in [("..", "makes `..` a segment"), ("%2e", "makes `.` a segment")] {
+        let answer = service.api.post("/v1/orders", &json!({"id": id})).await;
+        assert_eq!(answer.status, 502, "{answer}");
+        assert!(answer.to_string().contains(said), "{answer}");
+    }
+    assert_eq!(receiver.count(), 0);
+    service.stop().await;
+}
+
 /// One critical callout named `step` with these options.
 fn one_step(receiver: &Receiver, options: &str) -> String {
     receiver.fill(&format!(

@@ -339,3 +339,56 @@ fn the_examples_of_the_page_about_templates_load() {
         config::load_text("templates.md", example, &Environment::new()).unwrap_or_else(|faults| panic!("{faults}"));
     }
 }
+
+#[tokio::test]
+async fn a_value_fills_its_part_of_the_path_or_nothing_is_sent() {
+    for (keys, name) in [
+        ("url: RECEIVER/orders/{{ order.id }}/close", "order.id"),
+        ("syntax: merge_fields\nurl: RECEIVER/orders/<DataSource.id>/close", "DataSource.id"),
+        ("syntax: placeholder\nurl: RECEIVER/orders/${orderId}/close", "${orderId}"),
+    ] {
+        for (id, dots) in [("..", ".."), (".", "."), ("%2e%2E", ".."), ("%252e.", "..")] {
+            let error = unsent(keys, &json!({"id": id})).await;
+            let expected = format!("url: `{name}` makes `{dots}` a segment of the path, which is another path");
+            assert_eq!(error, expected, "{keys} {id}");
+        }
+        assert_eq!(sent(keys, &json!({"id": "1..2"})).await.target, "/orders/1..2/close");
+    }
+    let error = unsent("url: RECEIVER/a/{{ order.dot }}{{ order.dot }}/b", &json!({"id": "1", "dot": "."})).await;
+    assert!(error.contains("`..` a segment of the path"), "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_value_in_a_path_is_as_a_missing_one() {
+    for (keys, name) in [
+        ("url: RECEIVER/orders/{{ order.ref }}/close", "order.ref"),
+        ("url: RECEIVER/orders/{{ order.ref }}", "order.ref"),
+        ("syntax: merge_fields\nurl: RECEIVER/orders/<DataSource.ref>/close", "DataSource.ref"),
+    ] {
+        let order = json!({"id": "1", "ref": ""});
+        assert_eq!(unsent(keys, &order).await, format!("url: `{name}` is empty"), "{keys}");
+    }
+    let request = sent("url: RECEIVER/orders?ref={{ order.ref }}", &json!({"id": "1", "ref": ""})).await;
+    assert_eq!(request.target, "/orders?ref=");
+    let keys = "url: RECEIVER/orders{% if order.ref %}/{{ order.ref }}{% endif %}";
+    assert_eq!(sent(keys, &json!({"id": "1", "ref": ""})).await.target, "/orders");
+}
+
+#[tokio::test]
+async fn a_space_is_percent_20_in_a_query_of_parameters_as_everywhere() {
+    let order = json!({"id": "1", "name": "a b+c&d=é"});
+    let keys = "method: GET\nurl: RECEIVER/x?k=v\nparameters: {'n m': '{{ order.name }}', empty: ''}";
+    assert_eq!(sent(keys, &order).await.target, "/x?k=v&n%20m=a%20b%2Bc%26d%3D%C3%A9&empty=");
+    let keys = "method: GET\nurl: RECEIVER/x\nparameters: {n: '{{ order.name }}'}";
+    assert_eq!(sent(keys, &order).await.target, "/x?n=a%20b%2Bc%26d%3D%C3%A9");
+}
+
+#[tokio::test]
+async fn a_refused_body_is_on_record_without_secrets() {
+    let keys = "url: RECEIVER/x\nauth: {type: bearer, token: t0psecret}\n\
+                body: '{\"n\": {{ order.n | safe }}, \"note\": \"t0psecret\"}'";
+    let (request, delivery) = deliver("", keys, &json!({"id": "1", "n": "1 2"})).await;
+    assert!(request.is_none(), "{request:?}");
+    assert_eq!(delivery["attempts"][0]["code"], -2000);
+    assert_eq!(delivery["attempts"][0]["request"]["body"], r#"{"n": 1 2, "note": "***"}"#, "{delivery:#}");
+}
