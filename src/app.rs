@@ -5,6 +5,7 @@
 //! which is taken up again after the next start.
 
 mod calls;
+mod connections;
 mod generation;
 mod reload;
 mod wiring;
@@ -134,7 +135,7 @@ impl App {
         };
         let lanes = Lanes::start(&settings, lanes).await?;
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
-        let (limits, limits_now) = watch::channel((&settings.server).into());
+        let (limits, limits_now) = watch::channel(connections::limits(&settings));
         let view = Arc::new(ArcSwap::from_pointee(generation.view(None)));
         let reloader = Arc::new(Reloader {
             loader,

@@ -1,7 +1,11 @@
 //! The system's clock and randomness: the only module that reads either. Everything else takes a [`Clock`] and a seed.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::domain::clock::Sleep;
 use crate::domain::{Clock, Timestamp};
@@ -45,6 +49,38 @@ fn left(by_wall_clock: Duration, whole: Duration, slept: Duration) -> Duration {
 /// Processors that the process may use, as far as the system says.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Raises the limit of open files as far as this process may. Returns the limit in force, or `None` where there is none.
+pub fn raise_open_files() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // Where the system refuses, the limit stays as it is.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+    open_files()
+}
+
+/// Returns how many files this process may have open, or `None` where there is no limit.
+pub fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// Returns how large a file of this process may become, or `None` where there is no limit.
+pub fn file_size() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
+}
+
+/// Lets a write beyond the limit of a file's size fail, as on a full disk, instead of ending the process (SIGXFSZ).
+///
+/// # Errors
+/// When the signal cannot be caught.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn survive_file_size_limit() -> io::Result<()> {
+    // The handler stays when its receiver is dropped.
+    signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
 }
 
 /// A number that the operating system chose at random, to seed generators with.

@@ -17,6 +17,7 @@ use crate::config::{Changes, Faults, Settings};
 use crate::delivery::{Lanes, LanesError};
 use crate::store::Backlog;
 
+use super::connections;
 use super::generation::{Base, Generation};
 
 /// Loads the configuration: the first one, and again at each reload.
@@ -99,7 +100,7 @@ impl Reloader {
         // From here on nothing waits and nothing fails.
         self.lanes.take_over(&next.settings, prepared, Arc::clone(&next.router));
         self.base.admission.resize(next.settings.delivery.chain_concurrency);
-        self.limits.send_replace((&next.settings.server).into());
+        self.limits.send_replace(connections::limits(&next.settings));
         let view = next.view(Some(&self.view.load()));
         self.view.store(Arc::new(view));
         self.current.store(Arc::new(next));

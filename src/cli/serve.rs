@@ -34,6 +34,11 @@ pub(super) fn run(args: &ConfigArgs, logs: &LogArgs) -> ExitCode {
         }
     };
     let code = runtime.block_on(async {
+        system::raise_open_files();
+        if let Err(error) = system::survive_file_size_limit() {
+            output::error(&format!("SIGXFSZ cannot be caught: {error}"));
+            return ExitCode::FAILURE;
+        }
         let parts = Parts { clock: Arc::new(SystemClock), seed: system::seed(), loader };
         let (stop, hangups) = match signals().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?))) {
             Ok(signals) => signals,

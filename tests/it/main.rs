@@ -35,6 +35,7 @@ mod fulfillment;
 mod http2;
 mod idempotency;
 mod lanes;
+mod limits;
 mod logs;
 mod mail;
 mod metrics;

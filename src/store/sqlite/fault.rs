@@ -1,6 +1,6 @@
 //! What SQLite's errors mean to a caller.
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::store::StoreError;
 
@@ -10,6 +10,11 @@ impl From<rusqlite::Error> for StoreError {
         match error {
             rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
                 ErrorCode::DiskFull => Self::Full(text),
+                ErrorCode::SystemIoFailure
+                    if failure.extended_code == ffi::SQLITE_IOERR_WRITE && crate::system::file_size().is_some() =>
+                {
+                    Self::Full(format!("{text} (the size of files is limited, see RLIMIT_FSIZE)"))
+                }
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked(text),
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation => {
                     Self::Corrupt(text)
