@@ -113,6 +113,7 @@ impl Bench {
             skipped: Vec::new(),
             deliveries: vec![delivery],
             idempotency: None,
+            signed: None,
             replica: ME,
         }
     }

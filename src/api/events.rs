@@ -34,7 +34,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     }
     let key = body::idempotency_key(&head.headers)?;
     let body = body::read(body, view.max_body, view.body_timeout).await?;
-    view.verify(&head.headers, &body, &api.rooms.clock)?;
+    let signed = view.verify(&head.headers, &body, &api.rooms.clock)?;
     if view.verify.is_some() && cloudevents::has_attributes(&head.headers) {
         return Err(unsigned_attributes());
     }
@@ -51,7 +51,13 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     let answered = view
         .ingest
         .events(
-            Incoming { attributes: cloudevents::attributes(&head.headers), body, key, caller: Arc::clone(&caller) },
+            Incoming {
+                signed,
+                attributes: cloudevents::attributes(&head.headers),
+                body,
+                key,
+                caller: Arc::clone(&caller),
+            },
             events,
             batch,
         )

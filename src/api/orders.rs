@@ -31,9 +31,11 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     }
     let key = body::idempotency_key(&head.headers)?;
     let body = body::read(body, view.max_body, view.body_timeout).await?;
-    view.verify(&head.headers, &body, &api.rooms.clock)?;
-    let answered =
-        view.ingest.order(Incoming { attributes: cloudevents::attributes(&head.headers), body, key, caller }).await?;
+    let signed = view.verify(&head.headers, &body, &api.rooms.clock)?;
+    let answered = view
+        .ingest
+        .order(Incoming { signed, attributes: cloudevents::attributes(&head.headers), body, key, caller })
+        .await?;
     Ok(answer::respond(answered))
 }
 

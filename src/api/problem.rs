@@ -97,6 +97,8 @@ problems! {
     Conflict "conflict" 409 "The status does not allow this";
     /// The first request with this `Idempotency-Key` has no answer yet. Ask again later.
     KeyUnderWay "idempotency-key-under-way" 409 "The first request with this key is under way";
+    /// A signed request (`server.verify`) with the same `webhook-id` was accepted before, and this is not its repeat.
+    SignedIdReused "webhook-id-reused" 409 "The signed request was accepted before";
     /// The body is larger than `server.max_body`.
     BodyTooLarge "body-too-large" 413 "The body is too large";
     /// The `Content-Type` or `Content-Encoding` is none that this call takes.
@@ -366,6 +368,7 @@ impl From<Refusal> for Problem {
             Refusal::BadField { path, message } => Self::faults(Kind::InvalidFields, vec![Fault::new(path, message)]),
             Refusal::KeyMismatch => Self::new(Kind::KeyMismatch, detail),
             Refusal::EventIdMismatch(_) => Self::new(Kind::EventIdReused, detail),
+            Refusal::SignedBefore => Self::new(Kind::SignedIdReused, detail),
             Refusal::KeyUnderWay => Self::new(Kind::KeyUnderWay, detail),
             Refusal::Stopping => Self::new(Kind::ShuttingDown, detail),
             Refusal::Store(error) => error.into(),

@@ -14,7 +14,7 @@ use crate::config::{Changes, Faults};
 use crate::delivery::{Health, Trials};
 use crate::domain::{Clock, DeliveryId, SettleKeys, SigningKeys};
 use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
-use crate::store::{Cause, ChannelState, History, Queue, StoreError};
+use crate::store::{Cause, ChannelState, History, Queue, SignedId, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 use super::hosts::Hosts;
@@ -166,14 +166,21 @@ impl View {
         }
     }
 
-    /// Lets a request through that carries a signature which `server.verify` asks for.
-    pub(super) fn verify(&self, headers: &HeaderMap, body: &[u8], clock: &Arc<dyn Clock>) -> Result<(), Problem> {
-        let Some(keys) = &self.verify else { return Ok(()) };
+    /// Checks the signature that `server.verify` asks for. Returns what it signs, `None` where none is needed.
+    pub(super) fn verify(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Option<SignedId>, Problem> {
+        let Some(keys) = &self.verify else { return Ok(None) };
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let (id, seconds, signatures) =
             (header("webhook-id"), header("webhook-timestamp"), header("webhook-signature"));
-        keys.verify(id, seconds, signatures, body, clock.now())
-            .map_err(|fault| Problem::new(Kind::BadSignature, fault.to_string()))
+        let until = keys
+            .verify(id, seconds, signatures, body, clock.now())
+            .map_err(|fault| Problem::new(Kind::BadSignature, fault.to_string()))?;
+        Ok(id.map(|id| SignedId { id: id.to_owned(), until }))
     }
 }
 

@@ -101,7 +101,8 @@ impl SigningKeys {
         text
     }
 
-    /// Whether one of the signatures holds, and is of this time. The parts are the headers' values.
+    /// Checks that one of the signatures holds and is of this time. Returns until when it holds. The parts are the
+    /// headers' values.
     pub fn verify(
         &self,
         id: Option<&str>,
@@ -109,7 +110,7 @@ impl SigningKeys {
         signatures: Option<&str>,
         body: &[u8],
         now: Timestamp,
-    ) -> Result<(), SignatureFault> {
+    ) -> Result<Timestamp, SignatureFault> {
         let (Some(id), Some(seconds), Some(signatures)) = (id, seconds, signatures) else {
             return Err(SignatureFault::Missing);
         };
@@ -133,7 +134,11 @@ impl SigningKeys {
                 };
             }
         }
-        if holds { Ok(()) } else { Err(SignatureFault::Unknown) }
+        if !holds {
+            return Err(SignatureFault::Unknown);
+        }
+        // It is taken in the whole second in which it runs out.
+        Ok(Timestamp::from_millis(at.saturating_mul(1000)).after(TOLERANCE + Duration::from_secs(1)))
     }
 }
 
@@ -189,6 +194,7 @@ mod tests {
 
     fn check(keys: &SigningKeys, seconds: i64, signatures: &str, body: &[u8]) -> Result<(), SignatureFault> {
         keys.verify(Some("msg_p5jXN8AQM9LWM0D4loKWxJek"), Some(&seconds.to_string()), Some(signatures), body, NOW)
+            .map(|until| assert!(until > NOW, "{until:?}"))
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl Intake {
                 skipped: plan.skipped,
                 deliveries,
                 idempotency,
+                signed: incoming.signed.clone(),
                 replica: self.replica,
             };
             let accepted = match self.store.ledger.accept_order(order).await? {
@@ -153,6 +154,7 @@ impl Intake {
                 skipped: Vec::new(),
                 deliveries,
                 idempotency,
+                signed: incoming.signed.clone(),
                 replica: self.replica,
             };
             match self.store.ledger.accept_order(order).await {
@@ -260,7 +262,8 @@ impl Intake {
             }
             let answer = self.answering.events(&listed, batch);
             let idempotency = key.clone().map(|key| Idempotency { answer: Some(answer.clone()), ..key });
-            let events = NewEvents { events: accepted, idempotency, replica: self.replica };
+            let events =
+                NewEvents { events: accepted, idempotency, signed: incoming.signed.clone(), replica: self.replica };
             match self.store.ledger.accept_events(events).await? {
                 Acceptance::Taken(more) => taken.extend(more),
                 Acceptance::Mismatch if own_id.is_some() => {
@@ -329,6 +332,7 @@ fn reply(acceptance: Acceptance, answer: Answer) -> Reply {
         Acceptance::Replay(answer) => Ok(Answered { answer, replayed: true }),
         Acceptance::UnderWay => Err(Refusal::KeyUnderWay),
         Acceptance::Mismatch => Err(Refusal::KeyMismatch),
+        Acceptance::SignedBefore => Err(Refusal::SignedBefore),
         // The caller has left these out by now.
         Acceptance::Taken(_) => {
             Err(crate::store::StoreError::Corrupt("a one-off is refused again and again".into()).into())

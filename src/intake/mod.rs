@@ -21,7 +21,7 @@ use crate::chain::Chains;
 use crate::config::settings::Settings;
 use crate::domain::{Clock, IdSource, Timestamp};
 use crate::routing::Router;
-use crate::store::{Answer, Replica, Store, StoreError};
+use crate::store::{Answer, Replica, SignedId, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 use extract::Pointers;
@@ -35,6 +35,8 @@ pub struct Incoming {
     pub attributes: Vec<u8>,
     /// The `Idempotency-Key` header.
     pub key: Option<String>,
+    /// The `webhook-id` of a request whose signature was checked.
+    pub signed: Option<SignedId>,
     /// The name of the caller's token; empty where none is needed. Keys of different callers do not meet.
     pub caller: Arc<str>,
 }
@@ -89,6 +91,11 @@ pub enum Refusal {
     /// The event's id was used before with other content.
     #[error("an event with the id {0:?} was accepted before, with other content; give each event an id of its own")]
     EventIdMismatch(String),
+    /// A signed request with the same `webhook-id` was accepted before.
+    #[error(
+        "a request with this webhook-id was accepted before; sign each request with an id of its own, and repeat one with the Idempotency-Key that it had"
+    )]
+    SignedBefore,
     /// The first request with the key has no answer yet.
     #[error("the first request with this Idempotency-Key is still under way")]
     KeyUnderWay,

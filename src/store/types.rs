@@ -32,6 +32,8 @@ pub struct NewOrder {
     pub deliveries: Vec<NewDelivery>,
     /// The caller's key, where it sent one.
     pub idempotency: Option<Idempotency>,
+    /// What the caller signed, where it had to.
+    pub signed: Option<SignedId>,
     /// Who accepted it.
     pub replica: Replica,
 }
@@ -43,6 +45,8 @@ pub struct NewEvents {
     pub events: Vec<NewEvent>,
     /// The caller's key, where it sent one.
     pub idempotency: Option<Idempotency>,
+    /// What the caller signed, where it had to.
+    pub signed: Option<SignedId>,
     /// Who accepted them.
     pub replica: Replica,
 }
@@ -54,6 +58,15 @@ pub struct NewEvent {
     pub event: Arc<Event>,
     /// Its deliveries.
     pub deliveries: Vec<NewDelivery>,
+}
+
+/// The `webhook-id` of a signed request, which is taken once while the signature may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedId {
+    /// The id.
+    pub id: String,
+    /// Until when the signature holds.
+    pub until: Timestamp,
 }
 
 /// A caller's `Idempotency-Key`.
@@ -89,6 +102,8 @@ pub enum Acceptance {
     UnderWay,
     /// The key was used before with another body.
     Mismatch,
+    /// Nothing was made durable: a request with this `webhook-id` was accepted before.
+    SignedBefore,
     /// Nothing was made durable: these channels had their one-off before, or get it of an earlier event of the same
     /// call. To be asked again without them.
     Taken(Taken),

@@ -188,6 +188,54 @@ async fn with_verify_attributes_of_an_event_cannot_come_in_headers() {
     service.stop().await;
 }
 
+/// Posts a body that is signed now.
+async fn post_signed(
+    service: &Service,
+    id: &str,
+    target: &str,
+    key: Option<&str>,
+    body: &[u8],
+) -> crate::client::Answer {
+    let now = service.clock.now().as_secs();
+    let (at, signature) = (now.to_string(), Webhook::new(OLD).unwrap().sign(id, now, body).unwrap());
+    let mut headers = vec![
+        ("Content-Type", "application/json"),
+        ("webhook-id", id),
+        ("webhook-timestamp", &at),
+        ("webhook-signature", &signature),
+    ];
+    headers.extend(key.map(|key| ("Idempotency-Key", key)));
+    service.api.call("POST", target, &headers, body).await
+}
+
+#[tokio::test]
+async fn a_signed_request_is_taken_once_whatever_its_key_and_over_a_restart() {
+    let service = Service::start(&format!("server: {{verify: {{secrets: [{OLD}]}}}}")).await;
+    let (order, event) = (br#"{"id":"A-1","type":"a.b","data":1}"#, br#"{"type":"a.b","data":1}"#);
+    let first = post_signed(&service, "msg_1", "/v1/orders", Some("key-1"), order).await;
+    post_signed(&service, "msg_2", "/v1/events", None, event).await.expect(202);
+    let service = service.restart().await;
+    for (id, target, key, body) in [
+        ("msg_1", "/v1/orders", Some("key-2"), &order[..]),
+        ("msg_1", "/v1/orders", None, order),
+        ("msg_1", "/v1/events", Some("key-1"), event),
+        ("msg_2", "/v1/events", Some("key-2"), event),
+        ("msg_2", "/v1/events", None, event),
+    ] {
+        let problem = post_signed(&service, id, target, key, body).await.problem(409);
+        assert!(text(&problem, "type").ends_with("/webhook-id-reused"), "{problem}");
+    }
+    let again = post_signed(&service, "msg_1", "/v1/orders", Some("key-1"), order).await;
+    assert_eq!(again.expect(201), first.expect(201), "a repeat with its key gets the first answer");
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    // A key that was refused is free for another request.
+    post_signed(&service, "msg_3", "/v1/orders", Some("key-2"), order).await.expect(201);
+    service.clock.advance(std::time::Duration::from_secs(302));
+    post_signed(&service, "msg_2", "/v1/events", None, event).await.expect(202);
+    assert_eq!(service.api.list("/v1/orders").await.len(), 2);
+    service.stop().await;
+}
+
 #[test]
 fn secrets_of_the_wrong_form_are_told_by_their_place_and_never_shown() {
     let home = crate::harness::Home::new();

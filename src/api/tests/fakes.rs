@@ -7,10 +7,9 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderValue, Method, Request};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use serde_json::Value;
 use tower::ServiceExt;
 
 use crate::config::load_text;
@@ -19,6 +18,8 @@ use crate::domain::{DeliveryId, DeliveryStatus, IdSource, ManualClock, SettleKey
 use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
 use crate::store::*;
 use crate::telemetry::metrics::Metrics;
+
+pub(super) use super::seen::Seen;
 
 use super::super::{Api, ChannelOverview, Ingest, Lanes, Rooms, View, router};
 use super::records::delivery;
@@ -343,34 +344,6 @@ impl World {
     /// Posts JSON.
     pub(super) async fn post_json(&self, path: &str, body: impl Into<Body>) -> Seen {
         self.post(path, &[("content-type", "application/json")], body).await
-    }
-}
-
-/// An answer as the caller sees it.
-#[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-}
-
-impl Seen {
-    pub(super) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().expect("text"))
-    }
-
-    /// Checks that this is the problem of that slug, and gives its body.
-    #[track_caller]
-    pub(super) fn problem(&self, status: u16, slug: &str) -> Value {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-        let json = self.json();
-        assert_eq!(json["type"], format!("/problems/{slug}"), "{json}");
-        assert_eq!((self.status.as_u16(), &json["status"]), (status, &Value::from(status)), "{json}");
-        json
     }
 }
 

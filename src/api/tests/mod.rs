@@ -6,4 +6,5 @@ mod fakes;
 mod reads;
 mod records;
 mod reload;
+mod seen;
 mod writes;

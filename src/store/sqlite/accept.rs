@@ -8,7 +8,7 @@ use super::job::Write;
 use super::once;
 use super::rows::{self, EMPTY, progress};
 use crate::domain::{OrderStatus, Origin};
-use crate::store::{Acceptance, Answer, Idempotency, NewEvents, NewOrder, StoreError};
+use crate::store::{Acceptance, Answer, Idempotency, NewEvents, NewOrder, SignedId, StoreError};
 
 /// [`crate::store::Ledger::accept_order`].
 pub(super) struct AcceptOrder(pub(super) NewOrder);
@@ -33,6 +33,10 @@ impl Write for AcceptOrder {
         if !taken.is_empty() {
             forget(db, order.idempotency.as_ref())?;
             return Ok(Acceptance::Taken(taken));
+        }
+        if !take_signed(db, order.signed.as_ref())? {
+            forget(db, order.idempotency.as_ref())?;
+            return Ok(Acceptance::SignedBefore);
         }
         let own_id = rows::own_id(subject);
         let slot = own_id.map(|_| db.slot());
@@ -86,6 +90,10 @@ impl Write for AcceptEvents {
         if !taken.is_empty() {
             forget(db, self.0.idempotency.as_ref())?;
             return Ok(Acceptance::Taken(taken));
+        }
+        if !take_signed(db, self.0.signed.as_ref())? {
+            forget(db, self.0.idempotency.as_ref())?;
+            return Ok(Acceptance::SignedBefore);
         }
         let key = self.0.idempotency.as_ref().map(|idempotency| &*idempotency.key);
         let last = self.0.events.len().saturating_sub(1);
@@ -142,6 +150,18 @@ pub(super) fn skips(skipped: &[crate::domain::Skip]) -> Result<Option<String>, S
         return Ok(None);
     }
     serde_json::to_string(skipped).map(Some).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// Takes the id of a signed request. Returns `false` where it was taken before and its signature still holds.
+fn take_signed(db: &Db<'_>, signed: Option<&SignedId>) -> Result<bool, StoreError> {
+    let Some(SignedId { id, until }) = signed else { return Ok(true) };
+    let now = db.terms.now.as_millis();
+    db.conn.prepare_cached("DELETE FROM signed_requests WHERE until < ?1")?.execute([now])?;
+    let inserted = db
+        .conn
+        .prepare_cached("INSERT INTO signed_requests (id, until) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING")?
+        .execute(params![id, until.as_millis()])?;
+    Ok(inserted == 1)
 }
 
 /// Lets go of a key that was new, as nothing came of it.

@@ -180,6 +180,7 @@ impl<B: Backend> World<B> {
             skipped: Vec::new(),
             deliveries: channels.iter().map(|channel| self.delivery(&event, channel)).collect(),
             idempotency: None,
+            signed: None,
             replica: ME,
         }
     }
@@ -319,7 +320,7 @@ pub(super) fn blank(subject: &Subject) -> JournalEntry {
 }
 
 pub(super) fn of_events(events: Vec<NewEvent>) -> NewEvents {
-    NewEvents { events, idempotency: None, replica: ME }
+    NewEvents { events, idempotency: None, signed: None, replica: ME }
 }
 
 pub(super) fn key(key: &str, body: u8) -> Idempotency {
