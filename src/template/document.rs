@@ -163,7 +163,7 @@ mod tests {
     fn the_top_level_becomes_form_fields() {
         assert_eq!(
             form(DOCUMENT).as_deref(),
-            Ok("type=a%20%26%20b&none=&n=1.5&big=123456789012345678901234567890&yes=true\
+            Ok("type=a%20%26%20b&none=&n=1.50&big=123456789012345678901234567890&yes=true\
                 &data=%7B%22order%22%3A%7B%22id%22%3A%22%3C1%3E%22%2C%22empty%22%3A%7B%7D%7D%7D\
                 &items=%5B%7B%22sku%22%3A%22A%22%7D%2C%5B%22x%22%2C%5B%5D%5D%2C3%5D&no=%5B%5D")
         );
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn names_become_elements() {
-        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<order><type>a &amp; b</type><none/><n>1.5</n>\
+        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<order><type>a &amp; b</type><none/><n>1.50</n>\
             <big>123456789012345678901234567890</big><yes>true</yes><data><order><id>&lt;1&gt;</id><empty/></order></data>\
             <items><sku>A</sku></items><items><item>x</item><item/></items><items>3</items></order>";
         assert_eq!(xml(DOCUMENT).as_deref(), Ok(expected));

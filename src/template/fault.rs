@@ -84,8 +84,8 @@ fn part_of(source: &str, range: Range<usize>) -> Range<usize> {
     }
 }
 
-/// Why `source` could not be filled in. Says which part of it, never a value.
-pub(super) fn render_error(source: &str, error: &Error) -> RenderError {
+/// Why `source` could not be filled in. Says which part of it, or `whole` where that is not known; never a value.
+pub(super) fn render_error(source: &str, whole: Option<&str>, error: &Error) -> RenderError {
     let part = error.range().and_then(|range| source.get(part_of(source, range))).map(|text| {
         let text = text.trim_start_matches(['{', '%', '-', '+']).trim_end_matches(['}', '%', '-', '+']).trim();
         let mut part: String = text.chars().map(visible).take(EXCERPT).collect();
@@ -94,7 +94,9 @@ pub(super) fn render_error(source: &str, error: &Error) -> RenderError {
         }
         part
     });
-    let part = part.filter(|part| !part.is_empty());
+    let part = part
+        .filter(|part| !part.is_empty())
+        .or_else(|| whole.map(|text| text.chars().map(visible).take(EXCERPT).collect()));
     RenderError(match (error.kind(), part) {
         (ErrorKind::UndefinedError, Some(part)) => format!("`{part}` is missing"),
         (ErrorKind::UndefinedError, None) => "a field is missing".to_owned(),

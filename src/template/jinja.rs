@@ -1,7 +1,7 @@
 //! Jinja, by minijinja.
 //!
 //! The engine compiles to instructions, which are looked through once: unknown names are errors then and there, and
-//! comparisons are put on our own meaning of them (`words.rs`). That needs the engine's machinery, which is why its
+//! operators are put on our own meaning of them (`operators.rs`). That needs the engine's machinery, which is why its
 //! version is pinned. Instructions borrow from their source; sources therefore live as long as the process, each
 //! distinct text once.
 
@@ -11,11 +11,14 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use minijinja::machinery::{self, CodeGenerator, CompiledTemplate, Instruction, Instructions, TemplateConfig};
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Error, Value};
 
 use super::fill::Filler;
+use super::json::{self, LongNumber};
+use super::operators::Sum;
 use super::words::{self, nearest_word};
-use super::{RenderError, Scope, SyntaxError, Target, fault, fill};
+use super::{RenderError, Scope, SyntaxError, Target, depth, fault, fill};
 
 /// Instructions that one rendering may take.
 const FUEL: u64 = 50_000;
@@ -30,6 +33,7 @@ pub(super) struct Program {
 
 impl Program {
     pub(super) fn compile(source: &str, filler: Filler) -> Result<Self, SyntaxError> {
+        depth::check_template(source)?;
         check(source, &template(source).map_err(|error| SyntaxError::of_engine(source, &error))?)?;
         let kept = keep(source);
         let mut instructions = template(kept).map_err(|error| SyntaxError::of_engine(source, &error))?;
@@ -38,13 +42,13 @@ impl Program {
             _ => 0,
         });
         let fuel = FUEL.min(MAX_FIXED / longest.max().unwrap_or(0).max(1)).max(2 * all(&instructions).count() as u64);
-        take_comparisons(&mut instructions);
-        Ok(Self { instructions, environment: words::environment(filler, fuel) })
+        take_operators(&mut instructions);
+        Ok(Self { instructions, environment: words::environment(filler, fuel, false) })
     }
 
     pub(super) fn render(&self, scope: &Scope) -> Result<String, RenderError> {
         let mut text = String::with_capacity(self.instructions.source().len() * 2);
-        run(&self.environment, &self.instructions, scope, &mut text)?;
+        run(&self.environment, &self.instructions, None, scope, &mut text)?;
         Ok(text)
     }
 }
@@ -58,17 +62,18 @@ impl Condition {
         if source.trim().is_empty() {
             return Err(SyntaxError::at(source, 0, "an expression is needed"));
         }
+        depth::check_expression(source)?;
         check(source, &expression(source).map_err(|error| SyntaxError::of_engine(source, &error))?)?;
         let kept = keep(source);
         let mut instructions = expression(kept).map_err(|error| SyntaxError::of_engine(source, &error))?;
-        take_comparisons(&mut instructions);
+        take_operators(&mut instructions);
         Ok(Self { instructions })
     }
 
     pub(super) fn holds(&self, scope: &Scope) -> Result<bool, RenderError> {
         static ENVIRONMENT: LazyLock<Environment<'static>> =
-            LazyLock::new(|| words::environment(Filler { target: Target::Text, empty_as_null: false }, FUEL));
-        let value = run(&ENVIRONMENT, &self.instructions, scope, &mut String::new())?;
+            LazyLock::new(|| words::environment(Filler { target: Target::Text, empty_as_null: false }, FUEL, true));
+        let value = run(&ENVIRONMENT, &self.instructions, Some(self.instructions.source()), scope, &mut String::new())?;
         Ok(value.is_some_and(|value| value.is_true()))
     }
 }
@@ -76,6 +81,7 @@ impl Condition {
 fn run(
     environment: &Environment<'static>,
     instructions: &Instructions<'static>,
+    whole: Option<&str>,
     scope: &Scope,
     text: &mut String,
 ) -> Result<Option<Value>, RenderError> {
@@ -83,7 +89,7 @@ fn run(
     let mut out = machinery::make_string_output(text);
     machinery::eval(environment, instructions, scope.root(), &BTreeMap::new(), &mut out, AutoEscape::None)
         .map(|(value, _)| value)
-        .map_err(|error| fault::render_error(instructions.source(), &error))
+        .map_err(|error| fault::render_error(instructions.source(), whole, &error))
 }
 
 fn template(source: &str) -> Result<Instructions<'_>, Error> {
@@ -185,25 +191,58 @@ fn unknown(
     Err(SyntaxError::at(source, place, format!("unknown {what} `{name}`; {hint}")))
 }
 
-/// Puts our tests in the place of the engine's comparisons.
-fn take_comparisons(instructions: &mut Instructions<'_>) {
-    /// Tells the engine not to remember the test.
+/// Puts our operators in the place of the engine's, and numbers as they are written in that of its floats.
+fn take_operators(instructions: &mut Instructions<'_>) {
+    /// Tells the engine not to remember the filter.
     const NOT_CACHED: u8 = u8::MAX;
+    let written: Vec<Value> = depth::fractions(instructions.source()).map(json::number).collect();
     let mut at = 0;
     while let Some(instruction) = instructions.get_mut(at) {
-        let test = match instruction {
-            Instruction::Eq => Some("eq"),
-            Instruction::Ne => Some("ne"),
-            Instruction::Lt => Some("lt"),
-            Instruction::Lte => Some("le"),
-            Instruction::Gt => Some("gt"),
-            Instruction::Gte => Some("ge"),
-            Instruction::In => Some("in"),
+        let operator = match instruction {
+            Instruction::Eq => Some(("==", 2)),
+            Instruction::Ne => Some(("!=", 2)),
+            Instruction::Lt => Some(("<", 2)),
+            Instruction::Lte => Some(("<=", 2)),
+            Instruction::Gt => Some((">", 2)),
+            Instruction::Gte => Some((">=", 2)),
+            Instruction::In => Some(("in'", 2)),
+            Instruction::Not => Some(("not'", 1)),
+            Instruction::Neg => Some(("neg'", 1)),
+            Instruction::Add => Some((Sum::Add.name(), 2)),
+            Instruction::Sub => Some((Sum::Sub.name(), 2)),
+            Instruction::Mul => Some((Sum::Mul.name(), 2)),
+            Instruction::Div => Some((Sum::Div.name(), 2)),
+            Instruction::IntDiv => Some((Sum::IntDiv.name(), 2)),
+            Instruction::Rem => Some((Sum::Rem.name(), 2)),
+            Instruction::Pow => Some((Sum::Pow.name(), 2)),
+            Instruction::LoadConst(value) => {
+                *value = as_written(value, &written);
+                None
+            }
             _ => None,
         };
-        if let Some(test) = test {
-            *instruction = Instruction::PerformTest(test, Some(2), NOT_CACHED);
+        if let Some((name, arguments)) = operator {
+            *instruction = Instruction::ApplyFilter(name, Some(arguments), NOT_CACHED);
         }
         at += 1;
+    }
+}
+
+/// The number that is nearest to this float among those `written`; lists are looked into.
+fn as_written(value: &Value, written: &[Value]) -> Value {
+    if value.kind() == ValueKind::Seq {
+        return value
+            .try_iter()
+            .map_or_else(|_| value.clone(), |items| items.map(|item| as_written(&item, written)).collect());
+    }
+    let Some(float) = f64::try_from(value.clone()).ok().filter(|_| value.is_number() && !value.is_integer()) else {
+        return value.clone();
+    };
+    let long = written.iter().filter_map(|number| number.downcast_object_ref::<LongNumber>());
+    let mut nearest = long.filter(|long| long.nearest().to_bits() == float.abs().to_bits());
+    match nearest.next() {
+        Some(long) if float.is_sign_negative() => long.negative(),
+        Some(long) => long.value(),
+        None => value.clone(),
     }
 }

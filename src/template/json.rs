@@ -128,22 +128,42 @@ impl Object for Fields {
     }
 }
 
-/// A number that no machine type holds: 1e400, or forty digits. Printed as it came, compared by its nearest float.
-#[derive(Debug)]
+/// A number whose digits no machine type gives back: 1.10, 1e400, or forty digits. Written as it came.
+#[derive(Debug, Clone)]
 pub(super) struct LongNumber {
     text: Box<str>,
     nearest: f64,
 }
 
 impl LongNumber {
+    /// The nearest float.
     pub(super) fn nearest(&self) -> f64 {
         self.nearest
+    }
+
+    /// The same as a value.
+    pub(super) fn value(&self) -> Value {
+        Value::from_object(self.clone())
+    }
+
+    /// The number with the other sign.
+    pub(super) fn negative(&self) -> Value {
+        match self.text.strip_prefix('-') {
+            Some(text) => number(text),
+            None => number(&format!("-{}", self.text)),
+        }
     }
 }
 
 impl Object for LongNumber {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
+    }
+
+    /// Like any number: false if it is zero.
+    fn is_true(self: &Arc<Self>) -> bool {
+        let mantissa = self.text.split(['e', 'E']).next().unwrap_or_default();
+        mantissa.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
     }
 
     fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
@@ -153,6 +173,24 @@ impl Object for LongNumber {
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// The result of a comparison that a missing field leaves open: false, and so is its negation.
+#[derive(Debug)]
+pub(super) struct Unknown;
+
+impl Object for Unknown {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        false
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("false")
     }
 }
 
@@ -192,18 +230,24 @@ pub(super) fn from_map(fields: &serde_json::Map<String, serde_json::Value>) -> V
     Value::from_object(Fields::new(entries))
 }
 
-fn number(text: &str) -> Value {
+/// A number as JSON writes it, with its digits: a machine type only where that gives them back.
+pub(super) fn number(text: &str) -> Value {
     if !text.contains(['.', 'e', 'E']) {
-        if let Ok(value) = text.parse::<i64>() {
-            return Value::from(value);
-        }
-        if let Ok(value) = text.parse::<i128>() {
-            return Value::from(value);
+        if text != "-0" {
+            if let Ok(value) = text.parse::<i64>() {
+                return Value::from(value);
+            }
+            if let Ok(value) = text.parse::<i128>() {
+                return Value::from(value);
+            }
         }
     } else if let Ok(value) = text.parse::<f64>()
         && value.is_finite()
     {
-        return Value::from(value);
+        let value = Value::from(value);
+        if value.to_string() == text {
+            return value;
+        }
     }
     Value::from_object(LongNumber { text: text.into(), nearest: text.parse().unwrap_or(f64::NAN) })
 }

@@ -7,16 +7,20 @@
 //! own, `merge_fields.rs` and `placeholder.rs` only find the fields, which `fields.rs` fills in. To add a target, add a
 //! variant to [`Target`], a writer to `escape.rs`, and its line in `fill.rs`.
 
+mod decimal;
+mod depth;
 mod document;
 mod escape;
 mod fault;
 mod fields;
 mod fill;
 mod filled_url;
+mod filters;
 mod jinja;
 mod json;
 mod locale;
 mod merge_fields;
+mod operators;
 pub mod path;
 mod path_filter;
 mod placeholder;
@@ -220,7 +224,8 @@ impl Expression {
         &self.source
     }
 
-    /// Whether it holds. A missing field is undefined, which is false and compares to nothing.
+    /// Whether it holds. A comparison with a field that is missing or null is false, and so is its negation; a value of
+    /// the wrong type is an error.
     pub fn holds(&self, scope: &Scope) -> Result<bool, RenderError> {
         self.program.holds(scope)
     }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
+use super::decimal::Decimal;
 use super::{RenderError, Scope, SyntaxError, json};
 use crate::domain::Granularity;
 
@@ -152,41 +153,6 @@ impl Wanted {
             ValueKind::Seq | ValueKind::Map | ValueKind::Undefined => false,
             _ => self.number.is_some() && self.number == Decimal::read(&json::number_text(value)),
         }
-    }
-}
-
-/// A decimal number: its digits without zeros at either end, and the power of ten of the last of them. Equal where the
-/// values are, however large.
-#[derive(Debug, PartialEq, Eq)]
-struct Decimal {
-    negative: bool,
-    digits: String,
-    exponent: i64,
-}
-
-impl Decimal {
-    fn read(text: &str) -> Option<Self> {
-        let (negative, text) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
-            None => (text, 0),
-        };
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
-        let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_digits(whole) || !is_digits(fraction) {
-            return None;
-        }
-        let all = format!("{whole}{fraction}");
-        let kept = all.trim_end_matches('0');
-        let shift = i64::try_from(all.len() - kept.len()).ok()? - i64::try_from(fraction.len()).ok()?;
-        let digits = kept.trim_start_matches('0').to_owned();
-        if digits.is_empty() {
-            return Some(Self { negative: false, digits, exponent: 0 });
-        }
-        Some(Self { negative, digits, exponent: exponent.saturating_add(shift) })
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
-use super::{LongNumber, MAX_DEPTH};
+use super::{LongNumber, MAX_DEPTH, Unknown};
 
 /// Writes a value as JSON.
 pub(in crate::template) fn write(out: &mut dyn fmt::Write, value: &Value) -> Result<(), Error> {
@@ -48,6 +48,7 @@ fn write_nested(out: &mut dyn fmt::Write, value: &Value, depth: usize) -> Result
         }
         _ => match value.downcast_object_ref::<LongNumber>() {
             Some(number) => out.write_str(&number.text)?,
+            None if value.downcast_object_ref::<Unknown>().is_some() => out.write_str("false")?,
             None => return Err(Error::new(ErrorKind::BadSerialization, format!("{} is no JSON", value.kind()))),
         },
     }
