@@ -105,6 +105,8 @@ problems! {
     UnsupportedMediaType "unsupported-media-type" 415 "The content type is not supported";
     /// The request is for a host that is not a name of this server (`server.hosts`).
     MisdirectedRequest "misdirected-request" 421 "The request is for another host";
+    /// The `when` of a chain cannot be evaluated for the order; `detail` names the chain.
+    Condition "condition-failed" 422 "A condition of the configuration cannot be evaluated for this order";
     /// The `Idempotency-Key` was used before with another body or other `ce-` headers.
     KeyMismatch "idempotency-key-reused" 422 "The key belongs to another request";
     /// An event with the same id (a CloudEvent: the same `source` and `id`) was accepted before, with other content.
@@ -366,6 +368,7 @@ impl From<Refusal> for Problem {
             Refusal::NotAnObject(_) => Self::new(Kind::NotAnObject, detail),
             Refusal::TooDeep(_) => Self::new(Kind::TooDeep, detail),
             Refusal::BadField { path, message } => Self::faults(Kind::InvalidFields, vec![Fault::new(path, message)]),
+            Refusal::Condition(_) => Self::new(Kind::Condition, detail),
             Refusal::KeyMismatch => Self::new(Kind::KeyMismatch, detail),
             Refusal::EventIdMismatch(_) => Self::new(Kind::EventIdReused, detail),
             Refusal::SignedBefore => Self::new(Kind::SignedIdReused, detail),

@@ -132,20 +132,25 @@ impl Chains {
         Ok(Self { chains, ledger, router, answering, clock, ids, replica, admission, unknown, metrics })
     }
 
-    /// The first chain whose `when` holds for an order, if any. One with no steps takes an order out of chains.
-    pub fn select(&self, subject: &Arc<Subject>, now: Timestamp) -> Option<&Arc<Chain>> {
+    /// Returns the first chain whose `when` holds for an order, if any. One with no steps takes an order out of chains.
+    /// `Err`, with a sentence, where a `when` cannot be evaluated: the order must not pass by a check that it may need.
+    pub fn select(&self, subject: &Arc<Subject>, now: Timestamp) -> Result<Option<&Arc<Chain>>, String> {
         let mut scope: Option<Scope> = None;
-        let chain = self.chains.iter().find(|chain| match &chain.when {
-            None => true,
-            Some(when) => {
-                let scope = scope.get_or_insert_with(|| self.scope(subject, "{}", now));
-                when.holds(scope).unwrap_or_else(|error| {
-                    tracing::warn!(order = %subject.id(), chain = chain.name, %error, "a chain's `when` could not be evaluated: it does not hold");
-                    false
-                })
+        for chain in &self.chains {
+            let holds = match &chain.when {
+                None => true,
+                Some(when) => {
+                    let scope = scope.get_or_insert_with(|| self.scope(subject, "{}", now));
+                    when.holds(scope).map_err(|error| {
+                        format!("`when` of the chain {} cannot be evaluated for this order: {error}", chain.name)
+                    })?
+                }
+            };
+            if holds {
+                return Ok(Some(chain).filter(|chain| !chain.steps.is_empty()));
             }
-        })?;
-        (!chain.steps.is_empty()).then_some(chain)
+        }
+        Ok(None)
     }
 
     fn named(&self, name: &str) -> Option<&Arc<Chain>> {

@@ -37,7 +37,7 @@ impl Intake {
             chain: None,
             body: incoming.body.clone(),
         });
-        match self.chains.select(&subject, now).map(Arc::clone) {
+        match self.chains.select(&subject, now).map_err(Refusal::Condition)?.map(Arc::clone) {
             None => self.complete(subject, &incoming, now).await,
             Some(chain) => {
                 Arc::make_mut(&mut subject).chain = Some(chain.name().to_owned());

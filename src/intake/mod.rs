@@ -88,6 +88,9 @@ pub enum Refusal {
     /// The idempotency key was used with another body.
     #[error("this Idempotency-Key was used before with another body or other ce- headers")]
     KeyMismatch,
+    /// The `when` of a chain cannot be evaluated for the order.
+    #[error("{0}")]
+    Condition(String),
     /// The event's id was used before with other content.
     #[error("an event with the id {0:?} was accepted before, with other content; give each event an id of its own")]
     EventIdMismatch(String),

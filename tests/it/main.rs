@@ -25,6 +25,7 @@ mod callouts;
 mod chain;
 mod channels;
 mod cli;
+mod conditions;
 mod config;
 mod crash;
 mod deliveries_api;

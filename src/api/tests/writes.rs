@@ -50,6 +50,7 @@ async fn every_refusal_has_its_problem() {
         (|| Refusal::NotAnObject("an array"), 400, "not-an-object"),
         (|| Refusal::TooDeep(64), 400, "too-deep"),
         (|| Refusal::BadField { path: "/id".to_owned(), message: "too long".to_owned() }, 400, "invalid-fields"),
+        (|| Refusal::Condition("x".into()), 422, "condition-failed"),
         (|| Refusal::KeyMismatch, 422, "idempotency-key-reused"),
         (|| Refusal::KeyUnderWay, 409, "idempotency-key-under-way"),
         (|| Refusal::Stopping, 503, "shutting-down"),
