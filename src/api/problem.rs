@@ -406,13 +406,8 @@ mod tests {
     #[test]
     fn a_store_error_never_tells_its_cause() {
         let secret = || "disk sda1 of host db-7".to_owned();
-        for error in [
-            StoreError::Full(secret()),
-            StoreError::Locked(secret()),
-            StoreError::Unavailable(secret()),
-            StoreError::Corrupt(secret()),
-        ] {
-            let problem = Problem::from(error);
+        for error in [StoreError::Full, StoreError::Locked, StoreError::Unavailable, StoreError::Corrupt] {
+            let problem = Problem::from(error(secret()));
             assert_eq!(problem.kind().status(), 503);
             assert!(!String::from_utf8(problem.to_json()).expect("text").contains("sda1"));
         }

@@ -179,7 +179,7 @@ fn wrong_settings_are_told_with_their_place() {
     for (yaml, message) in [
         ("egress: {allow: [10.0.0.0/33]}", "egress.allow[0]: found \"10.0.0.0/33\", allowed: a range of addresses"),
         ("egress: {deny: ['http://a.example']}", "egress.deny[0]: found"),
-        ("egress: {allow: 10.0.0.0/8}", "egress.allow: found \"10.0.0.0/8\", allowed: a list"),
+        ("egress: {allow: 10.0.0.0/33}", "egress.allow[0]: found \"10.0.0.0/33\", allowed: a range of addresses"),
         ("egress: {alow: []}", "egress.alow: unknown key; allowed: allow, deny, proxy"),
         ("egress: {proxy: 'ftp://p.example'}", "egress.proxy: found \"ftp://p.example\", allowed: a URL of http://"),
         ("egress: {proxy: 'http://me:hunter2@p.example'}", "credentials belong into proxy_username and proxy_password"),

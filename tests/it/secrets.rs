@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use orderhook::config::{self, Environment};
 use orderhook::domain::Clock;
@@ -92,12 +93,15 @@ impl Outputs {
 }
 
 async fn post(outputs: &mut Outputs, world: &World, api: &Api, target: &str, body: &Value) -> Value {
+    // Each request is signed with an id of its own: one is taken once.
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
     let (at, body) = (SystemClock.now().as_secs(), body.to_string());
-    let signature = Webhook::new(&world.signer).expect("a secret").sign("msg_1", at, body.as_bytes()).expect("signed");
+    let id = format!("msg_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let signature = Webhook::new(&world.signer).expect("a secret").sign(&id, at, body.as_bytes()).expect("signed");
     let at = at.to_string();
     let headers = [
         ("Content-Type", "application/json"),
-        ("webhook-id", "msg_1"),
+        ("webhook-id", &id),
         ("webhook-timestamp", &at),
         ("webhook-signature", &signature),
     ];
