@@ -8,11 +8,12 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::domain::order::RejectedBy;
 use crate::domain::{
-    Code, DeliveryId, DeliveryStatus, EventId, OrderId, OrderStatus, StepRecord, StepStatus, Timestamp,
+    Code, DeliveryId, DeliveryStatus, EventId, OrderId, OrderStatus, StepRecord, StepStatus, Subject, Timestamp, json,
 };
 use crate::intake::{Answered, Answering, EventDeliveries, OrderView};
 use crate::store::Answer;
@@ -46,7 +47,7 @@ impl Answering for JsonAnswers {
                 .member("id", id)
                 .member("order_id", subject.order_id.as_str())
                 .member("order_status", order.status.as_str())
-                .member("context", serde_json::from_str::<serde_json::Value>(order.context).unwrap_or_default())
+                .member("context", written_value(order.context))
                 .member("steps", steps);
             return Answer { status: kind.status(), location: None, body: problem.to_json().into() };
         }
@@ -54,7 +55,7 @@ impl Answering for JsonAnswers {
             order_id: &subject.order_id,
             kind: &subject.kind,
             status: order.status,
-            context: raw(order.context),
+            context: raw(order.context).unwrap_or(RawValue::NULL),
             steps: Each(steps),
             deliveries: Each(order.deliveries.iter().map(|(id, channel, status)| Delivery {
                 id: *id,
@@ -66,6 +67,16 @@ impl Answering for JsonAnswers {
         let body = written(&shape, 256 + order.context.len() + 256 * order.steps.len() + 128 * order.deliveries.len());
         let status = if order.status == OrderStatus::Processing { 202 } else { 201 };
         Answer { status, location: subject.order().map(order_location), body: body.into() }
+    }
+
+    fn unroutable(&self, subject: &Subject, detail: &str) -> Answer {
+        let kind = Kind::PartnersUnreadable;
+        let problem = Problem::new(kind, detail.to_owned())
+            .member("id", subject.id())
+            .member("order_id", subject.order_id.as_str())
+            .member("order_status", OrderStatus::Rejected.as_str());
+        let location = subject.order().map(order_location);
+        Answer { status: kind.status(), location, body: problem.to_json().into() }
     }
 
     fn events(&self, events: &[EventDeliveries], batch: bool) -> Answer {
@@ -81,9 +92,17 @@ fn order_location(id: OrderId) -> String {
     format!("/v1/orders/{id}")
 }
 
-/// A JSON text as it stands; `null` in place of what is none.
-pub(super) fn raw(text: &str) -> &RawValue {
-    serde_json::from_str(text).unwrap_or(RawValue::NULL)
+/// A JSON text as it stands; `None` where it is not JSON.
+pub(super) fn raw(text: &str) -> Option<&RawValue> {
+    serde_json::from_str(text).ok()
+}
+
+/// The value of a JSON text that this process wrote.
+fn written_value(text: &str) -> Value {
+    json::read(text.as_bytes(), json::MAX_DEPTH).unwrap_or_else(|error| {
+        tracing::error!(%error, "a context cannot be read");
+        Value::Null
+    })
 }
 
 fn written(shape: &impl Serialize, capacity: usize) -> Vec<u8> {

@@ -64,11 +64,16 @@ pub(super) async fn one(
     }
     let mut order = found.ok_or_else(|| Problem::not_found("order", &name))?;
     if let Some(granularity) = granularity {
-        // What was accepted is JSON.
-        let trimmed = granularity.trim(&order.body);
-        order.body = trimmed.map_or_else(|_| std::mem::take(&mut order.body), Bytes::from);
+        let trimmed = granularity.trim(&order.body).map_err(|error| unreadable(order.summary.id, &error))?;
+        order.body = Bytes::from(trimmed);
     }
     Ok(answer::json(&Whole::of(&order)))
+}
+
+/// Logs that what the store has of an order cannot be read.
+fn unreadable(order: OrderId, error: &dyn std::fmt::Display) -> Problem {
+    tracing::error!(%order, %error, "the stored order cannot be read");
+    Problem::internal()
 }
 
 /// An order in a list.
@@ -112,6 +117,9 @@ struct Whole<'a> {
     /// Earlier orders with the same own id, newest first.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     same_id: &'a [OrderId],
+    /// Which of `order` and `context` the store cannot give back: they are null here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<&'static str>,
 }
 
 /// What an order made for a channel.
@@ -135,10 +143,16 @@ struct Made {
 
 impl<'a> Whole<'a> {
     fn of(order: &'a OrderDetail) -> Self {
+        let body = std::str::from_utf8(&order.body).ok().and_then(raw);
+        let context = raw(&order.context);
         Self {
             summary: Listed::of(&order.summary),
-            order: raw(std::str::from_utf8(&order.body).unwrap_or_default()),
-            context: raw(&order.context),
+            order: body.unwrap_or(RawValue::NULL),
+            context: context.unwrap_or(RawValue::NULL),
+            unreadable: [("order", body), ("context", context)]
+                .into_iter()
+                .filter_map(|(name, found)| found.is_none().then_some(name))
+                .collect(),
             steps: order.steps.iter().map(Ran::whole).collect(),
             deliveries: order.deliveries.iter().map(Delivery::of).collect(),
             channels: channels(order),

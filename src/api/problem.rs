@@ -107,6 +107,8 @@ problems! {
     MisdirectedRequest "misdirected-request" 421 "The request is for another host";
     /// The `when` of a chain cannot be evaluated for the order; `detail` names the chain.
     Condition "condition-failed" 422 "A condition of the configuration cannot be evaluated for this order";
+    /// A trading partner (`relationships`) is neither text nor a number. The order is kept as rejected, and goes to no channel.
+    PartnersUnreadable "partners-unreadable" 422 "The trading partners of the order cannot be read";
     /// The `Idempotency-Key` was used before with another body or other `ce-` headers.
     KeyMismatch "idempotency-key-reused" 422 "The key belongs to another request";
     /// An event with the same id (a CloudEvent: the same `source` and `id`) was accepted before, with other content.
@@ -133,7 +135,6 @@ problems! {
     StoreFull "store-full" 503 "The store is full";
     /// The store is locked or cannot be reached.
     StoreUnavailable "store-unavailable" 503 "The store cannot be reached";
-    /// Too many orders are under way.
     /// The service is shutting down.
     ShuttingDown "shutting-down" 503 "The service is shutting down";
     /// `/readyz`: the store does not answer, or the workers stand still.
@@ -369,6 +370,7 @@ impl From<Refusal> for Problem {
             Refusal::TooDeep(_) => Self::new(Kind::TooDeep, detail),
             Refusal::BadField { path, message } => Self::faults(Kind::InvalidFields, vec![Fault::new(path, message)]),
             Refusal::Condition(_) => Self::new(Kind::Condition, detail),
+            Refusal::Partners(_) => Self::new(Kind::PartnersUnreadable, detail),
             Refusal::KeyMismatch => Self::new(Kind::KeyMismatch, detail),
             Refusal::EventIdMismatch(_) => Self::new(Kind::EventIdReused, detail),
             Refusal::SignedBefore => Self::new(Kind::SignedIdReused, detail),
@@ -431,7 +433,8 @@ mod tests {
             Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`, and `errors` with a `path` and a `message` \
             each where fields, parameters or headers are at fault. `type` never changes; the texts may.\n\
             A 429 and a 503 say in `Retry-After` when to try again; with an `Idempotency-Key` a repeated order or event counts once. `/problems/order-rejected`, `/problems/step-no-response` and \
-            `/problems/step-timeout` tell about an order that was kept and rejected: they carry `id`, `order_id`, `order_status`, `step`, `plugin`, `context` and `steps`.\n\n\
+            `/problems/step-timeout` tell about an order that was kept and rejected: they carry `id`, `order_id`, `order_status`, `step`, `plugin`, `context` and `steps`. \
+            `/problems/partners-unreadable` of an order carries the first three.\n\n\
             | type | status | meaning |\n|---|---|---|\n",
         );
         for kind in Kind::ALL {

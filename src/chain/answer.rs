@@ -30,6 +30,8 @@ pub type EventDeliveries = (EventId, Vec<(DeliveryId, Arc<str>)>);
 pub trait Answering: Send + Sync {
     /// 201, 202, or the problem of a rejected order.
     fn order(&self, order: &OrderView<'_>) -> Answer;
+    /// The problem of an order that is kept, but goes to no channel as its trading partners cannot be read.
+    fn unroutable(&self, subject: &Subject, detail: &str) -> Answer;
     /// 202, for one event or (`batch`) several: each with its id and deliveries (id, channel).
     fn events(&self, events: &[EventDeliveries], batch: bool) -> Answer;
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::config::settings::{CalloutOptions, Egress, Payload, Timeout};
 use crate::config::shown_url;
 use crate::domain::ids::OrderKind;
+use crate::domain::json::{self, Unreadable};
 use crate::domain::order::RejectedBy;
 use crate::domain::{Body, Clock, Code, IdSource, Subject, Timestamp, trace};
 use crate::outbound::{
@@ -20,6 +20,9 @@ use super::plugin::{BuildError, Call, Failure, Plugin, StepResult};
 
 /// The largest response that is read.
 const MAX_RESPONSE: usize = 1024 * 1024;
+
+/// The deepest nesting of lists and objects in a response. Receivers of the context read it within their own bound, often 128.
+const MAX_DEPTH: usize = 64;
 
 /// Idle connections kept to an endpoint.
 const POOL: usize = 64;
@@ -114,13 +117,21 @@ impl Callout {
             let text = format!("callout plugin failed due to response status: [{status}]");
             result.failure = Some(Failure { by: RejectedBy::Status, text });
         }
-        if let Ok(value) = serde_json::from_slice::<Value>(&reply.body) {
-            for (name, pointer) in &self.options.capture {
-                if let Some(found) = value.pointer(pointer) {
-                    result.captured.insert(name.clone(), found.clone());
+        match json::read(&reply.body, MAX_DEPTH) {
+            Ok(value) => {
+                for (name, pointer) in &self.options.capture {
+                    if let Some(found) = value.pointer(pointer) {
+                        result.captured.insert(name.clone(), found.clone());
+                    }
                 }
+                result.answer = Some(value);
             }
-            result.answer = Some(value);
+            Err(Unreadable::TooDeep(levels)) if result.failure.is_none() => {
+                let text = format!("the response is nested deeper than {levels} levels");
+                result.failure = Some(Failure { by: RejectedBy::NoResponse, text });
+            }
+            // A response that is not JSON adds nothing to the context.
+            Err(_) => {}
         }
         result
     }

@@ -12,6 +12,7 @@
 mod admission;
 mod answer;
 mod callout;
+mod context;
 mod plugin;
 mod resume;
 mod run;

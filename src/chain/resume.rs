@@ -11,7 +11,7 @@ use crate::store::{Interrupted, StoreError};
 
 use super::admission::Permit;
 use super::run::STORE_RETRY;
-use super::{Chain, Chains, Job};
+use super::{Chain, Chains, Job, context};
 
 /// Orders resumed in one transaction.
 const BATCH: usize = 64;
@@ -67,8 +67,17 @@ impl Chains {
         tasks: &TaskTracker,
         calls: &Handle,
     ) {
+        let context = match context::read(&order.context) {
+            Ok(context) => context,
+            Err(error) => {
+                tracing::error!(
+                    order = %order.subject.id(), order_id = order.subject.order_id, chain = chain.name, %error,
+                    "the stored order cannot be read, so its chain does not go on: it stays `processing`"
+                );
+                return;
+            }
+        };
         tracing::info!(order = %order.subject.id(), order_id = order.subject.order_id, chain = chain.name, steps = order.steps.len(), "chain resumed");
-        let context = serde_json::from_str(&order.context).unwrap_or_default();
         let job = Job {
             chain: Arc::clone(chain),
             context,

@@ -16,13 +16,10 @@ use crate::template::Scope;
 
 use super::admission::Permit;
 use super::plugin::{Call, Failure, StepResult};
-use super::{Chain, Chains, OrderView, Step};
+use super::{Chain, Chains, OrderView, Step, context};
 
 /// How long to wait before a step is journaled again, when the store did not take it.
 pub(super) const STORE_RETRY: Duration = Duration::from_millis(500);
-
-/// The most that a context may grow to, as JSON text.
-const MAX_CONTEXT: usize = 4 * 1024 * 1024;
 
 /// The event of an order's arrival, and what conditions see that look at an order before its chain.
 const RECEIVED: &str = "order.received";
@@ -168,7 +165,7 @@ impl Chains {
     async fn turn(&self, job: &mut Job, step: &Step, attempt: u32) -> Turn {
         let started_at = self.clock.now();
         let started = Instant::now();
-        let context = context_text(&job.context);
+        let context = context::text(&job.context);
         let scope = self.scope(&job.subject, &context, started_at);
         let mut record = StepRecord {
             step: step.id.clone(),
@@ -201,7 +198,7 @@ impl Chains {
         self.metrics.step(&step.id, started.elapsed());
         record.code = result.code;
         let failure = result.failure.clone();
-        merge(&mut job.context, &step.id, result, context.len());
+        context::merge(&mut job.context, &step.id, result, context.len());
         let mut rejection = None;
         if let Some(failure) = &failure {
             record.status = StepStatus::Failed;
@@ -227,7 +224,7 @@ impl Chains {
         let position = job.journaled as u32;
         let failed = turn.failed.then(|| turn.record.step.clone());
         job.steps.push(turn.record);
-        let context: Arc<str> = context_text(&job.context).into();
+        let context: Arc<str> = context::text(&job.context).into();
         let events = failed.map(|step| self.event(job, "order.step_failed", &context, Some(&step)));
         let answering = index + 1 == job.chain.answer_after;
         let answer = answering.then(|| {
@@ -255,7 +252,7 @@ impl Chains {
             job.steps.push(turn.record);
         }
         let status = if rejection.is_some() { OrderStatus::Rejected } else { OrderStatus::Completed };
-        let context: Arc<str> = context_text(&job.context).into();
+        let context: Arc<str> = context::text(&job.context).into();
         let kind = if rejection.is_some() { "order.rejected" } else { "order.completed" };
         let mut events = Vec::new();
         events.extend(failed.map(|step| self.event(job, "order.step_failed", &context, Some(&step))));
@@ -388,34 +385,6 @@ impl Chain {
     pub fn first_running(&self, now: Timestamp) -> Option<StepRecord> {
         self.steps.first().map(|step| step.running(now))
     }
-}
-
-/// What a step found out, put into the context: the whole answer under the step's name, names captured by
-/// configuration, and the answer's top-level strings and numbers where the name is free.
-fn merge(context: &mut Map<String, Value>, step: &str, result: StepResult, size: usize) {
-    let Some(answer) = result.answer else { return };
-    if size > MAX_CONTEXT {
-        tracing::warn!(step, "the context has grown too large: nothing of this step's answer is kept in it");
-        return;
-    }
-    for (name, value) in result.captured {
-        context.insert(name, value);
-    }
-    if let Value::Object(fields) = &answer {
-        for (name, value) in fields {
-            if (value.is_string() || value.is_number()) && !context.contains_key(name) && name != step {
-                context.insert(name.clone(), value.clone());
-            }
-        }
-    }
-    context.insert(step.to_owned(), answer);
-}
-
-fn context_text(context: &Map<String, Value>) -> String {
-    if context.is_empty() {
-        return "{}".to_owned();
-    }
-    serde_json::to_string(context).unwrap_or_else(|_| "{}".to_owned())
 }
 
 fn log_given_up(job: &Job, error: &StoreError) {

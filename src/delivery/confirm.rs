@@ -1,9 +1,10 @@
 //! `confirm_body`: a receiver that says in a 200's body that it did not take the delivery after all.
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::domain::Code;
+use crate::domain::json;
 use crate::outbound::{Reply, header};
 
 /// Whether a response is a 200 with a JSON object whose `success` is `false`.
@@ -19,16 +20,13 @@ fn denies(body: &[u8]) -> bool {
     let mut success = None;
     // An error may come behind what was looked for.
     let _ = serde_json::Deserializer::from_slice(body).deserialize_map(Success(&mut success));
-    match success {
-        Some(Value::Bool(success)) => !success,
-        Some(Value::String(text)) => text.trim().eq_ignore_ascii_case("false"),
-        _ => false,
-    }
+    let Some(success) = success.map(RawValue::get) else { return false };
+    success == "false" || json::unquoted(success).is_some_and(|text| text.trim().eq_ignore_ascii_case("false"))
 }
 
-struct Success<'a>(&'a mut Option<Value>);
+struct Success<'a, 'de>(&'a mut Option<&'de RawValue>);
 
-impl<'de> Visitor<'de> for Success<'_> {
+impl<'de> Visitor<'de> for Success<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -36,8 +34,8 @@ impl<'de> Visitor<'de> for Success<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<String>()? {
-            if name == "success" {
+        while let Some(name) = map.next_key::<&'de RawValue>()? {
+            if json::unquoted(name.get()).is_some_and(|name| name == "success") {
                 *self.0 = Some(map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -65,6 +63,9 @@ mod tests {
             (r#"{"success": "false"}"#, true),
             (r#"{"success": " False "}"#, true),
             ("\u{feff}{\"success\": false}", true),
+            (r#"{"\ud800": 1, "success": false}"#, true),
+            (r#"{"$serde_json::private::Number": "x", "success": false}"#, true),
+            (r#"{"success": {"$serde_json::private::RawValue": "false"}}"#, false),
             (r#"{"success": "no"}"#, false),
             (r#"{"success": "true"}"#, false),
             (r#"{"success": 0}"#, false),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::config;
 use crate::config::settings::{Channel, Settings};
 use crate::domain::{
-    Clock, Code, Event, EventId, Exchange, IdSource, OrderId, Origin, Outcome, SettleKeys, Skip, Subject, pointer,
+    Clock, Code, Event, EventId, Exchange, IdSource, OrderId, Origin, Outcome, SettleKeys, Skip, Subject, json, pointer,
 };
 use crate::outbound::{Request, hide};
 use crate::routing::{LaneMemory, Router};
@@ -57,7 +57,7 @@ pub struct Tested {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrialFault {
     /// The order cannot be read.
-    #[error("the order is no JSON object: {0}")]
+    #[error("the order is not a JSON object: {0}")]
     NotAnOrder(String),
     /// The channel would make no request of it.
     #[error("{0}")]
@@ -214,8 +214,9 @@ impl Trials {
 
 /// An order that is a JSON object.
 fn readable(body: Bytes) -> Result<Bytes, TrialFault> {
-    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body) {
-        Ok(_) => Ok(body),
+    match json::read(&body, json::MAX_DEPTH) {
+        Ok(order) if order.is_object() => Ok(body),
+        Ok(_) => Err(TrialFault::NotAnOrder("found another JSON value".to_owned())),
         Err(error) => Err(TrialFault::NotAnOrder(error.to_string())),
     }
 }

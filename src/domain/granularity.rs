@@ -9,6 +9,7 @@
 
 use serde_json::{Map, Value};
 
+use super::json::{self, Unreadable};
 use super::order::names;
 
 names! {
@@ -50,14 +51,14 @@ impl Granularity {
     }
 
     /// A JSON document with what lies below this granularity left out. A document that is a list counts as a list of
-    /// orders. Numbers and the order of fields stay as they are. `Err` where the bytes are no JSON.
-    pub fn trim(self, json: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
-        let mut document: Value = serde_json::from_slice(json)?;
+    /// orders. Numbers and the order of fields stay as they are. `Err` where the bytes are not JSON.
+    pub fn trim(self, json: &[u8]) -> Result<Vec<u8>, Unreadable> {
+        let mut document = json::read(json, json::MAX_DEPTH)?;
         match &mut document {
             Value::Array(orders) => orders.iter_mut().for_each(|order| self.trim_value(order, Self::Order)),
             order => self.trim_value(order, Self::Order),
         }
-        serde_json::to_vec(&document)
+        serde_json::to_vec(&document).map_err(|error| Unreadable::Invalid(error.to_string()))
     }
 
     fn trim_value(self, value: &mut Value, around: Self) {

@@ -12,6 +12,7 @@ pub mod granularity;
 pub mod header_set;
 pub mod headers;
 pub mod ids;
+pub mod json;
 pub mod mailbox;
 pub mod order;
 pub mod outcomes;

@@ -1,14 +1,16 @@
 //! JSON pointers (RFC 6901): a place in a document, found without reading the rest into memory.
 //!
 //! What is found is the document's own text, so that a number keeps the digits it came with. Of a repeated key the
-//! last one counts, as in most readers.
+//! last one counts, as in most readers. Every key is an ordinary key; one with half of a surrogate pair in it hides
+//! no other.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use super::json;
 
 /// The JSON text at `pointer` in a JSON text, where there is something other than `null`.
 pub fn find<'a>(json: &'a str, pointer: &str) -> Option<&'a str> {
@@ -17,11 +19,17 @@ pub fn find<'a>(json: &'a str, pointer: &str) -> Option<&'a str> {
         let step = step.replace("~1", "/").replace("~0", "~");
         found = match found.as_bytes().first()? {
             b'{' => member(found, &step)?,
-            b'[' => elements(found)?.get(step.parse::<usize>().ok()?)?,
+            b'[' => elements(found)?.get(position(&step)?)?,
             _ => return None,
         };
     }
     (found != "null").then_some(found)
+}
+
+/// The position that a step of a pointer means in a list: `0`, or digits that do not begin with it.
+fn position(step: &str) -> Option<usize> {
+    let digits = step.bytes().all(|byte| byte.is_ascii_digit()) && (step == "0" || !step.starts_with('0'));
+    step.parse().ok().filter(|_| digits)
 }
 
 /// The elements of a JSON list; `None` for what is no list.
@@ -33,18 +41,11 @@ pub fn elements(json: &str) -> Option<Vec<&str>> {
 /// A JSON text or number as plain text, a number as it is written; `None` for anything else, and for empty text.
 pub fn plain(json: &str) -> Option<Cow<'_, str>> {
     match json.as_bytes().first()? {
-        b'"' => {
-            let Text(text) = serde_json::from_str(json).ok()?;
-            Some(text).filter(|text| !text.is_empty())
-        }
+        b'"' => json::unquoted(json).filter(|text| !text.is_empty()),
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(json)),
         _ => None,
     }
 }
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     let mut deserializer = serde_json::Deserializer::from_str(object);
@@ -72,8 +73,8 @@ impl<'de> Visitor<'de> for Member<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(Text(name)) = map.next_key()? {
-            if name == self.name {
+        while let Some(name) = map.next_key::<&'de RawValue>()? {
+            if json::unquoted(name.get()).is_some_and(|name| name == self.name) {
                 found = Some(map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -104,6 +105,8 @@ mod tests {
             ("/twice", Some("2")),
             ("/id/0", None),
             ("/none", None),
+            ("/a~1b/~0/00", None),
+            ("/a~1b/~0/+1", None),
             ("", Some(ORDER.trim())),
         ] {
             assert_eq!(find(ORDER, pointer), expected, "{pointer}");
@@ -118,6 +121,17 @@ mod tests {
         assert_eq!(plain("true"), None);
         assert_eq!(elements("[1, [2]]"), Some(vec!["1", "[2]"]));
         assert_eq!(elements("{}"), None);
+    }
+
+    #[test]
+    fn no_key_hides_another() {
+        for key in [r"\ud800", "$serde_json::private::Number", "$serde_json::private::RawValue"] {
+            let order = format!(r#"{{"{key}": "x", "s": "ACME", "in": {{"{key}": "y", "s": 7}}}}"#);
+            assert_eq!(find(&order, "/s"), Some("\"ACME\""), "{key}");
+            assert_eq!(find(&order, "/in/s"), Some("7"), "{key}");
+        }
+        assert_eq!(find(r#"{"$serde_json::private::Number": "1"}"#, "/$serde_json::private::Number"), Some("\"1\""));
+        assert_eq!(find(r#"{"\u0073": 1}"#, "/s"), Some("1"));
     }
 
     #[test]

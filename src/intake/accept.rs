@@ -37,6 +37,9 @@ impl Intake {
             chain: None,
             body: incoming.body.clone(),
         });
+        if let Err(detail) = self.check_partners(&subject, now) {
+            return self.refuse(subject, &incoming, now, &detail).await;
+        }
         match self.chains.select(&subject, now).map_err(Refusal::Condition)?.map(Arc::clone) {
             None => self.complete(subject, &incoming, now).await,
             Some(chain) => {
@@ -90,6 +93,33 @@ impl Intake {
             }
             return Ok(accepted);
         }
+    }
+
+    fn check_partners(&self, subject: &Arc<Subject>, now: Timestamp) -> Result<(), String> {
+        self.router.check_partners(&self.event("order.received", subject, &Arc::from("{}"), now))
+    }
+
+    /// An order whose trading partners cannot be read: it is kept as rejected, and runs through no chain.
+    async fn refuse(&self, subject: Arc<Subject>, incoming: &Incoming, now: Timestamp, detail: &str) -> Reply {
+        let received = self.event("order.received", &subject, &Arc::from("{}"), now);
+        let plan = self.router.plan(&received, now, now);
+        let answer = self.answering.unroutable(&subject, detail);
+        let idempotency = incoming.key.as_ref().map(|key| idempotency("order", incoming, key, Some(&answer)));
+        let order = NewOrder {
+            subject: Arc::clone(&subject),
+            status: OrderStatus::Rejected,
+            skipped: plan.skipped,
+            deliveries: plan.deliveries,
+            idempotency,
+            signed: incoming.signed.clone(),
+            replica: self.replica,
+        };
+        let accepted = reply(self.store.ledger.accept_order(order).await?, answer)?;
+        if !accepted.replayed {
+            self.metrics.order(OrderStatus::Rejected, self.clock.now().since(now));
+            tracing::warn!(order = %subject.id(), order_id = subject.order_id, error = detail, "order rejected: its trading partners cannot be read");
+        }
+        Ok(accepted)
     }
 
     /// An order with plugins: durable first, then its chain, in a task of its own that outlives the caller.
@@ -249,7 +279,9 @@ impl Intake {
         for event in events {
             check_value(&event.data, self.max_depth)?;
             let due_at = event.deliver_at.unwrap_or(now);
-            posted.push((self.posted(event, now), due_at));
+            let event = self.posted(event, now);
+            self.router.check_partners(&event).map_err(Refusal::Partners)?;
+            posted.push((event, due_at));
         }
         let mut taken = Taken::new();
         loop {

@@ -91,6 +91,9 @@ pub enum Refusal {
     /// The `when` of a chain cannot be evaluated for the order.
     #[error("{0}")]
     Condition(String),
+    /// The trading partners of an event cannot be read.
+    #[error("{0}")]
+    Partners(String),
     /// The event's id was used before with other content.
     #[error("an event with the id {0:?} was accepted before, with other content; give each event an id of its own")]
     EventIdMismatch(String),

@@ -67,6 +67,17 @@ impl Router {
         self.channels.iter().any(|channel| channel.enabled && subscribed(channel, kind))
     }
 
+    /// Checks that the trading partners of the event's order can be read. An order whose partners cannot goes to no
+    /// channel.
+    pub fn check_partners(&self, event: &Event) -> Result<(), String> {
+        self.partner(event).map(|_| ())
+    }
+
+    /// The channel of the order's relationship.
+    fn partner(&self, event: &Event) -> Result<Option<&Arc<str>>, String> {
+        self.relationships.as_ref().map_or(Ok(None), |known| relationships::channel(known, event))
+    }
+
     /// The deliveries of an event, each due at `due_at`, or at the first run behind it where its channel has a schedule.
     /// Those due by `now` are born with room in their lane while
     /// it has some; the rest waits in the store.
@@ -78,11 +89,11 @@ impl Router {
     pub fn plan_without(&self, event: &Arc<Event>, due_at: Timestamp, now: Timestamp, taken: &Taken) -> Plan {
         let mut plan = Plan::default();
         let (mut scope, mut lines) = (None, None);
-        let partner = self.relationships.as_ref().and_then(|known| relationships::channel(known, event));
+        let partner = self.partner(event);
         for channel in &self.channels {
             // What a schedule sends waits in the store for its run.
             let due_at = channel.schedule.as_ref().map_or(due_at, |schedule| schedule.run_for(due_at, now));
-            let share = self.verdict(channel, event, partner, now, &mut scope);
+            let share = self.verdict(channel, event, &partner, now, &mut scope);
             let mut deliver = |parcel: Option<Parcel>, once: Option<&Arc<Once>>| {
                 plan.deliveries.push(NewDelivery {
                     id: self.ids.next(),
@@ -112,11 +123,11 @@ impl Router {
     /// `skipped` by an order's end: a channel that subscribes to its arrival alone is told why it got nothing of that.
     pub fn explain(&self, skipped: &mut [Skip], received: &Event, now: Timestamp, taken: &Taken) {
         let (mut scope, mut lines) = (None, None);
-        let partner = self.relationships.as_ref().and_then(|known| relationships::channel(known, received));
+        let partner = self.partner(received);
         for skip in skipped.iter_mut().filter(|skip| skip.reason == SkipReason::Event) {
             let channel = self.channels.iter().find(|channel| channel.name == skip.channel);
             let Some(channel) = channel.filter(|channel| subscribed(channel, &received.kind)) else { continue };
-            let verdict = self.verdict(channel, received, partner, now, &mut scope);
+            let verdict = self.verdict(channel, received, &partner, now, &mut scope);
             if let Err((reason, detail)) = verdict.and_then(|()| self.share(channel, received, &mut lines, taken)) {
                 (skip.reason, skip.detail) = (reason, detail);
             }
@@ -125,8 +136,7 @@ impl Router {
 
     /// What an event would make for a channel whatever the channel's conditions say, and what they say against it.
     pub fn trial(&self, channel: &Channel, event: &Event, now: Timestamp) -> (Vec<Option<Parcel>>, Option<Skip>) {
-        let partner = self.relationships.as_ref().and_then(|known| relationships::channel(known, event));
-        let verdict = self.verdict(channel, event, partner, now, &mut None);
+        let verdict = self.verdict(channel, event, &self.partner(event), now, &mut None);
         let (parcels, said) = match self.share(channel, event, &mut None, &Vec::new()) {
             Ok(Share { parcels: None, .. }) => (vec![None], None),
             Ok(Share { parcels: Some(parcels), .. }) => (parcels.into_iter().map(Some).collect(), None),
@@ -171,15 +181,19 @@ impl Router {
         &self,
         channel: &Channel,
         event: &Event,
-        partner: Option<&Arc<str>>,
+        partner: &Result<Option<&Arc<str>>, String>,
         now: Timestamp,
         scope: &mut Option<Scope>,
     ) -> Result<(), (SkipReason, Option<String>)> {
         if !channel.enabled {
             return Err((SkipReason::Disabled, None));
         }
-        if let Some(partner) = partner.filter(|partner| **partner != channel.name) {
-            return Err((SkipReason::Relationship, Some(format!("goes to {partner}"))));
+        match partner {
+            Err(unreadable) => return Err((SkipReason::Relationship, Some(unreadable.clone()))),
+            Ok(Some(partner)) if **partner != channel.name => {
+                return Err((SkipReason::Relationship, Some(format!("goes to {partner}"))));
+            }
+            Ok(_) => {}
         }
         if !subscribed(channel, &event.kind) {
             return Err((SkipReason::Event, None));

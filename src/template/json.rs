@@ -15,11 +15,9 @@ use minijinja::Value;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
 
 use super::path;
+use crate::domain::json::MAX_DEPTH;
 pub(super) use read::parse;
 pub(super) use write::{write, write_escaped, write_number};
-
-/// The deepest nesting that a template can look into. Bounds the stack for dropping and writing values.
-const MAX_DEPTH: usize = 512;
 
 /// An object of up to so many fields is searched from one end to the other.
 const SMALL: usize = 8;

@@ -62,5 +62,6 @@ mod templates;
 mod tls;
 mod tokens;
 mod trials;
+mod unreadable;
 mod walkthroughs;
 mod zuora;

@@ -12,6 +12,7 @@ use reqwest::{Method, StatusCode, Url};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::domain::json;
 use crate::outbound::client::{ClientError, WANTS_CREDENTIALS, host};
 use crate::outbound::dialer::{Dialer, Http};
 use crate::outbound::egress::Forbidden;
@@ -161,7 +162,7 @@ impl Endpoint {
         told: &Secrets,
     ) -> Result<Answer, String> {
         let (host, code) = (self.host(), status.as_u16());
-        let answer = serde_json::from_slice::<Value>(body).ok().filter(Value::is_object);
+        let answer = json::read(body, json::MAX_DEPTH).ok().filter(Value::is_object);
         let member = |name: &str| answer.as_ref().and_then(|answer| answer.get(name)?.as_str()).unwrap_or_default();
         if matches!(code, 400 | 401 | 403) {
             let (error, description) = (quoted(member("error"), told), quoted(member("error_description"), told));

@@ -115,12 +115,27 @@ impl Write for Resume {
     type Output = Vec<Interrupted>;
 
     fn apply(&self, db: &mut Db<'_>) -> Result<Vec<Interrupted>, StoreError> {
-        let mut free = db.conn.prepare_cached(
-            "SELECT seq FROM orders INDEXED BY orders_by_chain WHERE status = 0 AND chain = ?1 ORDER BY seq LIMIT ?2",
-        )?;
-        let free = free.query_map(params![self.chain, self.limit as i64], |row| row.get(0))?;
-        let free: Vec<i64> = free.collect::<Result<_, _>>()?;
-        free.into_iter().map(|seq| self.take(db, seq)).collect()
+        let mut orders = Vec::new();
+        loop {
+            let free = self.free(db, self.limit - orders.len())?;
+            if free.is_empty() {
+                return Ok(orders);
+            }
+            for seq in free {
+                match self.take(db, seq) {
+                    Ok(order) => orders.push(order),
+                    // It stays with this replica, and so out of the way of the others.
+                    Err(StoreError::Corrupt(error)) => {
+                        tracing::error!(
+                            chain = self.chain,
+                            error,
+                            "an interrupted order cannot be read, so its chain does not go on: it stays `processing`"
+                        );
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
     }
 
     fn unheard(&self, output: Vec<Interrupted>) -> Option<Box<dyn Job>> {
@@ -130,6 +145,14 @@ impl Write for Resume {
 }
 
 impl Resume {
+    fn free(&self, db: &Db<'_>, limit: usize) -> Result<Vec<i64>, StoreError> {
+        let mut free = db.conn.prepare_cached(
+            "SELECT seq FROM orders INDEXED BY orders_by_chain WHERE status = 0 AND chain = ?1 ORDER BY seq LIMIT ?2",
+        )?;
+        let free = free.query_map(params![self.chain, limit as i64], |row| row.get(0))?;
+        Ok(free.collect::<Result<_, _>>()?)
+    }
+
     fn take(&self, db: &Db<'_>, seq: i64) -> Result<Interrupted, StoreError> {
         db.conn
             .prepare_cached("UPDATE orders SET status = 1, owner = ?2, resumed = resumed + 1 WHERE seq = ?1")?
