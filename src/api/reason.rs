@@ -1,4 +1,4 @@
-//! The optional body of a change by hand: `{"reason": "…"}`.
+//! The optional body of a call that changes something, such as `{"reason": "…"}`.
 
 use std::sync::Arc;
 
@@ -14,6 +14,16 @@ const MAX_REASON: usize = 1000;
 
 /// The reason in a request's body; `None` where it has no body or no reason.
 pub(super) async fn read(api: &Api, request: Request) -> Result<Option<Arc<str>>, Problem> {
+    Ok(optional(api, request, &["reason"], member).await?.flatten())
+}
+
+/// Reads a body of these members; `None` where the request has no body.
+pub(super) async fn optional<T>(
+    api: &Api,
+    request: Request,
+    members: &'static [&'static str],
+    take: impl FnOnce(&mut Reader<'_, '_>) -> T,
+) -> Result<Option<T>, Problem> {
     let (head, body) = request.into_parts();
     let view = api.view();
     let body = body::read(body, view.max_body, view.body_timeout).await?;
@@ -24,12 +34,12 @@ pub(super) async fn read(api: &Api, request: Request) -> Result<Option<Arc<str>>
     if body::media(&head.headers)?.is_none() {
         return Err(body::untyped());
     }
-    let members: Members<'_> = object::json(object::text(&body)?)?;
+    let found: Members<'_> = object::json(object::text(&body)?)?;
     let mut faults = Vec::new();
-    let mut reader = Reader::new(members, String::new(), &mut faults);
-    reader.only(&["reason"]);
-    let reason = member(&mut reader);
-    if faults.is_empty() { Ok(reason) } else { Err(Problem::faults(Kind::InvalidFields, faults)) }
+    let mut reader = Reader::new(found, String::new(), &mut faults);
+    reader.only(members);
+    let taken = take(&mut reader);
+    if faults.is_empty() { Ok(Some(taken)) } else { Err(Problem::faults(Kind::InvalidFields, faults)) }
 }
 
 /// The reason that a receiver gives. It may post whatever it likes: a body without a usable reason has none.

@@ -1,16 +1,21 @@
 //! `POST /v1/config/reload`: the configuration is read anew, checked whole, and takes over.
 
-use axum::extract::{RawQuery, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 
 use super::problem::{Fault, Kind, Problem};
 use super::state::{Api, NotReloaded};
-use super::{answer, query};
+use super::{answer, query, reason};
 
 /// `POST /v1/config/reload`.
-pub(super) async fn post(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+pub(super) async fn post(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
     query::Query::new(query.as_deref(), &[]).finish()?;
-    Ok(answer::json(&api.rooms.reload.reload().await?))
+    let force = reason::optional(&api, request, &["force"], |reader| reader.flag("force")).await?;
+    Ok(answer::json(&api.rooms.reload.reload(force.unwrap_or(false)).await?))
 }
 
 impl From<NotReloaded> for Problem {

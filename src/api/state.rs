@@ -53,8 +53,8 @@ pub trait Lanes: Send + Sync {
 /// Takes up the configuration anew.
 #[async_trait]
 pub trait Reload: Send + Sync {
-    /// Answers what has changed.
-    async fn reload(&self) -> Result<Changes, NotReloaded>;
+    /// Returns what has changed. A reload that removes the last token or most channels must be forced.
+    async fn reload(&self, force: bool) -> Result<Changes, NotReloaded>;
 }
 
 /// Why the configuration before stays.

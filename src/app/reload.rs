@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Limits, NotReloaded, View};
-use crate::config::{Changes, Faults, Settings};
+use crate::config::{Changes, Faults, Reading, Settings};
 use crate::delivery::{Lanes, LanesError};
 use crate::store::Backlog;
 
@@ -22,17 +22,22 @@ use super::generation::{Base, Generation};
 
 /// Loads the configuration: the first one, and again at each reload.
 #[derive(Clone)]
-pub struct Loader(Arc<dyn Fn() -> Result<Settings, Faults> + Send + Sync>);
+pub struct Loader(Arc<dyn Fn(Reading) -> Result<Settings, Faults> + Send + Sync>);
 
 impl Loader {
     /// Loads by calling `load`, which may block.
-    pub fn new(load: impl Fn() -> Result<Settings, Faults> + Send + Sync + 'static) -> Self {
+    pub fn new(load: impl Fn(Reading) -> Result<Settings, Faults> + Send + Sync + 'static) -> Self {
         Self(Arc::new(load))
     }
 
-    /// Loads it now.
+    /// Loads it for a start.
     pub fn load(&self) -> Result<Settings, Faults> {
-        (self.0)()
+        (self.0)(Reading::Now)
+    }
+
+    /// Loads it for a reload.
+    fn load_again(&self) -> Result<Settings, Faults> {
+        (self.0)(Reading::Settled)
     }
 }
 
@@ -57,15 +62,16 @@ pub struct Reloader {
 
 impl Reloader {
     /// Loads the configuration anew and lets it take over, or says why the one before stays. `by` tells the log who
-    /// wants it. It goes on when nobody waits for it any more.
+    /// wants it. It goes on when nobody waits for it any more. One that removes the last token or most channels must be
+    /// forced.
     ///
     /// # Errors
     /// Everything that is wrong with the configuration, keys that only a start takes up included.
-    pub async fn reload(self: &Arc<Self>, by: &'static str) -> Result<Changes, NotReloaded> {
+    pub async fn reload(self: &Arc<Self>, by: &'static str, force: bool) -> Result<Changes, NotReloaded> {
         let this = Arc::clone(self);
         let reload = tokio::spawn(async move {
             let _turn = this.turn.lock().await;
-            let done = this.take_turn().await;
+            let done = this.take_turn(force).await;
             match &done {
                 Ok(changes) if changes.is_empty() => tracing::info!(by, "configuration reloaded, no changes"),
                 Ok(changes) => tell(by, changes),
@@ -79,12 +85,15 @@ impl Reloader {
         reload.await.unwrap_or_else(|_| Err(Faults::whole("could not be taken up: the log says why").into()))
     }
 
-    async fn take_turn(&self) -> Result<Changes, NotReloaded> {
+    async fn take_turn(&self, force: bool) -> Result<Changes, NotReloaded> {
         let loader = self.loader.clone();
-        let read = tokio::task::spawn_blocking(move || loader.load()).await;
+        let read = tokio::task::spawn_blocking(move || loader.load_again()).await;
         let settings = read.map_err(|_| Faults::whole("could not be read: the log says why"))??;
         let before = self.current.load_full();
         let changes = before.settings.changes_to(&settings)?;
+        if !force {
+            before.settings.check_losses(&settings, &changes)?;
+        }
         if changes.is_empty() {
             return Ok(changes);
         }
@@ -152,7 +161,7 @@ pub(super) struct Call(pub(super) Arc<Reloader>);
 
 #[async_trait]
 impl api::Reload for Call {
-    async fn reload(&self) -> Result<Changes, NotReloaded> {
-        self.0.reload("api").await
+    async fn reload(&self, force: bool) -> Result<Changes, NotReloaded> {
+        self.0.reload("api", force).await
     }
 }

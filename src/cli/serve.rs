@@ -14,7 +14,7 @@ use super::{ConfigArgs, LogArgs, output};
 
 pub(super) fn run(args: &ConfigArgs, logs: &LogArgs) -> ExitCode {
     let files = args.config.clone();
-    let loader = Loader::new(move || config::load(&files, &config::process_environment()));
+    let loader = Loader::new(move |reading| config::load_as(reading, &files, &config::process_environment()));
     let settings = match loader.load() {
         Ok(settings) => settings,
         Err(faults) => {
@@ -79,7 +79,7 @@ fn workers() -> usize {
 /// Takes up the configuration anew at each SIGHUP. What came of it is in the log.
 async fn reload(mut hangups: Signal, reloader: Arc<Reloader>) {
     while hangups.recv().await.is_some() {
-        let _ = reloader.reload("SIGHUP").await;
+        let _ = reloader.reload("SIGHUP", false).await;
     }
 }
 

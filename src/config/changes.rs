@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::faults::{Fault, Faults};
+use super::faults::{Fault, Faults, Path};
 use super::prints::Print;
 use super::settings::Settings;
 
@@ -98,6 +98,28 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Refuses a reload to `next` that may be a slip: one that removes the last token, or more than half of the channels.
+    pub fn check_losses(&self, next: &Self, changes: &Changes) -> Result<(), Faults> {
+        const FORCE: &str = "if that is intended, use POST /v1/config/reload with {\"force\": true}";
+        let mut faults = Vec::new();
+        let mut refuse = |path: &str, loss: String| {
+            let path = path.split('.').fold(Path::default(), |path, key| path.key(key));
+            faults.push(Fault::new("configuration", &path, format!("{loss}; {FORCE}")));
+        };
+        if !self.server.tokens.is_empty() && next.server.tokens.is_empty() {
+            let loss = "the reload would remove the last token, and every caller would be let in without one";
+            refuse("server.tokens", loss.to_owned());
+        }
+        let (removed, all) = (changes.channels.removed.len(), self.channels.len());
+        if removed * 2 > all {
+            let names = changes.channels.removed.join(", ");
+            refuse("channels", format!("the reload would remove {removed} of {all} channels ({names})"));
+        }
+        Faults::any(faults)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Environment, load_text};
@@ -176,6 +198,40 @@ channels:
         let found = old.changes_to(&load("whsec_dHdvdHdvdHdvdHdvdHdvdHdvdHdvdHdv\n")).expect("fine");
         assert_eq!((found.channels.changed, found.chains.changed), (names(&["a", "b"]), names(&["one"])));
         assert_eq!(found.keys, ["server.tokens"]);
+    }
+
+    #[test]
+    fn what_may_be_a_slip_is_refused() {
+        let load =
+            |yaml: &str| load_text("a.yaml", yaml, &Environment::new()).unwrap_or_else(|faults| panic!("{faults}"));
+        let losses = |old: &str, new: &str| {
+            let (old, new) = (load(old), load(new));
+            let changes = old.changes_to(&new).expect("fine");
+            old.check_losses(&new, &changes).map_err(|faults| faults.to_string())
+        };
+        let channels = |names: &str| {
+            let list: Vec<_> = names.chars().map(|name| format!("{{name: {name}, url: 'http://a'}}")).collect();
+            format!("channels: [{}]", list.join(", "))
+        };
+        for (old, new, fine) in [
+            ("", "a", true),
+            ("abcd", "abcd", true),
+            ("abcd", "cdef", true),
+            ("abcd", "d", false),
+            ("ab", "c", false),
+            ("a", "", false),
+            ("abc", "a", false),
+        ] {
+            assert_eq!(losses(&channels(old), &channels(new)).is_ok(), fine, "{old} {new}");
+        }
+        let token = |name: &str| {
+            format!("server: {{tokens: [{{name: {name}, token: a-token-of-some-length, scopes: [ingest]}}]}}")
+        };
+        assert_eq!(losses(&token("a"), &token("b")), Ok(()));
+        assert_eq!(losses("", ""), Ok(()));
+        let told = losses(&token("a"), "").expect_err("refused");
+        assert!(told.contains("server.tokens: the reload would remove the last token"), "{told}");
+        assert!(told.contains("{\"force\": true}"), "{told}");
     }
 
     #[test]

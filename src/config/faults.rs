@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
+use super::settled::{self, Reading};
+
 /// Where a value stands: `channels[2].retry.interval`. Ordered as people count, so `[2]` stands before `[10]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Path(Vec<Part>);
@@ -164,6 +166,7 @@ impl std::error::Error for Faults {}
 pub(crate) struct Report {
     faults: RefCell<Vec<Fault>>,
     files: RefCell<BTreeMap<String, Vec<u8>>>,
+    reading: Reading,
 }
 
 impl fmt::Debug for Report {
@@ -174,6 +177,11 @@ impl fmt::Debug for Report {
 }
 
 impl Report {
+    /// An empty report that reads files as `reading` says.
+    pub(crate) fn reading(reading: Reading) -> Self {
+        Self { reading, ..Self::default() }
+    }
+
     /// One more thing that is wrong.
     pub(crate) fn fault(&self, file: &str, path: &Path, message: impl Into<String>) {
         self.faults.borrow_mut().push(Fault::new(file, path, message));
@@ -184,9 +192,14 @@ impl Report {
         if let Some(known) = self.files.borrow().get(path) {
             return Ok(known.clone());
         }
-        let content = std::fs::read(path)?;
+        let content = self.read_once(path.as_ref())?;
         self.files.borrow_mut().insert(path.to_owned(), content.clone());
         Ok(content)
+    }
+
+    /// The content of a file that nobody reads again.
+    pub(crate) fn read_once(&self, path: &std::path::Path) -> io::Result<Vec<u8>> {
+        settled::read(path, self.reading)
     }
 
     /// Hands the content of a file to `look` that has been read before.

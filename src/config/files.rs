@@ -35,7 +35,7 @@ fn in_folder(folder: &FilePath) -> Result<Vec<PathBuf>, String> {
 
 fn read_file(source: &FilePath, report: &Report) -> Option<Text> {
     let name = source.display().to_string();
-    let text = std::fs::read(source).map_err(|error| format!("cannot be read: {error}"));
+    let text = report.read_once(source).map_err(|error| format!("cannot be read: {error}"));
     let text = text.and_then(|bytes| {
         String::from_utf8(bytes)
             .map_err(|error| format!("is not UTF-8: byte {} is wrong", error.utf8_error().valid_up_to()))

@@ -34,6 +34,7 @@ mod schema;
 mod secrets;
 mod sections;
 pub mod settings;
+mod settled;
 mod shown;
 mod slips;
 mod summary;
@@ -54,6 +55,7 @@ pub use prints::{Print, Prints};
 pub use reference::reference;
 pub use secrets::{is_secret_name, secrets_of_query, shown_url};
 pub use settings::Settings;
+pub use settled::Reading;
 pub use summary::summary;
 
 use faults::{Path, Report};
@@ -78,7 +80,15 @@ pub fn process_environment() -> Environment {
 /// # Errors
 /// Everything that is wrong, in all files, at once.
 pub fn load(sources: &[PathBuf], environment: &Environment) -> Result<Settings, Faults> {
-    let report = Report::default();
+    load_as(Reading::Now, sources, environment)
+}
+
+/// The same, with the files read as `reading` says. Blocks the thread.
+///
+/// # Errors
+/// Everything that is wrong, in all files, at once.
+pub fn load_as(reading: Reading, sources: &[PathBuf], environment: &Environment) -> Result<Settings, Faults> {
+    let report = Report::reading(reading);
     let layers: Vec<Vec<Text>> = sources.iter().map(|source| files::read(source, &report)).collect();
     load_layers(&layers, environment, report)
 }

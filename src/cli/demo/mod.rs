@@ -80,7 +80,7 @@ async fn in_folder(args: &DemoArgs, folder: &std::path::Path) -> ExitCode {
     environment.insert("DEMO_STORE".to_owned(), folder.join("demo.db").display().to_string());
     environment.insert("DEMO_LISTEN".to_owned(), listen.to_string());
     let loader =
-        Loader::new(move || config::load_text("demo.yaml", include_str!("../../../config/demo.yaml"), &environment));
+        Loader::new(move |_| config::load_text("demo.yaml", include_str!("../../../config/demo.yaml"), &environment));
     let settings = match loader.load() {
         Ok(settings) => settings,
         Err(faults) => return fail(&faults.to_string()),

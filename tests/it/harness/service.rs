@@ -58,7 +58,7 @@ impl Service {
         watch_for_panics();
         let paths = home.configure(yaml);
         let environment = orderhook::config::Environment::default();
-        let loader = Loader::new(move || orderhook::config::load(&paths, &environment));
+        let loader = Loader::new(move |reading| orderhook::config::load_as(reading, &paths, &environment));
         let settings = loader.load().unwrap_or_else(|errors| panic!("{errors}"));
         let parts = Parts { clock: Arc::new(clock.clone()), seed: 7, loader };
         let app = App::start(settings, parts).await.unwrap_or_else(|error| panic!("{error}"));
@@ -72,10 +72,10 @@ impl Service {
         yaml.clone_into(&mut self.yaml);
     }
 
-    /// Writes another configuration and lets it take over; answers what has changed.
+    /// Writes another configuration and lets it take over, whatever it removes; answers what has changed.
     pub(crate) async fn reload(&mut self, yaml: &str) -> Value {
         self.configure(yaml);
-        self.api.post("/v1/config/reload", &Value::Null).await.expect(200)
+        self.api.post("/v1/config/reload", &serde_json::json!({"force": true})).await.expect(200)
     }
 
     /// Stops it as SIGTERM does.

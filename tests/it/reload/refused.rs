@@ -64,6 +64,71 @@ async fn keys_that_only_a_start_takes_up_are_refused_by_name() {
     service.stop().await;
 }
 
+const TOKENS: &str = "server: {tokens: [{name: operator, token: manage-token-0123456789, scopes: [manage]}]}\n";
+
+#[tokio::test]
+async fn a_reload_that_removes_the_last_token_or_most_channels_needs_force() {
+    let channels = |names: &[&str]| {
+        let list: Vec<_> = names.iter().map(|name| format!("{{name: {name}, url: 'http://127.0.0.1:9/'}}")).collect();
+        format!("channels: [{}]", list.join(", "))
+    };
+    let mut service = Service::start(&format!("{TOKENS}{}", channels(&["a", "b", "c"]))).await;
+    let api = service.api.with_token("manage-token-0123456789");
+    service.configure(&channels(&["c"]));
+    for body in [Value::Null, json!({}), json!({"force": false})] {
+        let problem = api.post(RELOAD, &body).await.problem(422);
+        assert_eq!(problem["type"], "/problems/wrong-configuration");
+        let errors = problem["errors"].as_array().expect("errors");
+        let told: Vec<_> = errors.iter().map(|error| (text(error, "path"), text(error, "message"))).collect();
+        assert_eq!(told.iter().map(|(path, _)| *path).collect::<Vec<_>>(), ["server.tokens", "channels"]);
+        assert!(told[1].1.contains("would remove 2 of 3 channels (a, b)"), "{problem}");
+        assert!(told.iter().all(|(_, message)| message.contains(r#"{"force": true}"#)), "{problem}");
+    }
+    service.api.get("/v1/channels").await.problem(401);
+    // Half of the channels may go.
+    service.configure(&format!("{TOKENS}{}", channels(&["a", "c", "d"])));
+    assert_eq!(api.post(RELOAD, &Value::Null).await.expect(200)["channels"], named(&["d"], &[], &["b"]));
+    service.configure(&channels(&["d"]));
+    assert_eq!(api.post(RELOAD, &json!({"force": true})).await.expect(200)["channels"], named(&[], &[], &["a", "c"]));
+    service.api.get("/v1/channels").await.expect(200);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn sighup_does_not_remove_the_last_token() {
+    let process = Process::start(TOKENS).await;
+    process.home.configure("server: {max_depth: 99}");
+    process.signal(Signal::HUP);
+    let line = eventually("the refusal in the log", || {
+        let line = process.log.find("configuration not reloaded, the one before stays");
+        async move { line }
+    })
+    .await;
+    let errors = field(&line, "errors").and_then(Value::as_str).expect("errors");
+    assert!(errors.contains("would remove the last token"), "{line}");
+    process.api.get("/v1/orders").await.problem(401);
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_written_just_now_is_read_once_it_is_complete() {
+    let receiver = Receiver::start().await;
+    let mut service = Service::start(&receiver.fill("channels: [{name: erp, url: RECEIVER/one}]")).await;
+    let whole = receiver.fill("channels: [{name: erp, url: RECEIVER/two}, {name: crm, url: RECEIVER/crm}]");
+    // As an editor does: empty first, then half of it, then all.
+    service.configure(&whole);
+    let path = service.home.path("test.yaml");
+    std::fs::write(&path, "").expect("truncated");
+    let api = service.api.clone();
+    let reload = tokio::spawn(async move { api.post(RELOAD, &Value::Null).await.expect(200) });
+    for part in [&whole[..whole.len() / 2], &whole] {
+        tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+        std::fs::write(&path, part).expect("written");
+    }
+    assert_eq!(reload.await.expect("an answer")["channels"], named(&["crm"], &["erp"], &[]));
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn sighup_reloads_the_running_binary_and_the_log_says_what_came_of_it() {
     let receiver = Receiver::start().await;
