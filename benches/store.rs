@@ -109,6 +109,7 @@ impl Bench {
         };
         NewOrder {
             subject,
+            email: None,
             status: OrderStatus::Completed,
             skipped: Vec::new(),
             deliveries: vec![delivery],

@@ -17,19 +17,19 @@ use crate::domain::{
 };
 use crate::store::{Change, Changed, DeliveryDetail, DeliveryFilter, DeliverySummary, Verdict};
 
-use super::list::list;
 use super::path::Named;
 use super::problem::{Fault, Kind, Problem};
 use super::state::Api;
 use super::tokens::{Caller, author};
-use super::{answer, body, object, query, reason};
+use super::{answer, body, list, object, query, reason};
 
 /// `GET /v1/deliveries`.
 pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let (filter, page) = query::deliveries(query.as_deref())?;
     known_channel(&api, &filter, Kind::InvalidParameters).await?;
+    let searches = filter.q.is_some();
     let page = api.rooms.history.deliveries(filter, page).await?;
-    Ok(list(page.data.iter().map(Delivery::of), page.next.map(|next| next.to_string())))
+    Ok(list::page(&page, searches, Delivery::of))
 }
 
 /// Refuses a filter by a channel that is neither configured nor known to the store: most likely a slip.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::domain::Timestamp;
@@ -174,6 +175,28 @@ impl<'a, 'f> Reader<'a, 'f> {
             self.fault(name, "must be a string or an array of one or more");
         }
         texts
+    }
+}
+
+impl Reader<'_, '_> {
+    /// Texts or numbers, one or several in an array, as written.
+    pub(super) fn words(&mut self, name: &str) -> Vec<String> {
+        let Some(value) = self.whole(name) else { return Vec::new() };
+        let several: Result<Vec<Value>, _> = serde_json::from_str(value.get());
+        let several = several.or_else(|_| serde_json::from_str(value.get()).map(|one| vec![one]));
+        let word = |value: Value| match value {
+            Value::String(text) => Some(text),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let words = several.ok().and_then(|several| several.into_iter().map(word).collect::<Option<Vec<_>>>());
+        match words {
+            Some(words) if !words.is_empty() => words,
+            _ => {
+                self.fault(name, "must be a number, a string, or an array of one or more");
+                Vec::new()
+            }
+        }
     }
 }
 

@@ -15,11 +15,10 @@ use crate::store::{OrderDetail, OrderKey, OrderSummary};
 
 use super::answer::{self, Ran, raw};
 use super::deliveries::Delivery;
-use super::list::list;
 use super::path::Named;
 use super::problem::Problem;
 use super::state::Api;
-use super::{body, cloudevents, query};
+use super::{body, cloudevents, list, query};
 
 /// `POST /v1/orders`.
 pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
@@ -42,8 +41,9 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
 /// `GET /v1/orders`.
 pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let (filter, page) = query::orders(query.as_deref())?;
+    let searches = filter.q.is_some();
     let page = api.rooms.history.orders(filter, page).await?;
-    Ok(list(page.data.iter().map(Listed::of), page.next.map(|next| next.to_string())))
+    Ok(list::page(&page, searches, Listed::of))
 }
 
 /// `GET /v1/orders/{id}`.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
-use crate::domain::{DeliveryStatus, Granularity, OrderStatus, Timestamp};
+use crate::domain::code::NotCodes;
+use crate::domain::{Codes, DeliveryStatus, Granularity, OrderStatus, Timestamp};
 use crate::store::{Change, DeliveryFilter, OrderFilter, Page};
 
 use super::object::{self, Members, Reader};
@@ -22,7 +23,10 @@ const MAX_LIMIT: usize = 250;
 const MAX_PARAMETERS: usize = 100;
 
 /// The filters of a list of deliveries.
-const DELIVERY_FILTERS: &[&str] = &["status", "channel", "order_id", "since", "until"];
+const DELIVERY_FILTERS: &[&str] = &["status", "channel", "order_id", "code", "q", "since", "until"];
+
+/// Characters of a text to search for at most.
+const MAX_TEXT: usize = 200;
 
 /// A query, taken apart. What is wrong is collected until [`Query::finish`].
 pub(super) struct Query {
@@ -80,7 +84,9 @@ impl Query {
     /// `limit` and `cursor`.
     pub(super) fn page(&mut self) -> Page {
         let before = self.one("cursor").and_then(|cursor| {
-            let sequence = cursor.parse().ok().filter(|sequence: &i64| *sequence >= 0);
+            // Below zero only a search goes on.
+            let searching = self.pairs.iter().any(|(name, _)| name == "q");
+            let sequence = cursor.parse().ok().filter(|sequence: &i64| *sequence >= 0 || searching);
             if sequence.is_none() {
                 self.fault("cursor", "is none that this list has given");
             }
@@ -140,19 +146,42 @@ fn statuses<T>(
     known
 }
 
+/// Codes and classes of codes; what is neither is reported to `fault`.
+fn codes(names: Vec<String>, mut fault: impl FnMut(&str, String)) -> Vec<Codes> {
+    let read = |name: String| {
+        name.parse().map_err(|error: NotCodes| fault("code", format!("{:?} {error}", object::shown(&name)))).ok()
+    };
+    names.into_iter().filter_map(read).collect()
+}
+
+/// A text to search for, without blanks around it.
+fn searched(text: Option<String>, mut fault: impl FnMut(&str, String)) -> Option<String> {
+    let text = text?.trim().to_owned();
+    if text.is_empty() {
+        fault("q", "is empty; expected a text to search for".to_owned());
+        return None;
+    }
+    if text.chars().count() > MAX_TEXT {
+        fault("q", format!("is longer than {MAX_TEXT} characters"));
+        return None;
+    }
+    Some(text)
+}
+
 fn delivery_statuses() -> Vec<&'static str> {
     DeliveryStatus::ALL.iter().map(|status| status.as_str()).collect()
 }
 
 /// The query of a list of orders.
 pub(super) fn orders(query: Option<&str>) -> Result<(OrderFilter, Page), Problem> {
-    let mut query = Query::new(query, &["status", "type", "order_id", "since", "until", "limit", "cursor"]);
+    let mut query = Query::new(query, &["status", "type", "order_id", "q", "since", "until", "limit", "cursor"]);
     let all: Vec<_> = OrderStatus::ALL.iter().map(|status| status.as_str()).collect();
     let names = query.several("status");
     let filter = OrderFilter {
         status: statuses(names, &all, OrderStatus::from_name, |name, message| query.fault(name, message)),
         kind: query.one("type"),
         order_id: query.one("order_id"),
+        q: searched(query.one("q"), |name, message| query.fault(name, message)),
         since: query.time("since"),
         until: query.time("until"),
     };
@@ -186,6 +215,8 @@ pub(super) fn deliveries(query: Option<&str>) -> Result<(DeliveryFilter, Page), 
         }),
         channel: query.one("channel"),
         order_id: query.one("order_id"),
+        code: codes(query.several("code"), |name, message| query.fault(name, message)),
+        q: searched(query.one("q"), |name, message| query.fault(name, message)),
         since: query.time("since"),
         until: query.time("until"),
     };
@@ -221,6 +252,8 @@ pub(super) fn bulk(body: &[u8], change: Change) -> Result<Bulk, Problem> {
         }),
         channel: reader.text("channel"),
         order_id: reader.text("order_id"),
+        code: codes(reader.words("code"), |name, message| reader.fault(name, message)),
+        q: searched(reader.text("q"), |name, message| reader.fault(name, message)),
         since: reader.time("since"),
         until: reader.time("until"),
     };
@@ -252,12 +285,15 @@ mod tests {
     #[test]
     fn a_list_of_deliveries_takes_every_filter() {
         let (filter, page) = deliveries(Some(
-            "status=failed&status=REJECTED,Cancelled&channel=erp&order_id=A%2F1+b&since=2026-01-31T13:00:00+01:00&until=2026-02-01T00:00:00Z&limit=250&cursor=77",
+            "status=failed&status=REJECTED,Cancelled&channel=erp&order_id=A%2F1+b&code=5xx,-5&code=404&q=+anna%40example.com&since=2026-01-31T13:00:00+01:00&until=2026-02-01T00:00:00Z&limit=250&cursor=77",
         ))
         .expect("a query");
         assert_eq!(filter.status, [DeliveryStatus::Failed, DeliveryStatus::Rejected, DeliveryStatus::Cancelled]);
         assert_eq!(filter.channel.as_deref(), Some("erp"));
         assert_eq!(filter.order_id.as_deref(), Some("A/1 b"));
+        let codes: Vec<_> = filter.code.iter().map(|codes| (codes.from, codes.to)).collect();
+        assert_eq!(codes, [(500, 599), (-5, -5), (404, 404)]);
+        assert_eq!(filter.q.as_deref(), Some("anna@example.com"));
         assert_eq!(filter.since, "2026-01-31T12:00:00Z".parse().ok());
         assert_eq!(filter.until, "2026-02-01T00:00:00Z".parse().ok());
         assert_eq!(page, Page { limit: 250, before: Some(77) });
@@ -267,7 +303,7 @@ mod tests {
     #[test]
     fn everything_wrong_with_a_query_is_told_at_once() {
         let problem = deliveries(Some(
-            "status=faild&chanel=erp&since=yesterday&limit=251&cursor=x&order_id=1&order_id=2&until=%ff",
+            "status=faild&chanel=erp&since=yesterday&limit=251&cursor=x&order_id=1&order_id=2&until=%ff&code=5y&q=+",
         ))
         .expect_err("a wrong query");
         let told = told(&problem);
@@ -279,6 +315,8 @@ mod tests {
             "cursor",
             "given twice",
             "not UTF-8",
+            "\\\"5y\\\" is not a code",
+            "q\",\"message\":\"is empty",
         ] {
             assert!(told.contains(part), "{part} is not in {told}");
         }
@@ -291,6 +329,13 @@ mod tests {
         assert!(dry_run && filter.status == [DeliveryStatus::Failed] && filter.channel.as_deref() == Some("erp"));
         assert_eq!(bulk(br#"{"status":"failed"}"#).expect("a body").0.status, [DeliveryStatus::Failed]);
         assert_eq!(bulk(br#"{"channel":"erp"}"#).expect("a body").0.status, RETRIED);
+        let coded = bulk(br#"{"code":[503,"4xx"],"q":"anna"}"#).expect("a body").0;
+        assert_eq!(coded.code, [Codes { from: 503, to: 503 }, Codes { from: 400, to: 499 }]);
+        assert_eq!(coded.q.as_deref(), Some("anna"));
+        assert_eq!(bulk(br#"{"code":-5}"#).expect("a body").0.code, [Codes { from: -5, to: -5 }]);
+        for wrong in [&br#"{"code":[]}"#[..], br#"{"code":5.5}"#, br#"{"code":true}"#, br#"{"q":""}"#, br#"{"q":7}"#] {
+            assert_eq!(bulk(wrong).expect_err("a wrong filter").kind(), Kind::InvalidFields);
+        }
         let cancel = super::bulk(br#"{"channel":"erp"}"#, Change::Cancel).expect("a body");
         assert_eq!((cancel.filter.status, cancel.dry_run), (vec![], false));
         for all in [&b"{}"[..], br#"{"dry_run":true}"#, br#"{"channel":null}"#] {

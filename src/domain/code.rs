@@ -67,3 +67,49 @@ impl fmt::Display for Code {
         fmt::Display::fmt(&self.0, f)
     }
 }
+
+/// Codes that a list is asked for: one, or a class of HTTP statuses such as `5xx`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Codes {
+    /// The lowest.
+    pub from: i32,
+    /// The highest.
+    pub to: i32,
+}
+
+/// The text does not name codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a code; expected an HTTP status such as 503, a class such as 5xx, or a code below zero such as -5")]
+pub struct NotCodes;
+
+impl std::str::FromStr for Codes {
+    type Err = NotCodes;
+
+    fn from_str(text: &str) -> Result<Self, NotCodes> {
+        if let [class @ b'1'..=b'5', b'x' | b'X', b'x' | b'X'] = text.as_bytes() {
+            let from = i32::from(class - b'0') * 100;
+            return Ok(Self { from, to: from + 99 });
+        }
+        // A plus sign is no part of a code.
+        let code = Some(text).filter(|text| !text.starts_with('+')).and_then(|text| text.parse().ok());
+        let code = code.filter(|code| (100..=999).contains(code) || (-9999..=-1).contains(code)).ok_or(NotCodes)?;
+        Ok(Self { from: code, to: code })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_a_status_a_class_or_below_zero() {
+        for (text, from, to) in [("503", 503, 503), ("5xx", 500, 599), ("2XX", 200, 299), ("-2000", -2000, -2000)] {
+            assert_eq!(text.parse(), Ok(Codes { from, to }), "{text}");
+        }
+        for wrong in
+            ["", "0", "99", "1000", "6xx", "xx", "5x", "+503", "-0", "5.0", "--1", "-99999", " 503", "\u{665}00"]
+        {
+            assert_eq!(wrong.parse::<Codes>(), Err(NotCodes), "{wrong}");
+        }
+    }
+}

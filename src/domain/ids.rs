@@ -82,6 +82,11 @@ impl<K> Id<K> {
         if millis < 0 { 0 } else { millis.saturating_mul(1 << 15) }
     }
 
+    /// When ids of that key are made.
+    pub const fn time_of(sequence: i64) -> Timestamp {
+        Timestamp::from_millis(sequence >> 15)
+    }
+
     /// When the id was made.
     pub const fn time(self) -> Timestamp {
         Timestamp::from_millis((self.0 >> 80) as i64)

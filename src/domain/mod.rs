@@ -26,7 +26,7 @@ pub mod trace;
 pub mod url_rules;
 
 pub use clock::{Clock, ManualClock, Timestamp};
-pub use code::Code;
+pub use code::{Code, Codes};
 pub use delivery::{Attempt, Body, DeliveryStatus, Exchange, Outcome, Parcel};
 pub use event::{Event, EventPattern, Origin, Subject};
 pub use granularity::Granularity;

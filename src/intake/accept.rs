@@ -37,20 +37,27 @@ impl Intake {
             chain: None,
             body: incoming.body.clone(),
         });
+        let email = fields.next().flatten().map(|email| email.trim().to_lowercase()).filter(|email| !email.is_empty());
         if let Err(detail) = self.check_partners(&subject, now) {
-            return self.refuse(subject, &incoming, now, &detail).await;
+            return self.refuse(subject, email, &incoming, now, &detail).await;
         }
         match self.chains.select(&subject, now).map_err(Refusal::Condition)?.map(Arc::clone) {
-            None => self.complete(subject, &incoming, now).await,
+            None => self.complete(subject, email, &incoming, now).await,
             Some(chain) => {
                 Arc::make_mut(&mut subject).chain = Some(chain.name().to_owned());
-                self.run(subject, chain, incoming, now).await
+                self.run(subject, email, chain, incoming, now).await
             }
         }
     }
 
     /// An order without plugins: one commit, with its deliveries.
-    async fn complete(&self, subject: Arc<Subject>, incoming: &Incoming, now: Timestamp) -> Reply {
+    async fn complete(
+        &self,
+        subject: Arc<Subject>,
+        email: Option<String>,
+        incoming: &Incoming,
+        now: Timestamp,
+    ) -> Reply {
         let context: Arc<str> = Arc::from("{}");
         let received = self.received(&subject, &context, now);
         let completed = self.event("order.completed", &subject, &context, now);
@@ -74,6 +81,7 @@ impl Intake {
             let idempotency = incoming.key.as_ref().map(|key| idempotency("order", incoming, key, Some(&answer)));
             let order = NewOrder {
                 subject: Arc::clone(&subject),
+                email: email.clone(),
                 status: OrderStatus::Completed,
                 skipped: plan.skipped,
                 deliveries,
@@ -100,13 +108,21 @@ impl Intake {
     }
 
     /// An order whose trading partners cannot be read: it is kept as rejected, and runs through no chain.
-    async fn refuse(&self, subject: Arc<Subject>, incoming: &Incoming, now: Timestamp, detail: &str) -> Reply {
+    async fn refuse(
+        &self,
+        subject: Arc<Subject>,
+        email: Option<String>,
+        incoming: &Incoming,
+        now: Timestamp,
+        detail: &str,
+    ) -> Reply {
         let received = self.event("order.received", &subject, &Arc::from("{}"), now);
         let plan = self.router.plan(&received, now, now);
         let answer = self.answering.unroutable(&subject, detail);
         let idempotency = incoming.key.as_ref().map(|key| idempotency("order", incoming, key, Some(&answer)));
         let order = NewOrder {
             subject: Arc::clone(&subject),
+            email,
             status: OrderStatus::Rejected,
             skipped: plan.skipped,
             deliveries: plan.deliveries,
@@ -126,6 +142,7 @@ impl Intake {
     async fn run(
         self: &Arc<Self>,
         subject: Arc<Subject>,
+        email: Option<String>,
         chain: Arc<Chain>,
         incoming: Incoming,
         now: Timestamp,
@@ -135,7 +152,8 @@ impl Intake {
         let (caller, answer) = oneshot::channel();
         let intake = Arc::clone(self);
         let (order, key) = (Arc::clone(&subject), incoming.key.as_ref().map(|key| scoped("order", &incoming, key)));
-        let run = async move { intake.accept_and_run(order, chain, incoming, now, deadline, accepted, caller).await };
+        let run =
+            async move { intake.accept_and_run(order, email, chain, incoming, now, deadline, accepted, caller).await };
         self.tasks.spawn_on(run, &self.calls);
         // The task answers in any case but a fault of its own.
         if let Some(reply) = acceptance.await.unwrap_or(Some(Err(Refusal::Stopping))) {
@@ -151,6 +169,7 @@ impl Intake {
     async fn accept_and_run(
         self: Arc<Self>,
         subject: Arc<Subject>,
+        email: Option<String>,
         chain: Arc<Chain>,
         incoming: Incoming,
         now: Timestamp,
@@ -180,6 +199,7 @@ impl Intake {
             let key = idempotency.as_ref().map(|key| key.key.clone());
             let order = NewOrder {
                 subject: Arc::clone(&subject),
+                email: email.clone(),
                 status: OrderStatus::Processing,
                 skipped: Vec::new(),
                 deliveries,

@@ -19,15 +19,24 @@ const MAX_FIELD: usize = 256;
 #[derive(Debug)]
 pub(super) struct Pointers {
     paths: Vec<(String, Vec<String>)>,
+    /// How many of them, from the first, refuse the order where their value is too long.
+    strict: usize,
 }
 
 impl Pointers {
-    pub(super) fn new<'a>(pointers: impl IntoIterator<Item = &'a String>) -> Self {
+    /// Pointers whose values must not be too long, and others whose long values count as absent.
+    pub(super) fn new<'a>(
+        strict: impl IntoIterator<Item = &'a String>,
+        lenient: impl IntoIterator<Item = &'a String>,
+    ) -> Self {
         let take_apart = |pointer: &String| {
             let steps = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
             (pointer.clone(), steps.collect())
         };
-        Self { paths: pointers.into_iter().map(take_apart).collect() }
+        let mut paths: Vec<_> = strict.into_iter().map(take_apart).collect();
+        let strict = paths.len();
+        paths.extend(lenient.into_iter().map(take_apart));
+        Self { paths, strict }
     }
 
     /// Checks that `body` is an object no deeper than `max_depth`, and takes the fields out of it, in the order of the
@@ -47,6 +56,9 @@ impl Pointers {
         self.walk(text, &mut found).map_err(|error| Refusal::NotJson(error.to_string()))?;
         if let Some(kind) = kind {
             return Err(Refusal::NotAnObject(kind));
+        }
+        for value in found.iter_mut().skip(self.strict) {
+            value.take_if(|value| value.len() > MAX_FIELD);
         }
         for ((pointer, _), value) in self.paths.iter().zip(&found) {
             if value.as_ref().is_some_and(|value| value.len() > MAX_FIELD) {
@@ -240,7 +252,7 @@ mod tests {
     use super::*;
 
     fn fields(pointers: &[&str], body: &str) -> Result<Vec<Option<String>>, Refusal> {
-        Pointers::new(&pointers.iter().map(ToString::to_string).collect::<Vec<_>>()).of_object(body.as_bytes(), 128)
+        Pointers::new(&pointers.iter().map(ToString::to_string).collect::<Vec<_>>(), []).of_object(body.as_bytes(), 128)
     }
 
     #[test]
@@ -269,7 +281,7 @@ mod tests {
         ] {
             assert_eq!(fields(&["/id"], body).unwrap_err().to_string(), expected, "{body}");
         }
-        let invalid = Pointers::new(&[]).of_object(b"{\"a\":\"\xff\"}", 9).unwrap_err();
+        let invalid = Pointers::new(&[], []).of_object(b"{\"a\":\"\xff\"}", 9).unwrap_err();
         assert_eq!(invalid.to_string(), "the body is not valid JSON: invalid UTF-8 at byte 6");
     }
 
@@ -285,7 +297,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_fields_or_a_refusal(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let pointers = Pointers::new(&["/id".to_owned(), "/a/0".to_owned()]);
+            let pointers = Pointers::new(&["/id".to_owned(), "/a/0".to_owned()], []);
             let refused = pointers.of_object(&body, 16).is_err();
             let readable = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body).is_ok();
             prop_assert!(refused || readable || !body.is_empty());

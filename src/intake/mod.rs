@@ -170,7 +170,7 @@ impl Intake {
             ids,
             replica,
             metrics,
-            pointers: Pointers::new([&settings.orders.id, &settings.orders.kind]),
+            pointers: Pointers::new([&settings.orders.id, &settings.orders.kind], [&settings.orders.customer_email]),
             max_depth: settings.server.max_depth,
             request_timeout: settings.server.request_timeout,
             tasks,

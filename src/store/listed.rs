@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::domain::{
-    Attempt, Code, DeliveryId, DeliveryStatus, EventId, OrderId, OrderStatus, Parcel, Skip, StepRecord, Timestamp,
+    Attempt, Code, Codes, DeliveryId, DeliveryStatus, EventId, OrderId, OrderStatus, Parcel, Skip, StepRecord,
+    Timestamp,
 };
 
 use super::types::Verdict;
@@ -16,6 +17,8 @@ pub struct Page {
     /// Entries at most.
     pub limit: usize,
     /// The [`crate::domain::ids::Id::sequence`] of the last entry seen; the page holds older ones.
+    /// Below zero, in a text search: every order whose id or e-mail is the text has been shown; the page holds those
+    /// before the key, negated, that have the text in their bodies.
     pub before: Option<i64>,
 }
 
@@ -27,6 +30,8 @@ pub struct Paged<T> {
     /// The cursor of the next page, where there is one. A page may be short of `limit` and still have one: a
     /// filter that takes few of many looks at a bounded number of rows at a time.
     pub next: Option<i64>,
+    /// In a text search with a further page: how far back bodies were searched, if any were.
+    pub searched_back_to: Option<Timestamp>,
 }
 
 /// Which orders. Nothing set: all.
@@ -38,6 +43,8 @@ pub struct OrderFilter {
     pub kind: Option<String>,
     /// With that id: the order's own, or `ord_…`.
     pub order_id: Option<String>,
+    /// With this text as the order's id or the customer's e-mail, or anywhere in the body.
+    pub q: Option<String>,
     /// Received at that time or later.
     pub since: Option<Timestamp>,
     /// Received before that time.
@@ -53,6 +60,10 @@ pub struct DeliveryFilter {
     pub channel: Option<String>,
     /// Of the orders with that id: the order's own, or `ord_…`.
     pub order_id: Option<String>,
+    /// Whose last attempt had one of these codes; empty: any.
+    pub code: Vec<Codes>,
+    /// Of orders and events with this text, as in [`OrderFilter`]; or with that id.
+    pub q: Option<String>,
     /// Created at that time or later.
     pub since: Option<Timestamp>,
     /// Created before that time.

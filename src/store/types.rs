@@ -24,6 +24,8 @@ pub type Slot = OwnedSemaphorePermit;
 pub struct NewOrder {
     /// The order.
     pub subject: Arc<Subject>,
+    /// The customer's e-mail in lower case, for searches.
+    pub email: Option<String>,
     /// `Processing` while steps remain (it then belongs to `replica`), `Completed` where there are none.
     pub status: OrderStatus,
     /// The channels that got nothing of its completion; empty while processing.

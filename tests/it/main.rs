@@ -51,6 +51,7 @@ mod reload;
 mod requests;
 mod retries;
 mod schedules;
+mod search;
 mod secrets;
 mod secured;
 mod secutix;

@@ -86,7 +86,7 @@ impl History for FakeStore {
             .map(|order| order.summary.clone())
             .filter(|order| filter.status.is_empty() || filter.status.contains(&order.status))
             .collect();
-        Ok(Paged { next: data.last().map(|order| order.id.sequence()), data })
+        Ok(Paged { next: data.last().map(|order| order.id.sequence()), data, searched_back_to: None })
     }
 
     async fn order(&self, key: OrderKey) -> Result<Option<OrderDetail>, StoreError> {
@@ -107,7 +107,7 @@ impl History for FakeStore {
             .map(|delivery| delivery.summary.clone())
             .filter(|delivery| filter.status.is_empty() || filter.status.contains(&delivery.status))
             .collect();
-        Ok(Paged { data, next: None })
+        Ok(Paged { data, next: None, searched_back_to: None })
     }
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {

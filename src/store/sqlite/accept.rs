@@ -39,7 +39,8 @@ impl Write for AcceptOrder {
             return Ok(Acceptance::SignedBefore);
         }
         let own_id = rows::own_id(subject);
-        let slot = own_id.map(|_| db.slot());
+        let email = order.email.as_deref();
+        let slot = own_id.or(email).map(|_| db.slot());
         let processing = order.status == OrderStatus::Processing;
         db.hot.insert_order.execute(params![
             id.sequence(),
@@ -56,6 +57,7 @@ impl Write for AcceptOrder {
             skips(&order.skipped)?,
             born::list(&order.deliveries, subject.origin),
             &subject.body[..],
+            email,
         ])?;
         // The context of an order that is still processing changes; what its events saw must be kept apart.
         let inherited = (!processing).then_some(EMPTY);

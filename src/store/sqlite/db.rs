@@ -111,8 +111,8 @@ impl<'c> Hot<'c> {
             commit: conn.prepare("COMMIT")?,
             insert_order: conn.prepare(
                 "INSERT INTO orders (seq, id, status, owner, resumed, received_at, ended_at, kind, chain, order_id, slot,
-                    key, skipped, deliveries, body)
-                    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                    key, skipped, deliveries, body, email)
+                    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?,
             insert_event: conn.prepare(
                 "INSERT INTO events (seq, id, received_at, kind, chain, order_id, key, deliveries, body)

@@ -22,7 +22,7 @@ use crate::store::{
 pub(super) fn orders(conn: &Connection, filter: &OrderFilter, page: Page) -> Result<Paged<OrderSummary>, StoreError> {
     let keys = lists::orders(conn, filter, page)?;
     let data = keys.data.into_iter().map(|seq| order_summary(conn, seq)).collect::<Result<_, _>>()?;
-    Ok(Paged { data, next: keys.next })
+    Ok(Paged { data, next: keys.next, searched_back_to: keys.searched_back_to })
 }
 
 fn order_summary(conn: &Connection, seq: i64) -> Result<OrderSummary, StoreError> {
@@ -124,7 +124,7 @@ pub(super) fn deliveries(
     page: Page,
 ) -> Result<Paged<DeliverySummary>, StoreError> {
     let keys = lists::deliveries(conn, filter, page)?;
-    Ok(Paged { data: summaries(conn, tally, keys.data)?, next: keys.next })
+    Ok(Paged { data: summaries(conn, tally, keys.data)?, next: keys.next, searched_back_to: keys.searched_back_to })
 }
 
 /// The deliveries with these keys, in the same order.

@@ -6,7 +6,7 @@
 //! start: a lock file ([`lock`]) keeps a second process away.
 //!
 //! `migrations/` holds the schema and explains it; `born`, `accept`, `journal`, `claim`, `record`, `change` and
-//! `remove` are the writes, `lists` and `details` the reads.
+//! `remove` are the writes, `lists`, `search` and `details` the reads.
 
 mod accept;
 mod born;
@@ -27,6 +27,7 @@ mod record;
 mod remove;
 mod rows;
 mod runs;
+mod search;
 mod syncer;
 pub mod writer;
 
@@ -322,7 +323,7 @@ impl Sqlite {
             keys.extend(found.data);
             before = found.next;
             if before.is_none() {
-                keys.reverse();
+                keys.sort_unstable();
                 return Ok(keys);
             }
         }

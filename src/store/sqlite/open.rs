@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_health_of_channels.sql"),
     include_str!("migrations/0006_early_verdicts.sql"),
     include_str!("migrations/0007_signed_requests.sql"),
+    include_str!("migrations/0011_search.sql"),
 ];
 
 /// Bytes of a page. Large ones make for fewer of them in a group's commit, at little cost to a lone one.

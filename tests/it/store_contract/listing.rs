@@ -80,8 +80,14 @@ pub(super) async fn lists_equal_a_naive_model<B: Backend>(world: World<B>) {
     for _ in 0..150 {
         let (status, channel, order_id, (since, until, limit)) =
             filters.new_tree(&mut runner).expect("a filter").current();
-        let filter =
-            DeliveryFilter { status, channel: channel.map(str::to_owned), order_id: order_id.flatten(), since, until };
+        let filter = DeliveryFilter {
+            status,
+            channel: channel.map(str::to_owned),
+            order_id: order_id.flatten(),
+            since,
+            until,
+            ..DeliveryFilter::default()
+        };
         let expected: Vec<_> = rows
             .iter()
             .filter(|(summary, channel, order)| {
@@ -148,7 +154,8 @@ pub(super) async fn order_lists_equal_a_naive_model<B: Backend>(world: World<B>)
     for _ in 0..150 {
         let (status, kind, order_id, (since, until, limit)) =
             filters.new_tree(&mut runner).expect("a filter").current();
-        let filter = OrderFilter { status, kind: kind.map(str::to_owned), order_id, since, until };
+        let filter =
+            OrderFilter { status, kind: kind.map(str::to_owned), order_id, since, until, ..OrderFilter::default() };
         let expected: Vec<_> = rows
             .iter()
             .filter(|row| {

@@ -176,6 +176,7 @@ impl<B: Backend> World<B> {
         let event = self.event(subject, "order.completed", "{}");
         NewOrder {
             subject: Arc::clone(subject),
+            email: None,
             status: OrderStatus::Completed,
             skipped: Vec::new(),
             deliveries: channels.iter().map(|channel| self.delivery(&event, channel)).collect(),
