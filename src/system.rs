@@ -5,6 +5,7 @@ use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::domain::clock::Sleep;
@@ -44,6 +45,13 @@ impl Clock for SystemClock {
 /// clock that is set back delays nothing.
 fn left(by_wall_clock: Duration, whole: Duration, slept: Duration) -> Duration {
     by_wall_clock.min(whole.saturating_sub(slept))
+}
+
+/// The processor time of this thread.
+pub fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Processors that the process may use, as far as the system says.

@@ -31,6 +31,7 @@ pub fn scope(order: &[u8]) -> Scope {
         customer_email: "/customer/email".to_owned(),
         items: "/items".to_owned(),
         product: vec!["/sku".to_owned()],
+        ..Places::default()
     };
     Scope::new(&event, &Arc::new(places), Timestamp::from_millis(0))
 }

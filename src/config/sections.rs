@@ -24,6 +24,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
     let delivery = section("delivery").and_then(|block| delivery(&block));
     let egress = root.optional("egress", |field| network::egress(&field.block()?));
     let orders = section("orders").and_then(|block| orders(&block));
+    let template_timeout = section("template").and_then(|block| block.get("timeout").and_then(Field::duration));
     let limits = section("limits").and_then(|block| limits(&block));
     let providers = Providers::read(root);
     let egress_print = Print::of(root.get("egress").map(Field::node), root.report());
@@ -52,6 +53,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
         delivery: delivery?,
         egress: egress?.unwrap_or_default(),
         orders: orders?,
+        template_timeout: template_timeout?,
         chains: chains?,
         channels: channels.filter(|_| limits.is_some() && locale.is_some())?,
         relationships: relationships?,

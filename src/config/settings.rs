@@ -33,6 +33,8 @@ pub struct Settings {
     pub egress: Arc<Egress>,
     /// Where an order says what it is.
     pub orders: Orders,
+    /// The longest processor time of one template or condition.
+    pub template_timeout: Duration,
     /// The chains, in the order in which they are tried.
     pub chains: Vec<Arc<Chain>>,
     /// The channels, in the order of the configuration.

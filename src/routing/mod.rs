@@ -15,7 +15,8 @@ use crate::config::settings::{Channel, Orders, Relationships, Settings};
 use crate::domain::order::SkipReason;
 use crate::domain::{Event, IdSource, Parcel, Skip, Timestamp, pointer};
 use crate::store::{NewDelivery, Once, Taken};
-use crate::template::{Places, Scope};
+use crate::system;
+use crate::template::{Bounds, Places, Scope};
 
 pub use memory::{LaneMemory, Mark};
 use products::Lines;
@@ -49,6 +50,7 @@ impl Router {
                 customer_email: settings.orders.customer_email.clone(),
                 items: settings.orders.items.clone(),
                 product: settings.orders.product.clone(),
+                bounds: Bounds::new(settings.template_timeout, system::thread_time),
             }),
             orders: settings.orders.clone(),
             ids,

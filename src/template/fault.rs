@@ -5,6 +5,7 @@ use std::ops::Range;
 use minijinja::{Error, ErrorKind};
 
 use super::fill::MAX_FILLED;
+use super::jinja::FUEL;
 use super::{RenderError, SyntaxError};
 
 /// The widest excerpt, in characters: a long line is cut around the place.
@@ -100,7 +101,14 @@ pub(super) fn render_error(source: &str, whole: Option<&str>, error: &Error) -> 
     RenderError(match (error.kind(), part) {
         (ErrorKind::UndefinedError, Some(part)) => format!("`{part}` is missing"),
         (ErrorKind::UndefinedError, None) => "a field is missing".to_owned(),
-        (ErrorKind::OutOfFuel, _) => "the template takes too long to fill in".to_owned(),
+        (ErrorKind::OutOfFuel, part) => {
+            let what = if whole.is_some() { "the expression" } else { "the template" };
+            match (error.detail(), part) {
+                (Some(detail), Some(part)) => format!("{what} {detail}, in `{part}`"),
+                (Some(detail), None) => format!("{what} {detail}"),
+                (None, _) => format!("{what} takes too many steps ({FUEL} at most, fewer with long fixed text)"),
+            }
+        }
         (ErrorKind::WriteFailure, _) => format!("more than {MAX_FILLED} bytes are filled in"),
         (kind, part) => {
             let what = error.detail().map_or_else(|| kind.to_string(), str::to_owned);

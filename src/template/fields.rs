@@ -6,7 +6,7 @@
 use minijinja::{ErrorKind, Value};
 
 use super::fill::{self, Filler, MAX_FILLED, Place};
-use super::{Locale, RenderError, Scope, SyntaxError, Target, path};
+use super::{Locale, RenderError, Scope, SyntaxError, Target, meter, path};
 
 /// Text and fields, one after another.
 pub(super) struct Fields {
@@ -64,6 +64,7 @@ impl Fields {
     /// Fills it in.
     pub(super) fn render(&self, scope: &Scope) -> Result<String, RenderError> {
         fill::begin();
+        meter::begin(scope.bounds());
         let mut text = String::new();
         for piece in &self.pieces {
             match piece {

@@ -17,11 +17,12 @@ use minijinja::{AutoEscape, Environment, Error, Value};
 use super::fill::Filler;
 use super::json::{self, LongNumber};
 use super::operators::Sum;
+use super::structures;
 use super::words::{self, nearest_word};
-use super::{RenderError, Scope, SyntaxError, Target, depth, fault, fill};
+use super::{RenderError, Scope, SyntaxError, Target, depth, fault, fill, meter};
 
-/// Instructions that one rendering may take.
-const FUEL: u64 = 50_000;
+/// Instructions that one rendering may take; what each may do is bounded by `meter.rs`.
+pub(super) const FUEL: u64 = 50_000;
 
 /// What the fixed text of a template may come to, by loops: with [`FUEL`] used for nothing else.
 const MAX_FIXED: u64 = 16 << 20;
@@ -86,6 +87,7 @@ fn run(
     text: &mut String,
 ) -> Result<Option<Value>, RenderError> {
     fill::begin();
+    meter::begin(scope.bounds());
     let mut out = machinery::make_string_output(text);
     machinery::eval(environment, instructions, scope.root(), &BTreeMap::new(), &mut out, AutoEscape::None)
         .map(|(value, _)| value)
@@ -217,6 +219,15 @@ fn take_operators(instructions: &mut Instructions<'_>) {
             Instruction::Pow => Some((Sum::Pow.name(), 2)),
             Instruction::LoadConst(value) => {
                 *value = as_written(value, &written);
+                None
+            }
+            Instruction::GetItem => Some((structures::ITEM, 2)),
+            Instruction::Slice => Some((structures::SLICE, 4)),
+            Instruction::StringConcat => Some((structures::JOIN, 2)),
+            Instruction::BuildMap(pairs) => u16::try_from(*pairs * 2).ok().map(|pairs| (structures::OBJECT, pairs)),
+            Instruction::CallMethod(name, arguments) => {
+                let name = if *name == "cycle" { structures::CYCLE } else { structures::CHANGED };
+                *instruction = Instruction::ApplyFilter(name, *arguments, NOT_CACHED);
                 None
             }
             _ => None,

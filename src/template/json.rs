@@ -134,6 +134,11 @@ pub(super) struct LongNumber {
 }
 
 impl LongNumber {
+    /// How many characters it has.
+    pub(super) fn digits(&self) -> usize {
+        self.text.len()
+    }
+
     /// The nearest float.
     pub(super) fn nearest(&self) -> f64 {
         self.nearest

@@ -7,6 +7,7 @@
 //! own, `merge_fields.rs` and `placeholder.rs` only find the fields, which `fields.rs` fills in. To add a target, add a
 //! variant to [`Target`], a writer to `escape.rs`, and its line in `fill.rs`.
 
+mod costs;
 mod decimal;
 mod depth;
 mod document;
@@ -20,12 +21,14 @@ mod jinja;
 mod json;
 mod locale;
 mod merge_fields;
+mod meter;
 mod operators;
 pub mod path;
 mod path_filter;
 mod placeholder;
 mod scope;
 mod skeleton;
+mod structures;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +41,7 @@ pub use document::{check as check_document, form as as_form, xml as as_xml};
 pub use escape::percent;
 use fill::Filler;
 pub use locale::Locale;
+pub use meter::Bounds;
 pub use path_filter::PathFilter;
 pub use scope::{Places, Scope};
 

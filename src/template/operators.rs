@@ -19,22 +19,36 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::decimal::Decimal;
 use super::json::{self, LongNumber, Unknown};
+use super::meter::{self, ELEMENT};
 
 /// Adds the operators under names that no template can write. In a `condition`, arithmetic with a missing field is
 /// missing; in a template it is an error.
 pub(super) fn add(environment: &mut Environment<'static>, condition: bool) {
-    environment.add_filter("<", |a: &Value, b: &Value| ordered(a, b, Ordering::is_lt));
-    environment.add_filter("<=", |a: &Value, b: &Value| ordered(a, b, Ordering::is_le));
-    environment.add_filter(">", |a: &Value, b: &Value| ordered(a, b, Ordering::is_gt));
-    environment.add_filter(">=", |a: &Value, b: &Value| ordered(a, b, Ordering::is_ge));
-    environment.add_filter("==", |a: &Value, b: &Value| eq(a, b));
-    environment.add_filter("!=", |a: &Value, b: &Value| !eq(a, b));
-    environment.add_filter("in'", contains);
+    add_binary(environment, "<", |a, b| ordered(a, b, Ordering::is_lt));
+    add_binary(environment, "<=", |a, b| ordered(a, b, Ordering::is_le));
+    add_binary(environment, ">", |a, b| ordered(a, b, Ordering::is_gt));
+    add_binary(environment, ">=", |a, b| ordered(a, b, Ordering::is_ge));
+    add_binary(environment, "==", |a, b| Ok(Value::from(eq(a, b))));
+    add_binary(environment, "!=", |a, b| Ok(Value::from(!eq(a, b))));
+    add_binary(environment, "in'", contains);
     environment.add_filter("not'", negated);
     environment.add_filter("neg'", move |a: &Value| negative(a, condition));
     for operation in [Sum::Add, Sum::Sub, Sum::Mul, Sum::Div, Sum::IntDiv, Sum::Rem, Sum::Pow] {
-        environment.add_filter(operation.name(), move |a: &Value, b: &Value| operation.of(a, b, condition));
+        add_binary(environment, operation.name(), move |a, b| operation.of(a, b, condition));
     }
+}
+
+/// Adds an operator. What it does is paid for while it does it; a result that came from running out does not count.
+fn add_binary(
+    environment: &mut Environment<'static>,
+    name: &'static str,
+    operator: impl Fn(&Value, &Value) -> Result<Value, Error> + Send + Sync + 'static,
+) {
+    environment.add_filter(name, move |a: &Value, b: &Value| {
+        let result = operator(a, b);
+        meter::check()?;
+        result
+    });
 }
 
 /// Whether a value is a number, one that no machine type holds too.
@@ -44,6 +58,9 @@ pub(super) fn is_number(value: &Value) -> bool {
 
 /// A number, or text that is one.
 fn number_of(value: &Value) -> Option<Decimal> {
+    if !meter::spend(meter::shallow(value)) {
+        return None;
+    }
     match value.as_str() {
         Some(text) => Decimal::read(text),
         None if is_number(value) => Decimal::read(&json::number_text(value)),
@@ -82,6 +99,8 @@ pub(super) fn compare(a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
         return Ok(None);
     }
     if a.kind() == b.kind() && matches!(a.kind(), ValueKind::String | ValueKind::Bool | ValueKind::Seq) {
+        meter::charge_deep(a)?;
+        meter::charge_deep(b)?;
         return Ok(Some(a.cmp(b)));
     }
     let detail = format!("{} cannot be compared with {}", what(a), what(b));
@@ -98,7 +117,7 @@ fn unknown() -> Value {
 
 /// Whether two values are equal: numbers by value, lists and objects element by element.
 pub(super) fn eq(a: &Value, b: &Value) -> bool {
-    if a.is_undefined() || b.is_undefined() {
+    if a.is_undefined() || b.is_undefined() || !meter::spend(ELEMENT) {
         return false;
     }
     if is_number(a) && is_number(b) {
@@ -119,7 +138,7 @@ pub(super) fn eq(a: &Value, b: &Value) -> bool {
             }
             Err(_) => false,
         },
-        _ => a == b,
+        _ => meter::charge_deep(a).and_then(|()| meter::charge_deep(b)).is_ok() && a == b,
     }
 }
 
@@ -129,6 +148,10 @@ pub(super) fn contains(value: &Value, container: &Value) -> Result<Value, Error>
         return Ok(unknown());
     }
     let wrong = |detail: String| Err(Error::new(ErrorKind::InvalidOperation, detail));
+    if matches!(container.kind(), ValueKind::String | ValueKind::Map) {
+        let searched = if container.kind() == ValueKind::String { meter::shallow(container) } else { 0 };
+        meter::charge(searched.saturating_add(meter::shallow(value)))?;
+    }
     match container.kind() {
         ValueKind::String => match (container.as_str(), value.as_str()) {
             (Some(text), Some(part)) => Ok(Value::from(text.contains(part))),
@@ -143,6 +166,7 @@ pub(super) fn contains(value: &Value, container: &Value) -> Result<Value, Error>
         ValueKind::Seq | ValueKind::Iterable => {
             let (mut any, mut comparable) = (false, false);
             for item in container.try_iter()? {
+                meter::check()?;
                 let mixed = is_number(value) != is_number(&item);
                 if eq(value, &item) || (mixed && number_of(value).is_some() && number_of(value) == number_of(&item)) {
                     return Ok(Value::from(true));
@@ -192,6 +216,9 @@ enum Machine {
 
 impl Machine {
     fn of(value: &Value) -> Option<Self> {
+        if !meter::spend(meter::shallow(value)) {
+            return None;
+        }
         let value = match value.as_str() {
             Some(text) => {
                 Decimal::read(text)?;
@@ -254,9 +281,11 @@ impl Sum {
         }
         if self == Self::Add {
             if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+                meter::charge_text(meter::units(a.len()).saturating_add(meter::units(b.len())))?;
                 return Ok(Value::from(format!("{a}{b}")));
             }
             if a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq {
+                meter::charge(meter::shallow(a).saturating_add(meter::shallow(b)))?;
                 return Ok(a.try_iter()?.chain(b.try_iter()?).collect());
             }
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ValueKind};
 
-use super::{json, words};
+use super::{Bounds, json, meter, words};
 use crate::domain::event::EventStep;
 use crate::domain::{DeliveryId, Event, Parcel, SettleKeys, Timestamp};
 
@@ -53,7 +53,7 @@ struct Settle {
 }
 
 /// Where names are found: the same for all events of a configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Places {
     /// `server.public_url`.
     pub public_url: String,
@@ -63,6 +63,8 @@ pub struct Places {
     pub items: String,
     /// The pointers of `orders.product`.
     pub product: Vec<String>,
+    /// How long a template or condition may take.
+    pub bounds: Bounds,
 }
 
 impl Scope {
@@ -103,6 +105,11 @@ impl Scope {
         Self { context: Arc::new(OnceLock::from(json::from_map(context))), ..self.clone() }
     }
 
+    /// How long a template or condition may take.
+    pub(super) fn bounds(&self) -> Bounds {
+        self.event.places.bounds
+    }
+
     pub(super) fn root(&self) -> Value {
         Value::from_object(Root(self.clone()))
     }
@@ -118,7 +125,8 @@ impl Scope {
     }
 
     fn order(&self) -> &Value {
-        self.event.order.get_or_init(|| json::parse(&self.event.event.subject.body).unwrap_or_else(Value::from))
+        let parsed = || json::parse(&self.event.event.subject.body).unwrap_or_else(Value::from);
+        self.event.order.get_or_init(|| meter::aside(parsed))
     }
 
     /// The value of a name: of one at the root of paths, or of `order_id`, the order's own id.
@@ -129,7 +137,7 @@ impl Scope {
             "order" => self.order().clone(),
             "context" => {
                 let parsed = || json::parse(event.context.as_bytes()).unwrap_or_else(Value::from);
-                self.context.get_or_init(parsed).clone()
+                self.context.get_or_init(|| meter::aside(parsed)).clone()
             }
             "event" => happened(event),
             "delivery" => Value::from_pairs([("id", Value::from(self.delivery?.to_string()))]),
@@ -242,11 +250,14 @@ struct Root(Scope);
 
 impl Object for Root {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.0.find(key.as_str()?)
+        self.get_value_by_str(key.as_str()?)
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        self.0.find(key)
+        let found = self.0.find(key)?;
+        // The names that are put together at each use cost what they have.
+        let made = if matches!(key, "items" | "event") { meter::shallow(&found) } else { 0 };
+        Some(meter::charge(made + meter::ELEMENT).map_or_else(Value::from, |()| found))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

@@ -6,9 +6,10 @@ use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, filters, functions, tests};
 
 use super::Target;
-use super::fill::{Capped, Filler, Place};
+use super::costs::metered;
+use super::fill::{Filler, Place};
 use super::operators::{self, compare, eq, is_number};
-use super::{filters as own, json};
+use super::{filters as own, meter, structures};
 
 /// The names at the root of every path.
 pub(super) const ROOTS: &[&str] = &[
@@ -37,7 +38,7 @@ macro_rules! words {
         #[doc = $doc]
         pub(super) const $list: &[&str] = &[$($name),*];
         fn $into(environment: &mut Environment<'static>) {
-            $(environment.$add($name, $function);)*
+            $(environment.$add($name, metered($name, $function));)*
         }
     };
 }
@@ -81,6 +82,7 @@ pub(super) fn environment(filler: Filler, fuel: u64, condition: bool) -> Environ
     add_functions(&mut environment);
     own::add_numeric(&mut environment);
     operators::add(&mut environment, condition);
+    structures::add(&mut environment);
     environment.set_debug(false);
     environment.set_fuel(Some(fuel));
     environment.set_undefined_behavior(match filler.target {
@@ -94,9 +96,7 @@ pub(super) fn environment(filler: Filler, fuel: u64, condition: bool) -> Environ
 
 /// A value as JSON, which is filled in unchanged in JSON.
 fn tojson(value: &Value) -> Result<Value, Error> {
-    let mut text = String::new();
-    json::write(&mut Capped(&mut text), value)?;
-    Ok(Value::from_safe_string(text))
+    meter::json(value).map(Value::from_safe_string)
 }
 
 /// The value, which must be there: a template that uses it is strict about that field.

@@ -59,6 +59,7 @@ mod shutdown;
 mod signing;
 mod store_contract;
 mod store_faults;
+mod template_work;
 mod templates;
 mod tls;
 mod tokens;

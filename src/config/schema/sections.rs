@@ -36,6 +36,7 @@ pub(crate) static ROOT: Block = Block {
         ),
         Key::new("channels", Kind::List(&Kind::Block(&CHANNEL)), "Who is told about events, and how."),
         Key::new("relationships", Kind::Block(&RELATIONSHIPS), "Which channel an order's trading partners use."),
+        Key::new("template", Kind::Block(&TEMPLATE), "How long templates and conditions may run."),
         Key::new("limits", Kind::Block(&LIMITS), "Ceilings that no channel may pass."),
     ],
     either: &[],
@@ -227,6 +228,22 @@ orders:
         Key::new("customer_email", POINTER, "The customer's address, `customer_email` in templates.")
             .or("/customer/email"),
     ],
+    either: &[],
+};
+
+static TEMPLATE: Block = Block {
+    title: "template",
+    doc: "How long templates and conditions may run. Their work and what they make is bounded too: see [security](security.md).",
+    example: "\
+template:
+  timeout: 20ms
+",
+    keys: &[Key::new(
+        "timeout",
+        Kind::Duration(MILLISECOND, Duration::from_secs(10)),
+        "The longest processor time for filling in one template, or for one `when`. Past it the delivery fails with code -2000, or the callout's step fails.",
+    )
+    .or("50ms")],
     either: &[],
 };
 
