@@ -15,6 +15,7 @@ use crate::domain::{Body, Clock, Code, IdSource, Subject, Timestamp, trace};
 use crate::outbound::{
     Client, ClientOptions, HeaderMap, HeaderName, HeaderValue, Reply, Request, Url, header, header_value, named_value,
 };
+use crate::template::Host;
 
 use super::plugin::{BuildError, Call, Failure, Plugin, StepResult};
 
@@ -49,6 +50,7 @@ impl Callout {
             auth: options.auth.clone(),
             shared: Vec::new(),
             egress: Arc::clone(egress),
+            covered: options.endpoint.host() == Host::Filled,
             clock,
             tls: options.tls.clone(),
         });

@@ -3,9 +3,9 @@
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::schema::duration;
-use super::settings::{Channel, ChannelKind, Email, PluginOptions, Settings, Step, Timeout};
+use super::settings::{Channel, ChannelKind, Egress, Email, PluginOptions, Settings, Step, Timeout};
 use crate::domain::{Backoff, EventPattern, RetryPolicy, Runs};
-use crate::template::Expression;
+use crate::template::{Expression, Host, Template};
 
 /// The settings as lines and tables, `width` characters wide at most; as wide as they need to be without.
 pub fn summary(settings: &Settings, width: Option<u16>) -> String {
@@ -30,14 +30,14 @@ pub fn summary(settings: &Settings, width: Option<u16>) -> String {
             let name = if at == 0 { with_condition(&chain.name, chain.when.as_ref()) } else { String::new() };
             let critical = if step.critical { "critical" } else { "not critical" };
             let what = format!("{}\n{}, {critical}", step.id, step.plugin);
-            chains.add_row([name, with_condition(&what, step.when.as_ref()), target(step)]);
+            chains.add_row([name, with_condition(&what, step.when.as_ref()), target(step, &settings.egress)]);
         }
     }
     push(&mut text, &chains, "none: no order has plugins");
     text.push_str("\nChannels\n");
     let mut channels = table(width, &["channel", "gets", "sends to", "attempts"]);
     for channel in &settings.channels {
-        channels.add_row(row(channel));
+        channels.add_row(row(channel, &settings.egress));
     }
     push(&mut text, &channels, "none: nobody is told about events");
     text
@@ -52,7 +52,7 @@ fn shares(settings: &Settings) -> String {
     }
 }
 
-fn row(channel: &Channel) -> [String; 4] {
+fn row(channel: &Channel, egress: &Egress) -> [String; 4] {
     let off = if channel.enabled { "" } else { "\nnot enabled" };
     let events: Vec<&str> = channel.events.iter().map(EventPattern::as_str).collect();
     let timeout = match channel.timeout {
@@ -65,7 +65,9 @@ fn row(channel: &Channel) -> [String; 4] {
     let sends_to = match (channel.kind, &channel.email) {
         (ChannelKind::Email, email) => format!("mail\n{}", email.as_ref().map(by_mail).unwrap_or_default()),
         (ChannelKind::Http, email) => {
-            let request = format!("{} {}\nauth {}", channel.method.as_str(), without_query(url), channel.auth.kind());
+            let host = filled_host(&channel.url, egress);
+            let request =
+                format!("{} {}{host}\nauth {}", channel.method.as_str(), without_query(url), channel.auth.kind());
             email.as_ref().map_or(request.clone(), |email| format!("{request}\nmails the response {}", by_mail(email)))
         }
     };
@@ -124,10 +126,20 @@ fn retries(policy: &RetryPolicy) -> String {
     }
 }
 
-fn target(step: &Step) -> String {
+fn target(step: &Step, egress: &Egress) -> String {
     let PluginOptions::Callout(options) = &step.options;
     let url = without_query(options.endpoint.source());
-    format!("{} {url}\nauth {}", options.method.as_str(), options.auth.kind())
+    let host = filled_host(&options.endpoint, egress);
+    format!("{} {url}{host}\nauth {}", options.method.as_str(), options.auth.kind())
+}
+
+/// Which hosts are reached where an order fills in the host.
+fn filled_host(url: &Template, egress: &Egress) -> &'static str {
+    match (url.host() == Host::Filled, egress.allow.is_empty()) {
+        (false, _) => "",
+        (true, false) => "\nto hosts in egress.allow",
+        (true, true) => "\nto no host: egress.allow is empty",
+    }
 }
 
 fn table(width: Option<u16>, header: &[&str]) -> Table {

@@ -8,7 +8,11 @@ use super::field::Field;
 use super::read::Reader;
 use super::secrets::credentials;
 use crate::domain::UrlRules;
-use crate::template::{Language, Target, Template};
+use crate::template::{Host, Language, Target, Template};
+
+/// What to do about a value next to a host's own text.
+const MIXED: &str = "a value next to the host's own text, its port or a user name can make another host of it; fill in the \
+    whole host, which egress.allow must cover, or have a channel for each host";
 
 /// A URL to send to.
 pub(crate) fn url(field: &Field<'_>, language: &Language) -> Option<Template> {
@@ -17,6 +21,9 @@ pub(crate) fn url(field: &Field<'_>, language: &Language) -> Option<Template> {
         return field.wrong_with("credentials belong into auth");
     }
     let template = field.template(language, Target::Url)?;
+    if template.host() == Host::Mixed {
+        return field.wrong_with(MIXED);
+    }
     check_url(&template).map_err(|problem| field.wrong_with::<()>(problem)).ok()?;
     Some(template)
 }
@@ -126,9 +133,9 @@ mod tests {
             "https://example.com",
             "http://127.0.0.1:8080/a?b={{ order.id }}#c",
             "https://[::1]:9/",
-            "https://{{ order.tenant }}.example.com/a b{{ now }}".replace("a b", "ab").as_str(),
-            "https://example.{{ order.tld }}",
-            "https://example.com:{{ order.port }}/x",
+            "https://{{ order.host }}/a",
+            "https://{{ order.host }}:8443/a",
+            "https://{{ order.host }}:{{ order.port }}/a",
             "{{ context.url }}",
             "HTTPS://EXAMPLE.com/{# a note #}x",
         ] {
@@ -149,6 +156,55 @@ mod tests {
             "https://example.com/\n",
         ] {
             assert!(check(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_the_whole_host_or_no_part_of_it() {
+        let host = |syntax: Syntax, text: &str| Template::compile(syntax, text, Target::Url).map(|url| url.host());
+        let jinja = |text: &str| host(Syntax::Jinja, text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        for fixed in [
+            "https://example.com/{{ order.id }}",
+            "https://example.com?{{ order.id }}",
+            "https://example.com",
+            "https://{% if order.test %}test.{% endif %}example.com/{{ order.id }}",
+            "{% if order.test %}https://test.example.com{% else %}https://example.com{% endif %}/{{ order.id }}",
+        ] {
+            assert_eq!(jinja(fixed), Host::Fixed, "{fixed}");
+        }
+        for filled in [
+            "{{ context.url }}",
+            "{{ context.base }}/x/{{ order.id }}",
+            "https://{{ order.host }}",
+            "http://{{ order.h }}:80/x",
+        ] {
+            assert_eq!(jinja(filled), Host::Filled, "{filled}");
+        }
+        for mixed in [
+            "http://api{{ order.h }}/",
+            "http://{{ order.h }}.example.com/",
+            "http://{{ order.a }}{{ order.b }}/",
+            "http://{{ order.a }}@example.com/",
+            "http://example.com:{{ order.port }}/",
+            "http://example.com:80{{ order.port }}",
+            "{{ context.base }}.evil.com/x",
+            "{{ context.base }}{{ order.x }}",
+            "{{ order.scheme }}://example.com",
+            "https://{% if order.h %}{{ order.h }}{% endif %}.example.com/",
+        ] {
+            assert_eq!(jinja(mixed), Host::Mixed, "{mixed}");
+        }
+        for (syntax, text, expected) in [
+            (Syntax::MergeFields, "https://<Account.Base>.evil.com/x", Host::Mixed),
+            (Syntax::MergeFields, "https://api<Account.Base>/x", Host::Mixed),
+            (Syntax::MergeFields, "<Account.Base>.evil.com/x", Host::Mixed),
+            (Syntax::MergeFields, "<Account.Base>/x", Host::Filled),
+            (Syntax::MergeFields, "https://<Account.Host>/x", Host::Filled),
+            (Syntax::Placeholder, "https://example.com/${orderId}", Host::Fixed),
+            (Syntax::Placeholder, "https://${orderId}.example.com/", Host::Mixed),
+            (Syntax::Placeholder, "https://example.com:${orderId}/", Host::Mixed),
+        ] {
+            assert_eq!(host(syntax, text), Ok(expected), "{text}");
         }
     }
 

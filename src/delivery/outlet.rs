@@ -9,6 +9,7 @@ use crate::domain::{Clock, IdSource, SettleKeys};
 use crate::outbound::mail::Mailer;
 use crate::outbound::{Client, ClientOptions};
 use crate::routing::Router;
+use crate::template::Host;
 
 use super::request::Blueprint;
 
@@ -35,6 +36,7 @@ impl Outlet {
             auth: channel.auth.clone(),
             shared: channel.signing.as_ref().map(|keys| keys.secrets().to_vec()).unwrap_or_default(),
             egress: Arc::clone(&settings.egress),
+            covered: channel.url.host() == Host::Filled,
             clock: Arc::clone(clock),
             tls: channel.tls.clone(),
         });

@@ -54,6 +54,8 @@ pub struct ClientOptions {
     pub shared: Vec<SecretSlice<u8>>,
     /// What it may reach, and through which proxy.
     pub egress: Arc<Egress>,
+    /// Whether the hosts of its URLs come from orders, so that only those may be reached that `egress.allow` covers.
+    pub covered: bool,
     /// The time, by which tokens expire.
     pub clock: Arc<dyn Clock>,
     /// How it speaks TLS; none: with the authorities that the system knows.
@@ -151,6 +153,7 @@ impl Client {
 
     /// A client whose connections are made like that.
     pub(super) fn over(options: &ClientOptions, dialer: &Dialer) -> Result<Self, ClientError> {
+        let dialer = &dialer.covering(options.covered);
         Ok(Self {
             http: dialer.client(options.pool)?,
             timeout: options.timeout,

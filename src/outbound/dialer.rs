@@ -53,9 +53,16 @@ impl Dialer {
         Self { tls, egress: Arc::clone(egress), guard }
     }
 
-    /// The same way, by the roots that the system trusts, whatever is said about TLS.
+    /// The same way to the hosts of orders: `covered` lets only those be reached that `egress.allow` covers.
+    pub(super) fn covering(&self, covered: bool) -> Self {
+        Self { guard: self.guard.covering(covered), ..self.clone() }
+    }
+
+    /// The same way to a host that the configuration names, by the roots that the system trusts, whatever is said about
+    /// TLS.
     pub(super) fn verified(&self) -> Result<Self, ClientError> {
-        Ok(Self { tls: tls::shared().map_err(ClientError::Tls)?, ..self.clone() })
+        let tls = tls::shared().map_err(ClientError::Tls)?;
+        Ok(Self { tls, guard: self.guard.covering(false), ..self.clone() })
     }
 
     /// A client of HTTP/1.1 that connects once, through that gate.

@@ -18,9 +18,46 @@ pub(super) const CLOSE: char = '\u{fdd1}';
 /// The most times that a segment is decoded: receivers behind proxies decode more than once.
 const MAX_DECODED: usize = 8;
 
-/// Takes the marks out of a filled URL. `Err` where a value is empty before the query, or makes a segment of the path
-/// one of `.` and `..`, however it is encoded. `name` gives the template's name of the n-th value.
-pub(super) fn finish(marked: &str, name: impl Fn(usize) -> Option<String>) -> Result<String, RenderError> {
+/// Where the host of a template's URL comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// It stands in the template.
+    Fixed,
+    /// A value is all of it, the port perhaps aside. Only what `egress.allow` covers is such a host.
+    Filled,
+    /// A value stands next to text of the host, its port or a user name: it could make another host of it.
+    Mixed,
+}
+
+/// Where the host comes from, given a template's URL with [`OPEN`] in place of each value. `first` says that a value, or
+/// a statement, comes before anything else.
+pub(super) fn host_of(skeleton: &str, first: bool) -> Host {
+    if skeleton.trim_start().starts_with(OPEN) {
+        // The value is the base of the URL, its scheme included.
+        let behind = skeleton.trim_start().trim_start_matches(OPEN);
+        let one = skeleton.matches(OPEN).count() == behind.matches(OPEN).count() + 1;
+        let ends = behind.is_empty() || behind.starts_with(['/', '?', '#', '\\']);
+        return if one && ends { Host::Filled } else { Host::Mixed };
+    }
+    let Some(range) = authority_of(skeleton) else {
+        return if first && skeleton.contains(OPEN) { Host::Filled } else { Host::Fixed };
+    };
+    let authority = skeleton.get(range).unwrap_or_default();
+    if !authority.contains(OPEN) {
+        return Host::Fixed;
+    }
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) || port.chars().eq([OPEN]);
+    match authority.strip_prefix(OPEN) {
+        Some("") => Host::Filled,
+        Some(port) if port.strip_prefix(':').is_some_and(digits) => Host::Filled,
+        _ => Host::Mixed,
+    }
+}
+
+/// Takes the marks out of a filled URL. `Err` where a value is empty before the query, makes a segment of the path
+/// one of `.` and `..`, however it is encoded, or is a part of the host that `host` does not expect. `name` gives the
+/// template's name of the n-th value.
+pub(super) fn finish(marked: &str, host: Host, name: impl Fn(usize) -> Option<String>) -> Result<String, RenderError> {
     let (url, values) = split(marked);
     let path = path_of(&url);
     let named = |at: usize| name(at).map_or_else(|| "a value".to_owned(), |name| format!("`{name}`"));
@@ -28,6 +65,9 @@ pub(super) fn finish(marked: &str, name: impl Fn(usize) -> Option<String>) -> Re
         if value.is_empty() && value.start <= path.end {
             return Err(RenderError(format!("{} is empty", named(at))));
         }
+    }
+    if let Some((at, problem)) = in_host(&url, &values, host) {
+        return Err(RenderError(format!("{} {problem}", named(at))));
     }
     let mut from = path.start;
     for segment in url.get(path).unwrap_or_default().split(['/', '\\']) {
@@ -44,6 +84,36 @@ pub(super) fn finish(marked: &str, name: impl Fn(usize) -> Option<String>) -> Re
         }
     }
     Ok(url)
+}
+
+/// A value that has no business in the host, and why.
+fn in_host(url: &str, values: &[Range<usize>], host: Host) -> Option<(usize, &'static str)> {
+    let Some(authority) = authority_of(url) else {
+        // The guard refuses whatever host is read out of it, if it is one that is filled in.
+        let before = values.first().and_then(|value| url.get(..value.start));
+        let hides = host != Host::Filled && before.is_some_and(|before| before.contains([':', '\\']));
+        return hides.then_some((0, "hides the host"));
+    };
+    let at = values.iter().position(|value| value.start < authority.end && value.end > 0)?;
+    let value = values.get(at)?;
+    if host != Host::Filled {
+        return Some((at, "fills in the host, which the template has fixed elsewhere"));
+    }
+    if url.get(authority.clone()).is_some_and(|text| text.contains('@')) {
+        return Some((at, "puts a user name before the host"));
+    }
+    let behind = url.get(value.end.min(authority.end)..authority.end).unwrap_or_default();
+    let port =
+        behind.is_empty() || behind.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    (value.start > authority.start || !port).then_some((at, "is only a part of the host"))
+}
+
+/// Where the host stands, with its port and what else is around it.
+fn authority_of(url: &str) -> Option<Range<usize>> {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let start = url.get(..end)?.find("://")? + 3;
+    let rest = url.get(start..end)?;
+    Some(start..start + rest.find(['/', '\\']).unwrap_or(rest.len()))
 }
 
 /// The text without its marks, and where the values stand in it.
@@ -94,7 +164,8 @@ mod tests {
 
     fn finished(before: &str, value: &str, after: &str) -> Result<String, String> {
         let name = |at: usize| Some(format!("v{at}"));
-        finish(&format!("{before}{OPEN}{value}{CLOSE}{after}"), name).map_err(|error| error.0)
+        let host = host_of(&format!("{before}{OPEN}{after}"), before.is_empty());
+        finish(&format!("{before}{OPEN}{value}{CLOSE}{after}"), host, name).map_err(|error| error.0)
     }
 
     #[test]
@@ -123,5 +194,32 @@ mod tests {
             assert_eq!(finished(before, "", after), Err("`v0` is empty".to_owned()), "{before}…{after}");
         }
         assert_eq!(finished("https://a/x?v=", "", "&w").as_deref(), Ok("https://a/x?v=&w"));
+    }
+
+    #[test]
+    fn a_value_is_never_a_part_of_the_host() {
+        for (before, value, after) in [
+            ("https://api", ".evil.com", "/x"),
+            ("https://", "evil", ".example.com/x"),
+            ("https://example.com:", "22", "/x"),
+            ("https://", "user", "@example.com/x"),
+            ("", "https://user:pw@example.com", "/x"),
+            ("", "https://a@b", "/x"),
+        ] {
+            let error = finished(before, value, after).expect_err(value);
+            assert!(error.starts_with("`v0` "), "{error}");
+        }
+        for (before, value, after) in [
+            ("https://", "example.com", "/x"),
+            ("https://", "example.com", ":80/x"),
+            ("", "https://example.com:80/a", "/x"),
+        ] {
+            assert_eq!(finished(before, value, after), Ok(format!("{before}{value}{after}")));
+        }
+        // A branch of a template that the skeleton does not show.
+        let name = |_: usize| Some("v".to_owned());
+        let branch = format!("https://{OPEN}evil.com{CLOSE}/x");
+        assert!(finish(&branch, Host::Fixed, name).is_err());
+        assert!(finish(&format!("https:\\\\{OPEN}evil.com{CLOSE}/x"), Host::Fixed, name).is_err());
     }
 }

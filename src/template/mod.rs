@@ -40,6 +40,7 @@ use std::sync::Arc;
 pub use document::{check as check_document, form as as_form, xml as as_xml};
 pub use escape::percent;
 use fill::Filler;
+pub use filled_url::Host;
 pub use locale::Locale;
 pub use meter::Bounds;
 pub use path_filter::PathFilter;
@@ -178,6 +179,17 @@ impl Template {
         }
     }
 
+    /// Where the host comes from, in a template of a URL.
+    pub fn host(&self) -> Host {
+        let mut mark = [0; 4];
+        match &self.program {
+            None => Host::Fixed,
+            Some(_) => {
+                filled_url::host_of(&self.skeleton(filled_url::OPEN.encode_utf8(&mut mark)), self.begins_filled())
+            }
+        }
+    }
+
     /// Whether it has the placeholder `${orderId}`.
     pub fn has_order_id(&self) -> bool {
         matches!(&self.program, Some(Program::Fields(fields)) if fields.has_order_id())
@@ -190,7 +202,7 @@ impl Template {
             Some(Program::Jinja(program)) => program.render(scope)?,
             Some(Program::Fields(fields)) => fields.render(scope)?,
         };
-        if self.target == Target::Url { filled_url::finish(&text, |at| self.value(at)) } else { Ok(text) }
+        if self.target == Target::Url { filled_url::finish(&text, self.host(), |at| self.value(at)) } else { Ok(text) }
     }
 
     /// The n-th value as the template names it, where each is filled in once.

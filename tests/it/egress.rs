@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Service, delivery_to, text};
+use crate::harness::{Home, Service, binary, delivery_to, run, text};
 use crate::receiver::{Receiver, Reply};
 
 /// Nothing but what the configuration says.
@@ -106,6 +106,69 @@ async fn the_address_decides_however_it_is_spelled() {
     }
     assert_eq!(receiver.count(), 0);
     service.stop().await;
+}
+
+/// A channel and a callout whose hosts come from the order.
+const FILLED: &str = "
+chains:
+  - name: checks
+    when: order.check
+    plugins: [{name: calloutPlugin, critical: true, options: {endpoint: 'http://{{ order.host }}:PORT/step'}}]
+channels:
+  - {name: host, url: 'http://{{ order.host }}:PORT/host'}
+  - {name: base, syntax: merge_fields, url: '<order.base>/base'}
+";
+
+#[tokio::test]
+async fn a_host_that_is_filled_in_is_reached_only_where_egress_allow_covers_it() {
+    let receiver = Receiver::start().await;
+    let port = receiver.url("").rsplit(':').next().expect("a port").trim_end_matches('/').to_owned();
+    for (allow, host, code) in [
+        ("[127.0.0.0/8]", "127.0.0.1", 200),
+        ("[127.0.0.0/8, '::1']", "localhost", 200),
+        ("[localhost]", "localhost", 200),
+        ("[localhost]", "127.0.0.1", -8),
+        ("['*.localhost']", "localhost", -8),
+        // Public, and yet nobody has named it.
+        ("[127.0.0.0/8]", "93.184.215.14", -8),
+        ("[example.com]", "93.184.215.14", -8),
+        ("[]", "93.184.215.14", -8),
+    ] {
+        let before = receiver.count();
+        let service = Service::start(&format!("egress: {{allow: {allow}}}{}", FILLED.replace("PORT", &port))).await;
+        let mut order = json!({"id": "A-1", "host": host, "order": {"base": format!("http://{host}:{port}")}});
+        // The second time there is a connection.
+        for _ in 0..2 {
+            let accepted = service.api.order(&order).await;
+            for channel in ["host", "base"] {
+                let delivery = service.at_rest(&delivery_to(&accepted, channel)).await;
+                assert_eq!(delivery["attempts"][0]["code"], code, "{channel}: {host} by {allow}: {delivery:#}");
+            }
+        }
+        order["check"] = true.into();
+        let answer = service.api.post("/v1/orders", &order).await;
+        if code == 200 {
+            answer.expect(201);
+        } else {
+            let problem = answer.problem(502);
+            assert!(text(&problem, "detail").contains("is not covered by egress.allow"), "{allow} {host}: {problem}");
+            assert_eq!(receiver.count(), before);
+        }
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn check_says_where_hosts_are_filled_in() {
+    for (egress, said) in
+        [("", "to no host: egress.allow is empty"), ("egress: {allow: [a.example]}", "to hosts in egress.allow")]
+    {
+        let home = Home::new();
+        std::fs::write(home.path("shop.yaml"), format!("{egress}{}", FILLED.replace("PORT", "80"))).expect("a file");
+        let output = run(binary().arg("check").arg("--config").arg(home.path("shop.yaml")));
+        let shown = String::from_utf8(output.stdout).expect("text");
+        assert_eq!(shown.matches(said).count(), 3, "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -255,7 +255,10 @@ fn url_rules_are_checked_at_once_where_the_url_is_known() {
         ("url: http://a.example/x\nurl_rules: {https: true}", "it must begin with https:// (url_rules.https)"),
         ("url: 'http://a.example/{{ order.id }}'\nurl_rules: {https: true}", "it must begin with https://"),
         ("url: https://a.example:443/x\nurl_rules: {port: false}", "it must not name a port (url_rules.port)"),
-        ("url: 'https://a.example:{{ order.port }}/'\nurl_rules: {port: false}", "it must not name a port"),
+        ("url: 'https://a.example:{{ order.port }}/'", "a value next to the host's own text"),
+        ("url: 'http://api{{ order.h }}/'", "a value next to the host's own text"),
+        ("url: 'https://<Account.Base>.evil.com/'\nsyntax: merge_fields", "a value next to the host's own text"),
+        ("url: 'https://${orderId}.evil.com/'\nsyntax: placeholder", "a value next to the host's own text"),
         (
             "url: https://a.example/0123456789\nurl_rules: {max_length: 20}",
             "20 are allowed at most (url_rules.max_length)",

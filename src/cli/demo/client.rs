@@ -29,6 +29,7 @@ impl Client {
             auth: Auth::None,
             shared: Vec::new(),
             egress: Arc::new(Egress::anywhere()),
+            covered: false,
             clock: Arc::new(SystemClock),
             tls: None,
         });

@@ -68,6 +68,8 @@ impl Lookup for System {
 pub(super) struct Guard {
     egress: Arc<Egress>,
     lookup: Arc<dyn Lookup>,
+    /// Only what `egress.allow` covers may be reached, public or not: the host comes from an order.
+    covered: bool,
 }
 
 impl Guard {
@@ -77,7 +79,12 @@ impl Guard {
     }
 
     pub(super) fn with_lookup(egress: &Arc<Egress>, lookup: Arc<dyn Lookup>) -> Self {
-        Self { egress: Arc::clone(egress), lookup }
+        Self { egress: Arc::clone(egress), lookup, covered: false }
+    }
+
+    /// The same guard for hosts that come from an order: `covered` lets only those through that `egress.allow` covers.
+    pub(super) fn covering(&self, covered: bool) -> Self {
+        Self { covered, ..self.clone() }
     }
 
     /// The addresses that a connection to `host`, a name or an address without brackets, may go to: all that it has,
@@ -129,6 +136,9 @@ impl Guard {
             if by_name || holds(&self.egress.allow, address).is_some() {
                 continue;
             }
+            if self.covered {
+                return Err(Reason::NotCovered);
+            }
             if let Some(range) = range(address) {
                 return Err(Reason::NotPublic(range));
             }
@@ -149,12 +159,15 @@ enum Reason<'a> {
     Denied(&'a Place),
     /// It, or the IPv4 address within it, is in that range, and nothing allows it.
     NotPublic(&'static Range),
+    /// It comes from an order, and nothing allows it.
+    NotCovered,
 }
 
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied(place) => write!(f, "stands in egress.deny as {place}"),
+            Self::NotCovered => write!(f, "is not covered by egress.allow, as a host that is filled in must be"),
             Self::NotPublic(range) => write!(f, "is {} ({}, {}); {ALLOW}", range.what, range.net, range.by),
         }
     }
@@ -185,6 +198,9 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
         Box::pin(async move {
+            // A proxy is not what an order fills in.
+            let proxy = guard.egress.proxy.as_ref().is_some_and(|proxy| plain(&proxy.host) == plain(name.as_str()));
+            let guard = guard.covering(guard.covered && !proxy);
             match Self::resolve(&guard, name.as_str()).await {
                 Ok(found) => Ok(Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs),
                 Err(Unreachable::Forbidden(forbidden)) => Err(forbidden.into()),

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tower::{Layer, Service};
 use url::Host;
 
-use super::{Forbidden, Guard, Unreachable};
+use super::{Forbidden, Guard, Reason, Unreachable};
 use crate::config::settings::{Egress, Proxy};
 use crate::outbound::mask::Secrets;
 
@@ -87,19 +87,24 @@ impl Target {
         };
         if let Some(proxy) = &guard.egress.proxy {
             let proxy_host = bare(&proxy.host);
+            let guard = guard.covering(false);
             if let Ok(address) = proxy_host.parse() {
                 guard.check_address(address)?;
             } else if proxy.url.starts_with("socks")
-                && let Err(Unreachable::Forbidden(forbidden)) = Guard::resolve(guard, &proxy_host).await
+                && let Err(Unreachable::Forbidden(forbidden)) = Guard::resolve(&guard, &proxy_host).await
             {
                 // The connector refuses it as well, but SOCKS does not tell why.
                 return Err(forbidden);
             }
         }
-        guard.check_name(host)?;
+        let by_name = guard.check_name(host)?;
         match timeout(LOOKUP, Guard::resolve(guard, host)).await {
             Ok(Err(Unreachable::Forbidden(forbidden))) => Err(forbidden),
-            Ok(Ok(_) | Err(Unreachable::NoAddress(_))) | Err(_) => Ok(()),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(Unreachable::NoAddress(_))) | Err(_) if by_name || !guard.covered => Ok(()),
+            Ok(Err(Unreachable::NoAddress(_))) | Err(_) => {
+                Err(guard.forbidden(host, &format!("its name {}", Reason::NotCovered)))
+            }
         }
     }
 

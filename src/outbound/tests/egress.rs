@@ -10,7 +10,7 @@ use super::super::dialer::Dialer;
 use super::super::egress::{Guard, Lookup};
 use super::super::tls;
 use super::*;
-use crate::config::settings::{Egress, Place};
+use crate::config::settings::{Egress, Place, Proxy};
 use crate::domain::Code;
 
 /// Names of the test's own: each asks for the next list of addresses, the last one again and again.
@@ -119,6 +119,50 @@ async fn a_refusal_names_the_address_its_range_and_the_key_that_allows_it() {
     ] {
         is_refused(&client.send(&post(url)).await, sentence);
     }
+}
+
+#[tokio::test]
+async fn a_host_of_an_order_is_reached_only_where_it_is_covered() {
+    let names = || {
+        Names::default()
+            .with("a.partners.test", &[&["127.0.0.1"]])
+            .with("partners.test", &[&["8.8.8.8"]])
+            .with("loop.test", &[&["127.0.0.1"]])
+            .with("half.test", &[&["127.0.0.1", "8.8.8.8"]])
+    };
+    let (url, count) = answering(OK).await;
+    let of = |proxy: Option<Proxy>, host: &str| {
+        let egress = egress(&["127.0.0.0/8", "*.partners.test"], &[]);
+        let egress = Arc::new(Egress { proxy, ..(*egress).clone() });
+        let options = ClientOptions { egress: Arc::clone(&egress), covered: true, ..options() };
+        let guard = Guard::with_lookup(&egress, Arc::new(names()));
+        let dialer = Dialer::with_guard(&egress, tls::shared().expect("TLS"), guard);
+        (Client::over(&options, &dialer).expect("a client"), post(&format!("http://{host}:{}/", port(&url))))
+    };
+    for (host, code) in [
+        ("127.0.0.1", Code::status(200)),
+        ("loop.test", Code::status(200)),
+        ("a.partners.test", Code::status(200)),
+        ("partners.test", Code::EGRESS),
+        ("half.test", Code::EGRESS),
+        ("8.8.8.8", Code::EGRESS),
+        ("unknown.test", Code::DNS),
+    ] {
+        let (client, request) = of(None, host);
+        let reply = client.send(&request).await;
+        assert_eq!(reply.code, code, "{host}: {:?}", reply.error);
+    }
+    // Behind a proxy a name without addresses here is covered by its name alone.
+    let reached = taken(&count);
+    for (host, code) in
+        [("unknown.test", Code::EGRESS), ("8.8.8.8", Code::EGRESS), ("b.partners.test", Code::status(200))]
+    {
+        let url = format!("http://127.0.0.1:{}", port(&url));
+        let (client, request) = of(Some(Proxy { url, host: "127.0.0.1".to_owned(), credentials: None }), host);
+        let reply = client.send(&request).await;
+        assert_eq!(reply.code, code, "{host}: {:?}", reply.error);
+    }
+    assert_eq!(taken(&count), reached + 1);
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ fn options() -> ClientOptions {
         auth: Auth::None,
         shared: Vec::new(),
         egress: Arc::new(Egress::anywhere()),
+        covered: false,
         clock: Arc::new(SystemClock),
         tls: None,
     }
