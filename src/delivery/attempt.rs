@@ -21,6 +21,7 @@ use super::lanes::Shared;
 use super::mail;
 use super::outlet::{Kit, Outlet};
 use super::request::NotBuilt;
+use super::suspects::{self, Watch};
 
 /// A retry due within this time stays in memory; a later one waits in the store.
 const SOON: Duration = Duration::from_secs(10);
@@ -153,14 +154,18 @@ fn answered(code: Code, mails: bool) -> String {
 
 /// Makes one attempt.
 pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, delivery: Leased) -> Ended {
+    let watch = Watch::begin(shared, std::iter::once(delivery.id)).await;
     let begun = Begun::now(shared);
-    let sent = if mail::is_mail(&outlet.channel, &delivery) {
+    let sent = if watch.is_poisoned(delivery.id) {
+        Sent::not_built(outlet, suspects::ERROR.to_owned().into())
+    } else if mail::is_mail(&outlet.channel, &delivery) {
         // In a box: requests, of which there are more, need not make room for it.
         Box::pin(send_mail(shared, outlet, &delivery, &begun)).await
     } else {
         let (request, key) = build(shared, outlet, &delivery, &begun);
         send(shared, outlet, request).await.hiding(key).await
     };
+    watch.end(shared).await;
     end(shared, lane, outlet, delivery, &begun, sent)
 }
 

@@ -18,6 +18,7 @@ use super::lane::Lane;
 use super::lanes::Shared;
 use super::outlet::Outlet;
 use super::request::{IDEMPOTENCY_KEY, NotBuilt, WEBHOOK_ID, WEBHOOK_SIGNATURE};
+use super::suspects::{self, Watch};
 
 const DELIVERIES: HeaderName = HeaderName::from_static("orderhook-deliveries");
 
@@ -32,10 +33,28 @@ struct Part {
 /// Makes one attempt of all of these deliveries together.
 pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, mut deliveries: Vec<Leased>) -> Vec<Ended> {
     deliveries.sort_by_key(|delivery| delivery.id);
+    let watch = Watch::begin(shared, deliveries.iter().map(|delivery| delivery.id)).await;
+    let ended = watched(shared, lane, outlet, deliveries, &watch).await;
+    watch.end(shared).await;
+    ended
+}
+
+async fn watched(
+    shared: &Shared,
+    lane: &Lane,
+    outlet: &Outlet,
+    deliveries: Vec<Leased>,
+    watch: &Watch<'_>,
+) -> Vec<Ended> {
     let begun = Begun::together(shared, deliveries.len());
     let (mut parts, mut ended) = (Vec::new(), Vec::new());
     for (delivery, begun) in deliveries.into_iter().zip(begun) {
-        match build(shared, outlet, &delivery, &begun) {
+        let built = if watch.is_poisoned(delivery.id) {
+            (Err(suspects::ERROR.to_owned().into()), None)
+        } else {
+            build(shared, outlet, &delivery, &begun)
+        };
+        match built {
             (Ok(request), key) => parts.push(Part { delivery, begun, request, key }),
             (Err(refused), key) => {
                 let sent = Sent::not_built(outlet, refused).hiding(key).await;

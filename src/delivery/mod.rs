@@ -7,6 +7,7 @@
 //! - `request.rs`: from a channel and an event to a request.
 //! - `attempt.rs`: one attempt, and what becomes of its delivery.
 //! - `bucket.rs`: one attempt of several deliveries in one request.
+//! - `suspects.rs`: deliveries that were under way when the process died.
 //! - `health.rs`: how a channel's receiver fares. Pure, no I/O.
 //! - `reload.rs`: how lanes take up another configuration.
 //! - `thread.rs`: where lanes live.
@@ -32,6 +33,7 @@ mod reload;
 mod request;
 mod runs;
 mod stats;
+mod suspects;
 mod thread;
 mod trial;
 mod workers;

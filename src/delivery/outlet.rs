@@ -12,6 +12,7 @@ use crate::routing::Router;
 use crate::template::Host;
 
 use super::request::Blueprint;
+use super::suspects::Suspects;
 
 /// Where a channel's requests and mails go out.
 pub(super) struct Outlet {
@@ -55,11 +56,14 @@ pub(super) struct Kit {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: IdSource,
     pub(super) settle_keys: Arc<SettleKeys>,
+    /// Deliveries that were under way when the process died.
+    pub(super) suspects: Suspects,
 }
 
 impl Kit {
     pub(super) fn new(router: Arc<Router>, clock: Arc<dyn Clock>, ids: IdSource, settle_keys: Arc<SettleKeys>) -> Self {
-        Self { router: ArcSwap::new(router), clock, ids, settle_keys }
+        let suspects = Suspects::new(clock.now());
+        Self { router: ArcSwap::new(router), clock, ids, settle_keys, suspects }
     }
 
     /// Where events go, and what templates can name. To be let go of soon.

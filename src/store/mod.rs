@@ -178,6 +178,22 @@ pub trait Queue: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Returns at how many ends of the process, none of which closed the store, a delivery was under way without an attempt that
+    /// ended since. Reads no file. A store for one run knows of none.
+    fn crashes(&self, _delivery: DeliveryId) -> u32 {
+        0
+    }
+
+    /// Marks that an attempt of a delivery begins that was under way when the process died.
+    async fn begin_suspect(&self, _delivery: DeliveryId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Marks that the attempt has ended, whatever it came to: the delivery is no longer counted.
+    async fn clear_suspect(&self, _delivery: DeliveryId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The states kept, of channels that are not simply enabled.
     async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError>;
 

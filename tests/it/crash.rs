@@ -242,3 +242,56 @@ async fn a_delivery_in_flight_at_a_kill_is_sent_again_under_its_id() {
     assert_eq!(receiver.count(), 7, "only those two were sent twice");
     process.stop().await;
 }
+
+const POISON: &str = "
+server: {shutdown_grace: 0s}
+channels:
+  - {name: erp, url: RECEIVER/erp, timeout: {total: 10m}}
+  - {name: alarms, url: RECEIVER/alarms, events: [delivery.failed]}
+";
+
+#[tokio::test]
+async fn a_delivery_in_flight_at_three_kills_is_set_aside_until_somebody_retries_it() {
+    let receiver = Receiver::start().await;
+    receiver.on("/erp", [Reply::HangBeforeHead, Reply::HangBeforeHead, Reply::HangBeforeHead, Reply::status(200)]);
+    let home = Arc::new(Home::new());
+    let yaml = receiver.fill(POISON);
+    let mut process = Process::start_in(&home, &yaml).await;
+    let order = process.api.order(&json!({"id": "A-1"})).await;
+    let id = delivery_to(&order, "erp");
+    for sent in 1..=3 {
+        receiver.wait_for_on("/erp", sent).await;
+        process.kill();
+        process = Process::start_in(&home, &yaml).await;
+    }
+    let delivery = process.api.settled(&id).await;
+    let attempt = &delivery["attempts"][0];
+    assert_eq!((&delivery["status"], &attempt["code"]), (&json!("failed"), &json!(-2000)), "{delivery:#}");
+    assert!(text(attempt, "error").starts_with("poisoned"), "{attempt:#}");
+    assert_eq!(receiver.count_on("/erp"), 3, "it is not sent again");
+    let alarm = receiver.wait_for_on("/alarms", 1).await.remove(0).json();
+    let about = &alarm["data"]["order"];
+    assert_eq!((&about["delivery_id"], &about["error"]), (&json!(id), &attempt["error"]), "{alarm:#}");
+
+    process.api.post(&format!("/v1/deliveries/{id}/retry"), &json!({})).await.expect(200);
+    receiver.wait_for_on("/erp", 4).await;
+    assert_eq!(process.api.settled(&id).await["status"], "accepted");
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_delivery_cut_off_by_three_stops_is_no_suspect() {
+    let receiver = Receiver::start().await;
+    receiver.on("/erp", [Reply::HangBeforeHead, Reply::HangBeforeHead, Reply::HangBeforeHead, Reply::status(200)]);
+    let home = Arc::new(Home::new());
+    let yaml = receiver.fill(POISON);
+    let mut process = Process::start_in(&home, &yaml).await;
+    let id = delivery_to(&process.api.order(&json!({"id": "A-1"})).await, "erp");
+    for sent in 1..=3 {
+        receiver.wait_for_on("/erp", sent).await;
+        process.stop().await;
+        process = Process::start_in(&home, &yaml).await;
+    }
+    assert_eq!(process.api.settled(&id).await["status"], "accepted");
+    process.stop().await;
+}

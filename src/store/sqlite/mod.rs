@@ -6,7 +6,7 @@
 //! start: a lock file ([`lock`]) keeps a second process away.
 //!
 //! `migrations/` holds the schema and explains it; `born`, `accept`, `journal`, `claim`, `record`, `change` and
-//! `remove` are the writes, `lists`, `search` and `details` the reads.
+//! `suspects` and `remove` are the writes, `lists`, `search` and `details` the reads.
 
 mod accept;
 mod born;
@@ -28,6 +28,7 @@ mod remove;
 mod rows;
 mod runs;
 mod search;
+mod suspects;
 mod syncer;
 pub mod writer;
 
@@ -90,12 +91,13 @@ pub fn open(
     let lock = Lock::take(path)?;
     let conn = open::open(path, options, ids)?;
     let tally = Arc::new(Tally::read(&conn)?);
+    let suspects = suspects::Suspects::read(&conn)?;
     let checkpoints = checkpoint::Checkpoints::start(path, options)?;
     let handover = Connected::default();
     let disk = Box::new(syncer::Log::open(path, options)?);
     let writer = Writer::start(conn, Arc::clone(&tally), Arc::clone(&handover), clock, checkpoints, disk, metrics)?;
     let readers = Arc::new(Readers::new(path.clone(), options.clone()));
-    let store = Arc::new(Sqlite { writer, readers, tally, handover, lock: Mutex::new(Some(lock)) });
+    let store = Arc::new(Sqlite { writer, readers, tally, suspects, handover, lock: Mutex::new(Some(lock)) });
     Ok(Store { ledger: store.clone(), queue: store.clone(), history: store })
 }
 
@@ -104,6 +106,7 @@ struct Sqlite {
     readers: Arc<Readers>,
     writer: Writer,
     tally: Arc<Tally>,
+    suspects: suspects::Suspects,
     handover: Connected,
     lock: Mutex<Option<Lock>>,
 }
@@ -248,6 +251,19 @@ impl Queue for Sqlite {
 
     async fn health(&self) -> Result<Vec<(Arc<str>, String)>, StoreError> {
         self.readers.read(details::health).await
+    }
+
+    fn crashes(&self, delivery: DeliveryId) -> u32 {
+        self.suspects.crashes(delivery)
+    }
+
+    async fn begin_suspect(&self, delivery: DeliveryId) -> Result<(), StoreError> {
+        self.writer.write(suspects::Mark { delivery, begun: true }).await
+    }
+
+    async fn clear_suspect(&self, delivery: DeliveryId) -> Result<(), StoreError> {
+        self.suspects.clear(delivery);
+        self.writer.write(suspects::Mark { delivery, begun: false }).await
     }
 
     async fn channel_states(&self) -> Result<Vec<(Arc<str>, ChannelState)>, StoreError> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Options;
+use super::suspects;
 use crate::domain::IdSource;
 use crate::store::StoreError;
 
@@ -21,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_early_verdicts.sql"),
     include_str!("migrations/0007_signed_requests.sql"),
     include_str!("migrations/0011_search.sql"),
+    include_str!("migrations/0012_suspects.sql"),
 ];
 
 /// Bytes of a page. Large ones make for fewer of them in a group's commit, at little cost to a lone one.
@@ -118,6 +120,7 @@ fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
         let secret = crate::system::secret().map_err(StoreError::Unavailable)?;
         transaction.execute("INSERT INTO secrets VALUES (1, ?1)", [secret])?;
     }
+    suspects::note_start(&transaction)?;
     // Nobody else works on the file, so whatever somebody had is free again.
     transaction.execute("DELETE FROM replicas", [])?;
     transaction.execute(

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::checkpoint::Checkpoints;
 use super::db::{Db, Tally, Terms};
 use super::job::{Job, Task, Write};
+use super::suspects;
 use super::syncer::{Committed, Disk, Syncer};
 use crate::domain::Clock;
 use crate::store::{Handover, StoreError};
@@ -73,6 +74,9 @@ impl Writer {
                     };
                     let _ = ready.send(Ok(()));
                     Loop { db, inbox, own: VecDeque::new(), handover, clock, checkpoints, syncer, last_group: 0 }.run();
+                }
+                if let Err(error) = suspects::note_end(&conn) {
+                    tracing::warn!(%error, "the store could not note that it was closed");
                 }
                 if let Err((_, error)) = conn.close() {
                     tracing::warn!(%error, "the store's file could not be closed");
