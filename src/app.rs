@@ -44,6 +44,9 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How often finished orders past `store.retention` are removed.
 const RETENTION_RUN: Duration = Duration::from_secs(600);
 
+/// How long entries of the audit are kept at least; longer where `store.retention` is.
+const AUDIT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
+
 /// Where time, chance and further configurations come from.
 #[derive(Debug, Clone)]
 pub struct Parts {
@@ -288,6 +291,11 @@ async fn retain(reloader: Arc<Reloader>) {
                     tracing::error!(%error, "orders past `store.retention` could not be removed, trying again");
                 }
             }
+        }
+        if let Some(retention) = retention
+            && let Err(error) = store.queue.remove_audited(now.before(retention.max(AUDIT_RETENTION))).await
+        {
+            tracing::error!(%error, "old entries of the audit could not be removed, trying again");
         }
         sleep(clock, now.after(RETENTION_RUN), soft).await;
     }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 
 use super::problem::{Fault, Kind, Problem};
+use super::state::Api;
 
 /// The header by which a caller makes a repeat harmless.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -31,6 +33,18 @@ pub(super) async fn read(body: Body, max: usize, within: Duration) -> Result<Byt
             format!("the body was not complete within {} (server.body_timeout)", humantime::format_duration(within)),
         )),
     }
+}
+
+/// Reads a body that must be JSON where there is one.
+pub(super) async fn typed(api: &Api, request: Request) -> Result<Bytes, Problem> {
+    let (head, body) = request.into_parts();
+    let typed = media(&head.headers)?;
+    let view = api.view();
+    let body = read(body, view.max_body, view.body_timeout).await?;
+    if typed.is_none() && !body.is_empty() {
+        return Err(untyped());
+    }
+    Ok(body)
 }
 
 fn too_large(max: usize) -> Problem {

@@ -10,14 +10,14 @@ use serde::Serialize;
 use crate::config::settings::Channel;
 use crate::delivery::LastError;
 use crate::domain::Timestamp;
-use crate::store::{Backlog, Cause, ChannelState};
+use crate::store::{Act, Backlog, Cause, ChannelState};
 
 use super::list::list;
 use super::path::Named;
 use super::problem::{Fault, Kind, Problem};
 use super::state::{Api, ChannelOverview, View};
 use super::tokens::{Caller, author};
-use super::{answer, query, reason};
+use super::{answer, audit, query, reason};
 
 /// `GET /v1/channels`.
 pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
@@ -61,43 +61,27 @@ pub(super) async fn one(
     Ok(answer::json(&now.show(&*find(&api, &name)?)))
 }
 
-/// `POST /v1/channels/{name}/pause`.
-pub(super) async fn pause(
+/// `POST /v1/channels/{name}/pause`, which stops the channel, and `/resume`.
+pub(super) async fn switch(
     State(api): State<Api>,
     Named(name): Named,
     Extension(caller): Extension<Caller>,
     request: Request,
+    pause: bool,
 ) -> Result<Response, Problem> {
     let channel = switchable(&api, &name)?;
     let cause = caller.cause(api.rooms.clock.now(), reason::read(&api, request).await?);
-    let state = api.rooms.lanes.pause(&name, cause.clone()).await?;
-    switched(&api, &channel, state, "paused", &cause).await
-}
-
-/// `POST /v1/channels/{name}/resume`.
-pub(super) async fn resume(
-    State(api): State<Api>,
-    Named(name): Named,
-    Extension(caller): Extension<Caller>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let channel = switchable(&api, &name)?;
-    let cause = caller.cause(api.rooms.clock.now(), reason::read(&api, request).await?);
-    let state = api.rooms.lanes.resume(&name, cause.clone()).await?;
-    switched(&api, &channel, state, "resumed", &cause).await
-}
-
-async fn switched(
-    api: &Api,
-    channel: &Channel,
-    state: Option<ChannelState>,
-    done: &str,
-    cause: &Cause,
-) -> Result<Response, Problem> {
+    let lanes = &api.rooms.lanes;
+    let (state, act, done) = if pause {
+        (lanes.pause(&name, cause.clone()).await?, "pause", "paused")
+    } else {
+        (lanes.resume(&name, cause.clone()).await?, "resume", "resumed")
+    };
     let state = state.ok_or_else(|| Problem::not_found("channel", &channel.name))?;
     let (by, reason) = (cause.by.as_deref(), cause.reason.as_deref());
-    tracing::info!(channel = %channel.name, state = state.as_str(), by, reason, "channel {done} by {}", author(cause));
-    Ok(answer::json(&Now::of(api).await?.show(channel)))
+    tracing::info!(channel = %channel.name, state = state.as_str(), by, reason, "channel {done} by {}", author(&cause));
+    audit::keep(&api, Act { channel: Some(name), ..Act::new(act, cause) }).await;
+    Ok(answer::json(&Now::of(&api).await?.show(&channel)))
 }
 
 fn find(api: &Api, name: &str) -> Result<Arc<Channel>, Problem> {

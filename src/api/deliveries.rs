@@ -1,27 +1,23 @@
-//! Deliveries: listed, shown with their attempts, and changed by hand, one or many.
+//! Deliveries: listed, and shown with their attempts.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use axum::extract::{Extension, RawQuery, Request, State};
-use axum::http::header::AUTHORIZATION;
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::config::settings::Scope;
 use crate::domain::{
     Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, EventId, Exchange, HeaderLines, OrderId, Outcome, Timestamp,
 };
-use crate::store::{Change, Changed, DeliveryDetail, DeliveryFilter, DeliverySummary, Verdict};
+use crate::store::{DeliveryDetail, DeliveryFilter, DeliverySummary, Verdict};
 
 use super::path::Named;
 use super::problem::{Fault, Kind, Problem};
 use super::state::Api;
-use super::tokens::{Caller, author};
-use super::{answer, body, list, object, query, reason};
+use super::{answer, list, object, query};
 
 /// `GET /v1/deliveries`.
 pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
@@ -33,7 +29,7 @@ pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> R
 }
 
 /// Refuses a filter by a channel that is neither configured nor known to the store: most likely a slip.
-async fn known_channel(api: &Api, filter: &DeliveryFilter, kind: Kind) -> Result<(), Problem> {
+pub(super) async fn known_channel(api: &Api, filter: &DeliveryFilter, kind: Kind) -> Result<(), Problem> {
     let Some(name) = filter.channel.as_deref() else { return Ok(()) };
     let view = api.view();
     let mut configured = view.channels.iter().map(|channel| &*channel.name);
@@ -56,184 +52,14 @@ pub(super) async fn one(
     Ok(answer::json(&Detail::of(&delivery)))
 }
 
-/// `POST /v1/deliveries/{id}/accept`.
-pub(super) async fn accept(
-    State(api): State<Api>,
-    Named(name): Named,
-    RawQuery(query): RawQuery,
-    request: Request,
-) -> Result<Response, Problem> {
-    settle(&api, &name, query.as_deref(), request, Change::Accept).await
-}
-
-/// `POST /v1/deliveries/{id}/fail`.
-pub(super) async fn fail(
-    State(api): State<Api>,
-    Named(name): Named,
-    RawQuery(query): RawQuery,
-    request: Request,
-) -> Result<Response, Problem> {
-    settle(&api, &name, query.as_deref(), request, Change::Fail).await
-}
-
-/// What a receiver says later: with the key of the delivery, or with a token as for any other change.
-async fn settle(
-    api: &Api,
-    name: &str,
-    query: Option<&str>,
-    request: Request,
-    verdict: Change,
-) -> Result<Response, Problem> {
-    let headers = request.headers();
-    let key = query::settle_key(query)?;
-    match (&key, name.parse()) {
-        (Some(key), Ok(id)) if api.rooms.settle_keys.is_key(key, id) => {
-            let reason = reason::of_receiver(api, request).await?;
-            return change(api, name, verdict, Caller::receiver(), reason).await;
-        }
-        // A wrong key is a mistake also where no token is needed.
-        (Some(_), _) if !headers.contains_key(AUTHORIZATION) => return Err(Problem::wrong_key()),
-        _ => {}
-    }
-    let caller = Caller::of(api.view().tokens.caller(headers, Scope::Manage)?);
-    let reason = reason::read(api, request).await?;
-    change(api, name, verdict, caller, reason).await
-}
-
-/// `POST /v1/deliveries/{id}/retry`.
-pub(super) async fn retry(
-    State(api): State<Api>,
-    Named(name): Named,
-    Extension(caller): Extension<Caller>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let reason = reason::read(&api, request).await?;
-    change(&api, &name, Change::Retry, caller, reason).await
-}
-
-/// `POST /v1/deliveries/{id}/cancel`.
-pub(super) async fn cancel(
-    State(api): State<Api>,
-    Named(name): Named,
-    Extension(caller): Extension<Caller>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let reason = reason::read(&api, request).await?;
-    change(&api, &name, Change::Cancel, caller, reason).await
-}
-
-/// `POST /v1/deliveries/retry`.
-pub(super) async fn retry_all(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-    request: Request,
-) -> Result<Response, Problem> {
-    change_all(&api, caller, request, Change::Retry).await
-}
-
-/// `POST /v1/deliveries/cancel`.
-pub(super) async fn cancel_all(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-    request: Request,
-) -> Result<Response, Problem> {
-    change_all(&api, caller, request, Change::Cancel).await
-}
-
-fn not_found(name: &str) -> Problem {
+/// A delivery of that name does not exist.
+pub(super) fn not_found(name: &str) -> Problem {
     Problem::not_found("delivery", name)
 }
 
-/// An id that cannot be one is that of no delivery.
-fn id(name: &str) -> Result<DeliveryId, Problem> {
+/// The id of a delivery; a name that cannot be an id is that of no delivery.
+pub(super) fn id(name: &str) -> Result<DeliveryId, Problem> {
     name.parse().map_err(|_| not_found(name))
-}
-
-async fn change(
-    api: &Api,
-    name: &str,
-    change: Change,
-    caller: Caller,
-    reason: Option<Arc<str>>,
-) -> Result<Response, Problem> {
-    let id = id(name)?;
-    let cause = caller.cause(api.rooms.clock.now(), reason);
-    let changed = api.rooms.queue.change(id, change, cause.clone()).await?;
-    match changed.ok_or_else(|| not_found(name))? {
-        Changed::Done(status, channel) => {
-            let (by, reason) = (cause.by.as_deref(), cause.reason.as_deref());
-            tracing::info!(delivery = %id, %channel, %status, by, reason, "delivery {} by {}", done(change), author(&cause));
-            match change {
-                Change::Retry => api.rooms.lanes.hasten(&channel, id),
-                Change::Cancel => api.rooms.lanes.forget(&[id]),
-                Change::Accept | Change::Fail => {}
-            }
-            Ok(answer::json(&Settled { id, channel: &channel, status }))
-        }
-        Changed::Kept(channel) => {
-            let reason = cause.reason.as_deref();
-            tracing::info!(delivery = %id, %channel, reason, "verdict of the receiver kept until its response is recorded");
-            Ok(answer::accepted(&Settled { id, channel: &channel, status: DeliveryStatus::Pending }))
-        }
-        Changed::Refused(status) => {
-            let why = match change {
-                Change::Accept | Change::Fail => "only one that is dispatched waits for this",
-                Change::Retry | Change::Cancel => "it has ended",
-            };
-            let detail = format!("a delivery that is {status} cannot be changed by /{}: {why}", change.as_str());
-            Err(Problem::new(Kind::Conflict, detail).member("delivery_status", status.as_str()))
-        }
-    }
-}
-
-async fn change_all(api: &Api, caller: Caller, request: Request, change: Change) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    let typed = body::media(&head.headers)?;
-    let view = api.view();
-    let body = body::read(body, view.max_body, view.body_timeout).await?;
-    if typed.is_none() && !body.is_empty() {
-        return Err(body::untyped());
-    }
-    let query::Bulk { filter, dry_run, reason } = query::bulk(&body, change)?;
-    known_channel(api, &filter, Kind::InvalidFields).await?;
-    let cause = caller.cause(api.rooms.clock.now(), reason);
-    let changed = api.rooms.queue.change_all(filter, change, cause.clone(), dry_run).await?;
-    if !dry_run {
-        let (count, by, reason) = (changed.count, cause.by.as_deref(), cause.reason.as_deref());
-        tracing::info!(count, by, reason, "{count} deliveries {} by {}", done(change), author(&cause));
-        for channel in &changed.channels {
-            api.rooms.lanes.recall(channel);
-        }
-    }
-    let examples = dry_run.then(|| changed.examples.iter().map(Delivery::of).collect());
-    Ok(answer::json(&Count { count: changed.count, dry_run, examples }))
-}
-
-/// What was done, for the log.
-const fn done(change: Change) -> &'static str {
-    match change {
-        Change::Accept => "accepted",
-        Change::Fail => "marked as failed",
-        Change::Retry => "retried",
-        Change::Cancel => "cancelled",
-    }
-}
-
-#[derive(Serialize)]
-struct Settled<'a> {
-    id: DeliveryId,
-    channel: &'a str,
-    status: DeliveryStatus,
-}
-
-#[derive(Serialize)]
-struct Count<'a> {
-    count: u64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
-    /// Three of them, where nothing was changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    examples: Option<Vec<Delivery<'a>>>,
 }
 
 /// A delivery in a list.

@@ -7,8 +7,11 @@
 //! To add a call: write its handler beside its kind (`orders.rs`, `deliveries.rs`, …), returning `Result<Response,
 //! Problem>`, and put it into the group of its scope in [`router`].
 
+mod again;
 mod answer;
+mod audit;
 mod body;
+mod changes;
 mod channels;
 mod cloudevents;
 mod connection;
@@ -26,6 +29,7 @@ mod problem;
 mod query;
 mod readiness;
 mod reason;
+mod refusals;
 mod reload;
 mod serve;
 mod state;
@@ -36,9 +40,15 @@ mod trials;
 mod watch;
 
 use axum::Router;
+use axum::extract::{Extension, RawQuery, Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+
+use crate::store::Change;
+
+use path::Named;
+use tokens::Caller;
 
 pub use answer::JsonAnswers;
 pub use problem::{Fault, Kind, Problem};
@@ -51,9 +61,14 @@ pub fn router(api: Api) -> Router {
     // These look at the caller's token themselves: they need its name.
     let ingest = Router::new().route("/v1/orders", post(orders::post)).route("/v1/events", post(events::post));
     // And these may be called with a key instead.
+    let settle = |verdict| {
+        post(move |api: State<Api>, name: Named, query: RawQuery, request: Request| {
+            changes::settle(api, name, query, request, verdict)
+        })
+    };
     let settle = Router::new()
-        .route("/v1/deliveries/{id}/accept", post(deliveries::accept))
-        .route("/v1/deliveries/{id}/fail", post(deliveries::fail));
+        .route("/v1/deliveries/{id}/accept", settle(Change::Accept))
+        .route("/v1/deliveries/{id}/fail", settle(Change::Fail));
     let read = Router::new()
         .route("/v1/orders", get(orders::page))
         .route("/v1/orders/{id}", get(orders::one))
@@ -61,18 +76,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/deliveries/{id}", get(deliveries::one))
         .route("/v1/channels", get(channels::page))
         .route("/v1/channels/{name}", get(channels::one))
+        .route("/v1/audit", get(audit::page))
         .route_layer(from_fn_with_state(api.clone(), tokens::read));
-    let manage = Router::new()
-        .route("/v1/deliveries/retry", post(deliveries::retry_all))
-        .route("/v1/deliveries/cancel", post(deliveries::cancel_all))
-        .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
-        .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel))
-        .route("/v1/channels/{name}/preview", post(trials::preview))
-        .route("/v1/channels/{name}/test", post(trials::test))
-        .route("/v1/channels/{name}/pause", post(channels::pause))
-        .route("/v1/channels/{name}/resume", post(channels::resume))
-        .route("/v1/config/reload", post(reload::post))
-        .route_layer(from_fn_with_state(api.clone(), tokens::manage));
     let open = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -80,12 +85,43 @@ pub fn router(api: Api) -> Router {
     ingest
         .merge(settle)
         .merge(read)
-        .merge(manage)
+        .merge(manage().route_layer(from_fn_with_state(api.clone(), tokens::manage)))
         .merge(open)
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(api.clone(), watch::watch))
         .with_state(api)
+}
+
+/// The routes that change something.
+fn manage() -> Router<Api> {
+    let one = |change| {
+        post(move |api: State<Api>, name: Named, caller: Extension<Caller>, request: Request| {
+            changes::one(api, name, caller, request, change)
+        })
+    };
+    let all = |change| {
+        post(move |api: State<Api>, caller: Extension<Caller>, request: Request| {
+            changes::all(api, caller, request, change)
+        })
+    };
+    let switch = |pause| {
+        post(move |api: State<Api>, name: Named, caller: Extension<Caller>, request: Request| {
+            channels::switch(api, name, caller, request, pause)
+        })
+    };
+    Router::new()
+        .route("/v1/orders/{id}/deliver", post(again::deliver))
+        .route("/v1/orders/{id}/rerun", post(again::rerun))
+        .route("/v1/deliveries/retry", all(Change::Retry))
+        .route("/v1/deliveries/cancel", all(Change::Cancel))
+        .route("/v1/deliveries/{id}/retry", one(Change::Retry))
+        .route("/v1/deliveries/{id}/cancel", one(Change::Cancel))
+        .route("/v1/channels/{name}/preview", post(trials::preview))
+        .route("/v1/channels/{name}/test", post(trials::test))
+        .route("/v1/channels/{name}/pause", switch(true))
+        .route("/v1/channels/{name}/resume", switch(false))
+        .route("/v1/config/reload", post(reload::post))
 }
 
 async fn unknown_route(uri: Uri) -> Problem {

@@ -53,6 +53,16 @@ pub(super) async fn one(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let granularity = query::order(query.as_deref())?;
+    let mut order = find(&api, &name).await?;
+    if let Some(granularity) = granularity {
+        let trimmed = granularity.trim(&order.body).map_err(|error| unreadable(order.summary.id, &error))?;
+        order.body = Bytes::from(trimmed);
+    }
+    Ok(answer::json(&Whole::of(&order)))
+}
+
+/// The order of an `ord_…`, or the newest with that id of its own.
+pub(super) async fn find(api: &Api, name: &str) -> Result<OrderDetail, Problem> {
     let history = &api.rooms.history;
     let mut found = match name.parse() {
         Ok(id) => history.order(OrderKey::Id(id)).await?,
@@ -60,14 +70,9 @@ pub(super) async fn one(
     };
     if found.is_none() {
         // Also an own id that looks like one of ours.
-        found = history.order(OrderKey::Own(name.clone())).await?;
+        found = history.order(OrderKey::Own(name.to_owned())).await?;
     }
-    let mut order = found.ok_or_else(|| Problem::not_found("order", &name))?;
-    if let Some(granularity) = granularity {
-        let trimmed = granularity.trim(&order.body).map_err(|error| unreadable(order.summary.id, &error))?;
-        order.body = Bytes::from(trimmed);
-    }
-    Ok(answer::json(&Whole::of(&order)))
+    found.ok_or_else(|| Problem::not_found("order", name))
 }
 
 /// Logs that what the store has of an order cannot be read.

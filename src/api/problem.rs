@@ -15,9 +15,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::domain::Rate;
-use crate::intake::Refusal;
-use crate::store::StoreError;
-use crate::telemetry::Throttle;
 
 /// The content type of every error.
 pub(super) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -119,6 +116,10 @@ problems! {
     OrderRejected "order-rejected" 422 "The order was rejected";
     /// A bulk call without a filter would change every delivery; it takes one at least, such as `channel` or `status`.
     MissingFilter "missing-filter" 422 "A filter is required";
+    /// The channel that the body names is not configured.
+    UnknownChannel "unknown-channel" 422 "The channel is not configured";
+    /// `POST /v1/orders/{id}/rerun`: the configuration lacks the chain, or the step at which the order failed.
+    StepNotConfigured "step-not-configured" 422 "The step is not configured";
     /// The channel can make no request of this order. `detail` says why.
     NotBuilt "not-built" 422 "The request cannot be built";
     /// `POST /v1/config/reload`: what `errors` names is wrong with the new configuration. The one before stays.
@@ -334,53 +335,6 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        note(&error);
-        match error {
-            StoreError::Full(_) => Self::new(Kind::StoreFull, "the store has no room; try again later"),
-            StoreError::Closed => Self::new(Kind::ShuttingDown, "the service is shutting down; try again"),
-            StoreError::Locked(_)
-            | StoreError::Unavailable(_)
-            | StoreError::Corrupt(_)
-            | StoreError::Fenced
-            | StoreError::InUse { .. }
-            | StoreError::Newer { .. }
-            | StoreError::NotAStore { .. } => {
-                Self::new(Kind::StoreUnavailable, "the store does not answer as it should; try again later")
-            }
-        }
-    }
-}
-
-/// Logs why the store refused, however many callers are refused, once in ten seconds.
-fn note(error: &StoreError) {
-    static LOG: Throttle = Throttle::new();
-    if let Some(suppressed) = LOG.admit() {
-        tracing::warn!(%error, suppressed, "the store refused a request");
-    }
-}
-
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let detail = refusal.to_string();
-        match refusal {
-            Refusal::NotJson(_) => Self::new(Kind::InvalidJson, detail),
-            Refusal::NotAnObject(_) => Self::new(Kind::NotAnObject, detail),
-            Refusal::TooDeep(_) => Self::new(Kind::TooDeep, detail),
-            Refusal::BadField { path, message } => Self::faults(Kind::InvalidFields, vec![Fault::new(path, message)]),
-            Refusal::Condition(_) => Self::new(Kind::Condition, detail),
-            Refusal::Partners(_) => Self::new(Kind::PartnersUnreadable, detail),
-            Refusal::KeyMismatch => Self::new(Kind::KeyMismatch, detail),
-            Refusal::EventIdMismatch(_) => Self::new(Kind::EventIdReused, detail),
-            Refusal::SignedBefore => Self::new(Kind::SignedIdReused, detail),
-            Refusal::KeyUnderWay => Self::new(Kind::KeyUnderWay, detail),
-            Refusal::Stopping => Self::new(Kind::ShuttingDown, detail),
-            Refusal::Store(error) => error.into(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -402,16 +356,6 @@ mod tests {
     fn whatever_is_answered_503_says_when_to_try_again() {
         for kind in Kind::ALL.iter().filter(|kind| kind.status() == 503) {
             assert!(Problem::new(*kind, "x").into_response().headers().contains_key(RETRY_AFTER), "{kind:?}");
-        }
-    }
-
-    #[test]
-    fn a_store_error_never_tells_its_cause() {
-        let secret = || "disk sda1 of host db-7".to_owned();
-        for error in [StoreError::Full, StoreError::Locked, StoreError::Unavailable, StoreError::Corrupt] {
-            let problem = Problem::from(error(secret()));
-            assert_eq!(problem.kind().status(), 503);
-            assert!(!String::from_utf8(problem.to_json()).expect("text").contains("sda1"));
         }
     }
 

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::domain::code::NotCodes;
 use crate::domain::{Codes, DeliveryStatus, Granularity, OrderStatus, Timestamp};
-use crate::store::{Change, DeliveryFilter, OrderFilter, Page};
+use crate::store::{Change, DeliveryFilter, OrderFilter, Page, Period};
 
 use super::object::{self, Members, Reader};
 use super::problem::{Fault, Kind, Problem};
@@ -223,6 +223,22 @@ pub(super) fn deliveries(query: Option<&str>) -> Result<(DeliveryFilter, Page), 
     let page = query.page();
     query.finish()?;
     Ok((filter, page))
+}
+
+/// The filters in the body of a bulk change, as sent.
+pub(super) fn filter_of(body: &[u8]) -> Option<String> {
+    let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    members.retain(|name, _| DELIVERY_FILTERS.contains(&name.as_str()));
+    serde_json::to_string(&members).ok()
+}
+
+/// The query of the audit.
+pub(super) fn audit(query: Option<&str>) -> Result<(Period, Page), Problem> {
+    let mut query = Query::new(query, &["since", "until", "limit", "cursor"]);
+    let period = Period { since: query.time("since"), until: query.time("until") };
+    let page = query.page();
+    query.finish()?;
+    Ok((period, page))
 }
 
 /// The statuses that a bulk retry takes where the caller names none: what has ended without success. Nothing is sent

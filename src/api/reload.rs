@@ -1,21 +1,28 @@
 //! `POST /v1/config/reload`: the configuration is read anew, checked whole, and takes over.
 
-use axum::extract::{RawQuery, Request, State};
+use axum::extract::{Extension, RawQuery, Request, State};
 use axum::response::Response;
+
+use crate::store::Act;
 
 use super::problem::{Fault, Kind, Problem};
 use super::state::{Api, NotReloaded};
-use super::{answer, query, reason};
+use super::tokens::Caller;
+use super::{answer, audit, query, reason};
 
 /// `POST /v1/config/reload`.
 pub(super) async fn post(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
     query::Query::new(query.as_deref(), &[]).finish()?;
     let force = reason::optional(&api, request, &["force"], |reader| reader.flag("force")).await?;
-    Ok(answer::json(&api.rooms.reload.reload(force.unwrap_or(false)).await?))
+    let changes = api.rooms.reload.reload(force.unwrap_or(false)).await?;
+    let cause = caller.cause(api.rooms.clock.now(), None);
+    audit::keep(&api, Act::new("reload", cause).with_detail(&changes)).await;
+    Ok(answer::json(&changes))
 }
 
 impl From<NotReloaded> for Problem {

@@ -13,8 +13,8 @@ use crate::config::settings::{Channel, Settings};
 use crate::config::{Changes, Faults};
 use crate::delivery::{Health, Trials};
 use crate::domain::{Clock, DeliveryId, SettleKeys, SigningKeys};
-use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
-use crate::store::{Cause, ChannelState, History, Queue, SignedId, StoreError};
+use crate::intake::{Answered, Incoming, NotAgain, PostedEvent, Refusal};
+use crate::store::{Answer, Cause, ChannelState, History, OrderDetail, Queue, SignedId, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 use super::hosts::Hosts;
@@ -29,6 +29,10 @@ pub trait Ingest: Send + Sync {
     async fn order(&self, incoming: Incoming) -> Result<Answered, Refusal>;
     /// Events, all of them or none; `batch` says how they are answered.
     async fn events(&self, incoming: Incoming, events: Vec<PostedEvent>, batch: bool) -> Result<Answered, Refusal>;
+    /// An order's last event once more, for one channel.
+    async fn deliver(&self, order: &OrderDetail, channel: &str) -> Result<Vec<DeliveryId>, NotAgain>;
+    /// A rejected order's chain from the step that failed.
+    async fn rerun(&self, order: &OrderDetail) -> Result<Answer, NotAgain>;
 }
 
 /// The lanes, as far as the API has to do with them.

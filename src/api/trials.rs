@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::HttpBody;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
@@ -11,12 +11,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::delivery::{Tested, Trial, TrialFault};
 use crate::domain::{Code, Outcome, Skip};
+use crate::store::Act;
 
 use super::deliveries::{Received, Sent};
 use super::path::Named;
 use super::problem::{Kind, Problem};
 use super::state::{Api, View};
-use super::{answer, body};
+use super::tokens::Caller;
+use super::{answer, audit, body};
 
 /// `POST /v1/channels/{name}/preview`.
 pub(super) async fn preview(State(api): State<Api>, Named(name): Named, request: Request) -> Result<Response, Problem> {
@@ -27,7 +29,12 @@ pub(super) async fn preview(State(api): State<Api>, Named(name): Named, request:
 }
 
 /// `POST /v1/channels/{name}/test`.
-pub(super) async fn test(State(api): State<Api>, Named(name): Named, request: Request) -> Result<Response, Problem> {
+pub(super) async fn test(
+    State(api): State<Api>,
+    Named(name): Named,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
     let view = api.view();
     let order = order(&view, request).await?;
     let (trials, channel) = (Arc::clone(&view.trials), name.clone());
@@ -35,6 +42,8 @@ pub(super) async fn test(State(api): State<Api>, Named(name): Named, request: Re
     let call = AbortOnDropHandle::new(api.rooms.calls.spawn(async move { trials.test(&channel, order).await }));
     let tested = call.await.map_err(|_| Problem::internal())??;
     tracing::info!(channel = name, code = tested.code.as_i32(), "a channel was tested by hand");
+    let cause = caller.cause(api.rooms.clock.now(), None);
+    audit::keep(&api, Act { channel: Some(name), ..Act::new("test", cause) }).await;
     Ok(answer::json(&Outcomes::of(&tested)))
 }
 

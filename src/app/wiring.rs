@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use crate::api::{self, ChannelOverview};
 use crate::delivery::{self, Lanes};
 use crate::domain::DeliveryId;
-use crate::intake::{Answered, Incoming, Intake, PostedEvent, Refusal};
-use crate::store::{Cause, ChannelState, StoreError};
+use crate::intake::{Answered, Incoming, Intake, NotAgain, PostedEvent, Refusal};
+use crate::store::{Answer, Cause, ChannelState, OrderDetail, StoreError};
 
 /// Takes in orders and events by one configuration.
 pub(super) struct Door(pub(super) Arc<Intake>);
@@ -21,6 +21,14 @@ impl api::Ingest for Door {
 
     async fn events(&self, incoming: Incoming, events: Vec<PostedEvent>, batch: bool) -> Result<Answered, Refusal> {
         self.0.events(incoming, events, batch).await
+    }
+
+    async fn deliver(&self, order: &OrderDetail, channel: &str) -> Result<Vec<DeliveryId>, NotAgain> {
+        self.0.deliver(order, channel).await
+    }
+
+    async fn rerun(&self, order: &OrderDetail) -> Result<Answer, NotAgain> {
+        self.0.rerun(order).await
     }
 }
 

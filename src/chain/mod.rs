@@ -154,6 +154,11 @@ impl Chains {
         Ok(None)
     }
 
+    /// Whether the configuration has that step in a chain of that name.
+    pub fn has_step(&self, chain: &str, step: &str) -> bool {
+        self.named(chain).is_some_and(|chain| chain.steps.iter().any(|known| known.id == step))
+    }
+
     fn named(&self, name: &str) -> Option<&Arc<Chain>> {
         self.chains.iter().find(|chain| chain.name == name)
     }

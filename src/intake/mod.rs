@@ -5,6 +5,7 @@
 //! key in the same commit.
 
 mod accept;
+mod again;
 mod extract;
 
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
+
+pub use again::NotAgain;
 
 pub use crate::chain::{Answering, EventDeliveries, OrderView};
 

@@ -148,6 +148,30 @@ impl Router {
         (parcels, verdict.err().or(said).map(skip))
     }
 
+    /// The deliveries of an event to that channel alone, whatever its conditions and its one-offs say. They wait in the
+    /// store.
+    pub fn deliver_to(&self, name: &str, event: &Arc<Event>, now: Timestamp) -> Result<Vec<NewDelivery>, NoDelivery> {
+        let channel = self.channels.iter().find(|channel| *channel.name == *name).ok_or(NoDelivery::Unknown)?;
+        if !channel.enabled {
+            return Err(NoDelivery::Disabled);
+        }
+        let (parcels, skipped) = self.trial(channel, event, now);
+        if parcels.is_empty() {
+            return Err(NoDelivery::Nothing(skipped.and_then(|skip| skip.detail)));
+        }
+        let due_at = channel.schedule.as_ref().map_or(now, |schedule| schedule.run_for(now, now));
+        let delivery = |parcel: Option<Parcel>| NewDelivery {
+            id: self.ids.next(),
+            channel: Arc::clone(&channel.name),
+            event: Arc::clone(event),
+            parcel: parcel.map(Arc::new),
+            once: None,
+            due_at,
+            slot: None,
+        };
+        Ok(parcels.into_iter().map(delivery).collect())
+    }
+
     /// What of an event a channel gets that takes it.
     fn share(
         &self,
@@ -218,6 +242,17 @@ impl Router {
         }
         Ok(())
     }
+}
+
+/// Why an event makes no delivery for a channel that was asked for by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoDelivery {
+    /// The channel is not configured.
+    Unknown,
+    /// The channel is switched off in the configuration.
+    Disabled,
+    /// None of the order's items are for the channel; why, where that is known.
+    Nothing(Option<String>),
 }
 
 /// What of an event a channel gets.

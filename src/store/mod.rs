@@ -11,6 +11,7 @@
 //! To add a backend: implement the three traits, open it in [`open`] by its URL's scheme, and run
 //! `tests/it/store_contract.rs` on it.
 
+mod acts;
 mod claims;
 mod error;
 mod listed;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use acts::{Act, Period};
 pub use claims::{Claim, NextDue, Run, Which};
 pub use error::StoreError;
 pub use listed::*;
@@ -104,6 +106,10 @@ pub trait Ledger: Send + Sync {
     /// belong to `replica`.
     async fn resume(&self, replica: Replica, chain: &str, limit: usize) -> Result<Vec<Interrupted>, StoreError>;
 
+    /// Makes a rejected order `processing` again, without the record of its last step, so that [`Ledger::resume`] finds
+    /// it. Returns `false` where the order is not rejected.
+    async fn reopen(&self, order: OrderId) -> Result<bool, StoreError>;
+
     /// Gives an order back before its next step, to be resumed when there is a permit for it. It does not count as
     /// interrupted by that.
     async fn give_up(&self, replica: Replica, order: OrderId) -> Result<(), StoreError>;
@@ -168,6 +174,16 @@ pub trait Queue: Send + Sync {
     /// Keeps a channel's run-time state, and its cause unless the state is `enabled`.
     async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState, cause: Cause) -> Result<(), StoreError>;
 
+    /// Keeps a change that a caller made, as of now. A store for one run need not.
+    async fn audit(&self, _act: Act) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Removes what [`Queue::audit`] kept before that time. Returns how many.
+    async fn remove_audited(&self, _before: Timestamp) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     /// Keeps how channels fare, each as a text of the lanes' own. A store for one run need not.
     async fn keep_health(&self, _health: Vec<(Arc<str>, String)>) -> Result<(), StoreError> {
         Ok(())
@@ -217,6 +233,11 @@ pub trait History: Send + Sync {
 
     /// Deliveries, newest first.
     async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Paged<DeliverySummary>, StoreError>;
+
+    /// What [`Queue::audit`] kept, newest first.
+    async fn audited(&self, _period: Period, _page: Page) -> Result<Paged<Act>, StoreError> {
+        Ok(Paged { data: Vec::new(), next: None, searched_back_to: None })
+    }
 
     /// One delivery with all its attempts.
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError>;

@@ -17,6 +17,7 @@ mod peers;
 mod receiver;
 mod smtp;
 
+mod again;
 mod architecture;
 mod auth;
 mod bad_input;

@@ -15,7 +15,7 @@ use tower::ServiceExt;
 use crate::config::load_text;
 use crate::delivery::Trials;
 use crate::domain::{DeliveryId, DeliveryStatus, IdSource, ManualClock, SettleKeys, Timestamp};
-use crate::intake::{Answered, Incoming, PostedEvent, Refusal};
+use crate::intake::{Answered, Incoming, NotAgain, PostedEvent, Refusal};
 use crate::store::*;
 use crate::telemetry::metrics::Metrics;
 
@@ -56,6 +56,14 @@ impl Ingest for FakeIngest {
 
     async fn events(&self, incoming: Incoming, events: Vec<PostedEvent>, batch: bool) -> Result<Answered, Refusal> {
         self.take((incoming, events, batch)).await
+    }
+
+    async fn deliver(&self, _: &OrderDetail, _: &str) -> Result<Vec<DeliveryId>, NotAgain> {
+        Err(NotAgain::Stopping)
+    }
+
+    async fn rerun(&self, _: &OrderDetail) -> Result<Answer, NotAgain> {
+        Err(NotAgain::Stopping)
     }
 }
 

@@ -193,6 +193,34 @@ pub(super) fn steps(conn: &rusqlite::Connection, seq: i64) -> Result<Vec<StepRec
     records.map(|record| serde_json::from_str(&record?).map_err(|_| corrupt("steps", "record", seq))).collect()
 }
 
+/// [`crate::store::Ledger::reopen`].
+pub(super) struct Reopen(pub(super) OrderId);
+
+impl Write for Reopen {
+    type Output = bool;
+
+    fn apply(&self, db: &mut Db<'_>) -> Result<bool, StoreError> {
+        let seq = self.0.sequence();
+        let reopened = db
+            .conn
+            .prepare_cached(
+                "UPDATE orders SET status = 0, owner = NULL, ended_at = NULL, skipped = NULL, resumed = 0
+                    WHERE seq = ?1 AND id = ?2 AND status = 3",
+            )?
+            .execute(params![seq, self.0.to_bytes()])?;
+        if reopened == 0 {
+            return Ok(false);
+        }
+        db.conn
+            .prepare_cached(
+                "DELETE FROM steps WHERE order_seq = ?1
+                    AND position = (SELECT max(position) FROM steps WHERE order_seq = ?1)",
+            )?
+            .execute([seq])?;
+        Ok(true)
+    }
+}
+
 /// [`crate::store::Ledger::give_up`].
 pub(super) struct GiveUp {
     pub(super) replica: Replica,

@@ -9,6 +9,7 @@
 //! `suspects` and `remove` are the writes, `lists`, `search` and `details` the reads.
 
 mod accept;
+mod audit;
 mod born;
 mod change;
 mod checkpoint;
@@ -45,10 +46,10 @@ use self::readers::Readers;
 use self::remove::Records;
 use self::writer::{Connected, Writer};
 use super::{
-    Acceptance, Answer, Backlog, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryDetail,
+    Acceptance, Act, Answer, Backlog, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryDetail,
     DeliveryFilter, DeliverySummary, Finished, Handover, History, Interrupted, JournalEntry, Journaled, Leased, Ledger,
-    NewDelivery, NewEvents, NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, Queue,
-    Recorded, Replica, Run, Store, StoreError,
+    NewDelivery, NewEvents, NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, Period,
+    Queue, Recorded, Replica, Run, Store, StoreError,
 };
 use crate::domain::{Clock, DeliveryId, DeliveryStatus, IdSource, OrderId, Timestamp};
 use crate::telemetry::metrics::Metrics;
@@ -138,6 +139,10 @@ impl Ledger for Sqlite {
 
     async fn resume(&self, replica: Replica, chain: &str, limit: usize) -> Result<Vec<Interrupted>, StoreError> {
         self.writer.write(journal::Resume { replica, chain: chain.to_owned(), limit }).await
+    }
+
+    async fn reopen(&self, order: OrderId) -> Result<bool, StoreError> {
+        self.writer.write(journal::Reopen(order)).await
     }
 
     async fn give_up(&self, replica: Replica, order: OrderId) -> Result<(), StoreError> {
@@ -242,6 +247,21 @@ impl Queue for Sqlite {
         self.writer.write(change::SetChannelState { channel, state, cause }).await
     }
 
+    async fn audit(&self, act: Act) -> Result<(), StoreError> {
+        self.writer.write(audit::Audit(act)).await
+    }
+
+    async fn remove_audited(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            let group = self.writer.write(audit::RemoveAudited { before }).await?;
+            removed += group as u64;
+            if group < audit::REMOVE {
+                return Ok(removed);
+            }
+        }
+    }
+
     async fn keep_health(&self, health: Vec<(Arc<str>, String)>) -> Result<(), StoreError> {
         if health.is_empty() {
             return Ok(());
@@ -295,6 +315,10 @@ impl History for Sqlite {
     async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Paged<DeliverySummary>, StoreError> {
         let tally = Arc::clone(&self.tally);
         self.readers.read(move |conn| details::deliveries(conn, &tally, &filter, page)).await
+    }
+
+    async fn audited(&self, period: Period, page: Page) -> Result<Paged<Act>, StoreError> {
+        self.readers.read(move |conn| audit::audited(conn, period, page)).await
     }
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
