@@ -26,6 +26,7 @@ mod orders;
 mod pace;
 mod path;
 mod problem;
+mod problems;
 mod query;
 mod readiness;
 mod reason;
@@ -77,6 +78,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/channels", get(channels::page))
         .route("/v1/channels/{name}", get(channels::one))
         .route("/v1/audit", get(audit::page))
+        .route("/v1/problems", get(problems::page))
         .route_layer(from_fn_with_state(api.clone(), tokens::read));
     let open = Router::new()
         .route("/healthz", get(health::healthz))

@@ -23,7 +23,7 @@ const MAX_LIMIT: usize = 250;
 const MAX_PARAMETERS: usize = 100;
 
 /// The filters of a list of deliveries.
-const DELIVERY_FILTERS: &[&str] = &["status", "channel", "order_id", "code", "q", "since", "until"];
+const DELIVERY_FILTERS: &[&str] = &["status", "channel", "order_id", "code", "cause", "q", "since", "until"];
 
 /// Characters of a text to search for at most.
 const MAX_TEXT: usize = 200;
@@ -154,6 +154,16 @@ fn codes(names: Vec<String>, mut fault: impl FnMut(&str, String)) -> Vec<Codes> 
     names.into_iter().filter_map(read).collect()
 }
 
+/// The number of a cause.
+fn cause(text: Option<String>, mut fault: impl FnMut(&str, String)) -> Option<i64> {
+    let text = text?;
+    let number = text.parse().ok().filter(|number| *number > 0);
+    if number.is_none() {
+        fault("cause", format!("{:?} is not the number of a cause in /v1/problems", object::shown(&text)));
+    }
+    number
+}
+
 /// A text to search for, without blanks around it.
 fn searched(text: Option<String>, mut fault: impl FnMut(&str, String)) -> Option<String> {
     let text = text?.trim().to_owned();
@@ -216,6 +226,7 @@ pub(super) fn deliveries(query: Option<&str>) -> Result<(DeliveryFilter, Page), 
         channel: query.one("channel"),
         order_id: query.one("order_id"),
         code: codes(query.several("code"), |name, message| query.fault(name, message)),
+        cause: cause(query.one("cause"), |name, message| query.fault(name, message)),
         q: searched(query.one("q"), |name, message| query.fault(name, message)),
         since: query.time("since"),
         until: query.time("until"),
@@ -230,6 +241,14 @@ pub(super) fn filter_of(body: &[u8]) -> Option<String> {
     let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
     members.retain(|name, _| DELIVERY_FILTERS.contains(&name.as_str()));
     serde_json::to_string(&members).ok()
+}
+
+/// The query of the list of problems.
+pub(super) fn problems(query: Option<&str>) -> Result<(Option<Timestamp>, Page), Problem> {
+    let mut query = Query::new(query, &["since", "limit", "cursor"]);
+    let (since, page) = (query.time("since"), query.page());
+    query.finish()?;
+    Ok((since, page))
 }
 
 /// The query of the audit.
@@ -269,6 +288,7 @@ pub(super) fn bulk(body: &[u8], change: Change) -> Result<Bulk, Problem> {
         channel: reader.text("channel"),
         order_id: reader.text("order_id"),
         code: codes(reader.words("code"), |name, message| reader.fault(name, message)),
+        cause: cause(reader.words("cause").into_iter().next(), |name, message| reader.fault(name, message)),
         q: searched(reader.text("q"), |name, message| reader.fault(name, message)),
         since: reader.time("since"),
         until: reader.time("until"),

@@ -13,6 +13,7 @@ pub mod header_set;
 pub mod headers;
 pub mod ids;
 pub mod json;
+pub mod likeness;
 pub mod mailbox;
 pub mod order;
 pub mod outcomes;

@@ -62,6 +62,8 @@ pub struct DeliveryFilter {
     pub order_id: Option<String>,
     /// Whose last attempt had one of these codes; empty: any.
     pub code: Vec<Codes>,
+    /// That failed by the cause of that number ([`FailureCause`]).
+    pub cause: Option<i64>,
     /// Of orders and events with this text, as in [`OrderFilter`]; or with that id.
     pub q: Option<String>,
     /// Created at that time or later.
@@ -155,6 +157,29 @@ pub struct DeliveryDetail {
     pub attempts: Vec<Attempt>,
     /// What people and the receiver did to it, in order; the newest hundred.
     pub verdicts: Vec<Verdict>,
+}
+
+/// Why deliveries of a channel failed or were rejected: the same code and a like response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureCause {
+    /// Its number, by which [`DeliveryFilter::cause`] finds its deliveries.
+    pub id: i64,
+    /// The channel.
+    pub channel: Arc<str>,
+    /// The code of the last attempt, where one was made.
+    pub code: Option<Code>,
+    /// The response or error without ids and numbers.
+    pub likeness: String,
+    /// How many deliveries.
+    pub count: u64,
+    /// Whether there are more than were counted.
+    pub more: bool,
+    /// When the first of them failed.
+    pub first_at: Timestamp,
+    /// When the last one did.
+    pub last_at: Timestamp,
+    /// The newest of them.
+    pub example: DeliveryId,
 }
 
 /// A channel's pending deliveries.

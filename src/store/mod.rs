@@ -234,6 +234,12 @@ pub trait History: Send + Sync {
     /// Deliveries, newest first.
     async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Paged<DeliverySummary>, StoreError>;
 
+    /// Why deliveries that have failed or were rejected did, the causes of most deliveries first: those that came in since a
+    /// time, or all.
+    async fn causes(&self, _since: Option<Timestamp>) -> Result<Vec<FailureCause>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// What [`Queue::audit`] kept, newest first.
     async fn audited(&self, _period: Period, _page: Page) -> Result<Paged<Act>, StoreError> {
         Ok(Paged { data: Vec::new(), next: None, searched_back_to: None })

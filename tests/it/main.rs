@@ -47,6 +47,7 @@ mod oauth;
 mod orderful;
 mod orders_api;
 mod outcomes;
+mod problems;
 mod proxies;
 mod reload;
 mod requests;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 
 use super::born::{self, Birth, Born};
+use super::causes;
 use super::db::{Db, Terms};
 use super::job::Write;
 use super::rows::{self, state};
-use crate::domain::{DeliveryId, DeliveryStatus};
+use crate::domain::likeness::likeness;
+use crate::domain::{Code, DeliveryId, DeliveryStatus};
 use crate::store::{Cause, Change, Changed, ChannelState, NewDelivery, StoreError};
 
 /// [`crate::store::Queue::change`].
@@ -132,6 +134,7 @@ fn apply(db: &mut Db<'_>, seq: i64, row: &Found, change: Change, cause: &Cause) 
         return Ok(());
     }
     if change == Change::Retry {
+        causes::leave(db, seq)?;
         db.conn
             .prepare_cached(
                 "UPDATE deliveries SET state = (attempts > 0), owner = NULL, round_start = attempts, due_at = ?2
@@ -145,6 +148,14 @@ fn apply(db: &mut Db<'_>, seq: i64, row: &Found, change: Change, cause: &Cause) 
     db.conn
         .prepare_cached("UPDATE deliveries SET state = ?2, owner = NULL, updated_at = ?3 WHERE seq = ?1")?
         .execute(params![seq, next, now.as_millis()])?;
+    if next == state::FAILED {
+        let said = cause.reason.as_deref().unwrap_or("marked as failed");
+        let code: Option<i32> = db
+            .conn
+            .prepare_cached("SELECT last_code FROM deliveries WHERE seq = ?1")?
+            .query_row([seq], |row| row.get(0))?;
+        causes::join(db, seq, row.channel, code.map(Code::from_i32), &likeness(said), now)?;
+    }
     if state::is_pending(row.state) {
         db.count(row.channel, -1);
     }

@@ -155,6 +155,9 @@ pub(super) fn delivery_condition(filter: &DeliveryFilter, page: Page) -> Conditi
     }
     let states: Vec<i64> = filter.status.iter().flat_map(|status| rows::states(*status)).copied().collect();
     condition.one_of("state", &states);
+    if let Some(cause) = filter.cause {
+        condition.and("cause = ?", Value::Integer(cause));
+    }
     if !filter.code.is_empty() {
         let codes = filter.code.iter().map(|Codes { from, to }| format!("last_code BETWEEN {from} AND {to}"));
         condition.taken.push_str(&format!(" AND ({})", codes.collect::<Vec<_>>().join(" OR ")));
@@ -208,6 +211,14 @@ pub(super) fn delivery_sources(
     let taken = &condition.taken;
     if let Some(id) = &filter.order_id {
         return Ok(vec![deliveries_of_orders(&condition, id, None)]);
+    }
+    if filter.cause.is_some() {
+        let sql = format!(
+            "SELECT seq, {taken} FROM deliveries INDEXED BY deliveries_by_cause
+                WHERE cause IS NOT NULL AND cause = ?{} AND seq >= ?1 AND seq < ?2 ORDER BY seq DESC",
+            condition.next()
+        );
+        return Ok(vec![condition.source(sql, filter.cause.map(Value::Integer))]);
     }
     if !filter.code.is_empty() && filter.code.iter().all(|Codes { from, to }| *to < 200 || *from > 299) {
         let mut codes = Vec::new();

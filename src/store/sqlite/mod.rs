@@ -11,6 +11,7 @@
 mod accept;
 mod audit;
 mod born;
+mod causes;
 mod change;
 mod checkpoint;
 mod claim;
@@ -47,9 +48,9 @@ use self::remove::Records;
 use self::writer::{Connected, Writer};
 use super::{
     Acceptance, Act, Answer, Backlog, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryDetail,
-    DeliveryFilter, DeliverySummary, Finished, Handover, History, Interrupted, JournalEntry, Journaled, Leased, Ledger,
-    NewDelivery, NewEvents, NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, Period,
-    Queue, Recorded, Replica, Run, Store, StoreError,
+    DeliveryFilter, DeliverySummary, FailureCause, Finished, Handover, History, Interrupted, JournalEntry, Journaled,
+    Leased, Ledger, NewDelivery, NewEvents, NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page,
+    Paged, Period, Queue, Recorded, Replica, Run, Store, StoreError,
 };
 use crate::domain::{Clock, DeliveryId, DeliveryStatus, IdSource, OrderId, Timestamp};
 use crate::telemetry::metrics::Metrics;
@@ -315,6 +316,11 @@ impl History for Sqlite {
     async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Paged<DeliverySummary>, StoreError> {
         let tally = Arc::clone(&self.tally);
         self.readers.read(move |conn| details::deliveries(conn, &tally, &filter, page)).await
+    }
+
+    async fn causes(&self, since: Option<Timestamp>) -> Result<Vec<FailureCause>, StoreError> {
+        let tally = Arc::clone(&self.tally);
+        self.readers.read(move |conn| causes::causes(conn, &tally, since)).await
     }
 
     async fn audited(&self, period: Period, page: Page) -> Result<Paged<Act>, StoreError> {

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0011_search.sql"),
     include_str!("migrations/0012_suspects.sql"),
     include_str!("migrations/0013_audit.sql"),
+    include_str!("migrations/0014_causes.sql"),
 ];
 
 /// Bytes of a page. Large ones make for fewer of them in a group's commit, at little cost to a lone one.

@@ -6,11 +6,12 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{OptionalExtension, params};
 
 use super::born::{self, Birth, Born};
+use super::causes;
 use super::change;
 use super::db::{Db, Terms};
 use super::job::Write;
 use super::rows::{self, state};
-use crate::domain::{Attempt, DeliveryStatus};
+use crate::domain::{Attempt, DeliveryStatus, Timestamp};
 use crate::store::{Finished, Next, Recorded, Replica, StoreError};
 
 /// [`crate::store::Queue::record`].
@@ -86,6 +87,10 @@ impl Record {
         insert_attempt(db, one)?;
         if !state::is_pending(next) {
             db.count(channel, -1);
+        }
+        if next == state::FAILED || next == state::REJECTED {
+            let (code, likeness) = (Some(attempt.code), causes::of_attempt(attempt));
+            causes::join(db, seq, channel, code, &likeness, Timestamp::from_millis(ended_at(attempt)))?;
         }
         born::insert_free(db, &one.deliveries, Birth { replica: None, inherited: None, listed: None })?;
         Ok(Recorded::Done)

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::causes;
 use super::db::Db;
 use super::job::Write;
 use crate::store::StoreError;
@@ -101,6 +102,7 @@ impl Write for Remove {
                 continue;
             }
             for (delivery, _) in found {
+                causes::leave(db, delivery)?;
                 attempts.execute([delivery])?;
                 verdicts.execute([delivery])?;
                 deliveries.execute([delivery])?;
