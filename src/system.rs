@@ -47,6 +47,14 @@ fn left(by_wall_clock: Duration, whole: Duration, slept: Duration) -> Duration {
     by_wall_clock.min(whole.saturating_sub(slept))
 }
 
+/// The error of a process that can open no further file, if it is so.
+pub fn no_file_left() -> Option<io::Error> {
+    std::fs::File::open("/dev/null").err().filter(|error| {
+        rustix::io::Errno::from_io_error(error)
+            .is_some_and(|code| matches!(code, rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
+    })
+}
+
 /// The processor time of this thread.
 pub fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);

@@ -26,6 +26,9 @@ use super::suspects::{self, Watch};
 /// A retry due within this time stays in memory; a later one waits in the store.
 const SOON: Duration = Duration::from_secs(10);
 
+/// How long an attempt waits that this machine could open no connection for.
+const PUT_OFF: Duration = Duration::from_secs(1);
+
 /// Bytes of a refused text that the record keeps.
 const REFUSED_KEPT: usize = 60_000;
 
@@ -64,6 +67,8 @@ impl Begun {
 pub(super) struct Sent {
     pub(super) code: Code,
     auth: bool,
+    /// This machine could open no connection: no attempt was made.
+    pub(super) starved: bool,
     /// The body says that it was no success.
     denied: bool,
     /// The body's text, or why it is none, where the channel wants one.
@@ -82,6 +87,7 @@ impl Sent {
             said: wanted.then(|| text(&reply.headers, &reply.body)),
             code: reply.code,
             auth: reply.auth,
+            starved: reply.starved,
             retry_after: reply.retry_after(kit.clock.now()),
             error: reply.error.clone().or_else(|| denied.then(|| DENIED.to_owned())),
             exchange: exchange(request, reply),
@@ -101,6 +107,7 @@ impl Sent {
         Self {
             code: Code::NOT_BUILT,
             auth: false,
+            starved: false,
             denied: false,
             said: None,
             retry_after: None,
@@ -137,8 +144,8 @@ impl Sent {
 
 impl From<outbound::mail::Sent> for Sent {
     fn from(sent: outbound::mail::Sent) -> Self {
-        let outbound::mail::Sent { code, auth, error, exchange } = sent;
-        Self { code, auth, denied: false, said: None, retry_after: None, error, exchange }
+        let outbound::mail::Sent { code, auth, starved, error, exchange } = sent;
+        Self { code, auth, starved, denied: false, said: None, retry_after: None, error, exchange }
     }
 }
 
@@ -155,18 +162,33 @@ fn answered(code: Code, mails: bool) -> String {
 /// Makes one attempt.
 pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, delivery: Leased) -> Ended {
     let watch = Watch::begin(shared, std::iter::once(delivery.id)).await;
-    let begun = Begun::now(shared);
-    let sent = if watch.is_poisoned(delivery.id) {
-        Sent::not_built(outlet, suspects::ERROR.to_owned().into())
-    } else if mail::is_mail(&outlet.channel, &delivery) {
-        // In a box: requests, of which there are more, need not make room for it.
-        Box::pin(send_mail(shared, outlet, &delivery, &begun)).await
-    } else {
-        let (request, key) = build(shared, outlet, &delivery, &begun);
-        send(shared, outlet, request).await.hiding(key).await
-    };
+    let mut begun = Begun::now(shared);
+    let mut sent = run_once(shared, outlet, &delivery, &begun, &watch).await;
+    while sent.starved {
+        put_off(shared, &delivery).await;
+        begun = Begun::now(shared);
+        sent = run_once(shared, outlet, &delivery, &begun, &watch).await;
+    }
     watch.end(shared).await;
     end(shared, lane, outlet, delivery, &begun, sent)
+}
+
+/// Waits before an attempt that this machine could open no connection for begins again. Nothing of it is on record.
+pub(super) async fn put_off(shared: &Shared, delivery: &Leased) {
+    tracing::info!(channel = &*delivery.channel, delivery = %delivery.id, "an attempt begins again: this machine could open no connection");
+    shared.clock.sleep_until(shared.clock.now().after(PUT_OFF)).await;
+}
+
+async fn run_once(shared: &Shared, outlet: &Outlet, delivery: &Leased, begun: &Begun, watch: &Watch<'_>) -> Sent {
+    if watch.is_poisoned(delivery.id) {
+        Sent::not_built(outlet, suspects::ERROR.to_owned().into())
+    } else if mail::is_mail(&outlet.channel, delivery) {
+        // In a box: requests, of which there are more, need not make room for it.
+        Box::pin(send_mail(shared, outlet, delivery, begun)).await
+    } else {
+        let (request, key) = build(shared, outlet, delivery, begun);
+        send(shared, outlet, request).await.hiding(key).await
+    }
 }
 
 /// Sends a request, if it could be built.

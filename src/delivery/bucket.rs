@@ -13,7 +13,7 @@ use crate::domain::{Body, DeliveryId, Timestamp};
 use crate::outbound::{HeaderName, Request, header_value};
 use crate::store::Leased;
 
-use super::attempt::{Begun, Ended, Sent, build, end};
+use super::attempt::{Begun, Ended, Sent, build, end, put_off};
 use super::lane::Lane;
 use super::lanes::Shared;
 use super::outlet::Outlet;
@@ -75,7 +75,13 @@ async fn watched(
             return ended;
         }
     };
-    let reply = outlet.client.send(&whole).await;
+    let mut reply = outlet.client.send(&whole).await;
+    while reply.starved {
+        if let Some(part) = parts.first() {
+            put_off(shared, &part.delivery).await;
+        }
+        reply = outlet.client.send(&whole).await;
+    }
     for part in parts {
         let own = Request { headers: whole.headers.clone(), ..part.request };
         let sent = Sent::reply(shared, &outlet.channel, &own, &reply).hiding(part.key).await;

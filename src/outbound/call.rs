@@ -76,6 +76,7 @@ impl<'a> Call<'a> {
         let mut reply = Reply {
             code,
             elsewhere: result.as_ref().is_err_and(Fault::is_elsewhere),
+            starved: result.as_ref().is_err_and(Fault::is_starved),
             auth: self.sent.is_some() && code == Code::status(401),
             truncated: self.received.truncated,
             headers: std::mem::take(&mut self.received.headers),

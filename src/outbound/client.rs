@@ -21,7 +21,7 @@ use super::exchange::exchange;
 use super::fault::Fault;
 use super::phase::{self, Phase};
 use super::received::drain;
-use super::{retry_after, tls};
+use super::{retry_after, starved, tls};
 use crate::config::settings::{Auth, Egress, Method, Timeout, Tls};
 use crate::domain::{Body, Clock, Code, Exchange, Timestamp};
 
@@ -109,6 +109,8 @@ pub struct Reply {
     pub auth: bool,
     /// Whether the failure is that of somebody between us and the receiver, such as a proxy.
     pub elsewhere: bool,
+    /// Whether this machine could open no connection for it: nobody else has failed.
+    pub starved: bool,
     /// The response's headers, as far as there was one.
     pub headers: HeaderMap,
     /// The response's body, up to [`ClientOptions::max_response`].
@@ -167,6 +169,7 @@ impl Client {
     /// What would go out first, as the history would keep it.
     pub fn preview(&self, request: &Request) -> Exchange {
         let reply = Reply {
+            starved: false,
             code: Code::CLOSED,
             auth: false,
             truncated: false,
@@ -249,6 +252,16 @@ impl Client {
         loop {
             phase::begin();
             let result = self.exchange_once(http, call).await;
+            // Waits for the end of its time, if need be.
+            if let Err(Fault::Starved(_, what)) = &result
+                && http.connects_again()
+            {
+                phase::starve(what);
+                if let Err(fault) = &result {
+                    starved::wait(fault).await;
+                }
+                continue;
+            }
             if left == 0 || !call.hung_up || !phase::is_kept() {
                 return result;
             }
@@ -348,6 +361,9 @@ impl Client {
                         Timeout::Total(total) => (total, total),
                         Timeout::Phases { connect, transfer } => (connect, transfer),
                     };
+                    if let Some(what) = phase.starved_of() {
+                        return Err(Fault::Starved(host(&request.url), what));
+                    }
                     return Err(match phase.connecting_since() {
                         Some(_) => Fault::ConnectTimeout(host(&request.url), self.http.proxy().cloned(), connect),
                         None => Fault::Timeout(transfer),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::auth::ntlm::Lost;
 use super::dialer::MAX_HEAD;
 use super::egress::{Forbidden, NoAddress, ProxyFailed};
+use super::starved::lacking;
 use super::tls;
 use crate::domain::Code;
 
@@ -16,6 +17,8 @@ use crate::domain::Code;
 pub(super) enum Fault {
     #[error("no connection to {0}: {1}")]
     NoConnection(String, String),
+    #[error("no connection to {0}: this machine has no more {1}")]
+    Starved(String, &'static str),
     #[error("the name {0} has no address: {1}")]
     Dns(String, String),
     #[error("TLS with {0} failed: {1}")]
@@ -57,7 +60,7 @@ fn because(cause: Option<&String>) -> String {
 impl Fault {
     pub(super) const fn code(&self) -> Code {
         match self {
-            Self::NoConnection(..) | Self::Proxy(..) => Code::NO_CONNECTION,
+            Self::NoConnection(..) | Self::Starved(..) | Self::Proxy(..) => Code::NO_CONNECTION,
             Self::Egress(_) => Code::EGRESS,
             Self::Dns(..) => Code::DNS,
             Self::Tls(..) => Code::TLS,
@@ -73,7 +76,15 @@ impl Fault {
     /// Whether it is the failure of somebody else than the receiver. While connecting through a proxy, time may run out
     /// for either.
     pub(super) const fn is_elsewhere(&self) -> bool {
-        matches!(self, Self::Proxy(..) | Self::ConnectTimeout(_, Some(_), _) | Self::NoCredentials(_))
+        matches!(
+            self,
+            Self::Starved(..) | Self::Proxy(..) | Self::ConnectTimeout(_, Some(_), _) | Self::NoCredentials(_)
+        )
+    }
+
+    /// Whether this machine could open no connection.
+    pub(super) const fn is_starved(&self) -> bool {
+        matches!(self, Self::Starved(..))
     }
 
     /// What reqwest says about an exchange with `host`, through `proxy`.
@@ -83,6 +94,13 @@ impl Fault {
         let why = || last.clone().unwrap_or_else(|| "for no reason given".to_owned());
         if let Some(forbidden) = causes(error).find_map(|cause| cause.downcast_ref::<Forbidden>()) {
             return Self::Egress(forbidden.clone());
+        }
+        let io = |cause: &'_ (dyn Error + 'static)| match cause.downcast_ref::<NoAddress>() {
+            Some(none) => lacking(&none.cause),
+            None => cause.downcast_ref().and_then(lacking),
+        };
+        if let Some(what) = causes(error).find_map(io) {
+            return Self::Starved(host(), what);
         }
         if causes(error).any(<dyn Error>::is::<ProxyFailed>) {
             return Self::Proxy(proxy.unwrap_or_default().to_owned(), why());

@@ -9,7 +9,8 @@
 //! `client.rs` sends and `received.rs` reads, over connections that `dialer.rs` makes; `call.rs` keeps what has come so
 //! far; `phase.rs` tells connecting from transferring, each with its own limit; `fault.rs` makes a code of what went
 //! wrong, by its type, never by its text; `exchange.rs` makes the record of it all, `mask.rs` takes secrets out of it,
-//! whose forms `finder.rs` finds under all `encodings.rs`; `aside.rs` does long work on other threads.
+//! whose forms `finder.rs` finds under all `encodings.rs`; `aside.rs` does long work on other threads,
+//! `starved.rs` waits where this machine can open no connection.
 //!
 //! `auth` proves who sends: a file for each way. To add one, see there. `mail/` sends mail over SMTP instead, with
 //! lettre.
@@ -29,6 +30,7 @@ mod mask;
 mod phase;
 mod received;
 mod retry_after;
+mod starved;
 #[cfg(test)]
 mod tests;
 mod text;

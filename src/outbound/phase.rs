@@ -27,6 +27,8 @@ enum State {
     Connecting(Instant),
     /// It has a new connection since then.
     Connected(Instant),
+    /// This machine can open no connection. What it lacks.
+    Starved(&'static str),
 }
 
 impl Phase {
@@ -43,15 +45,23 @@ impl Phase {
     pub(super) fn connecting_since(&self) -> Option<Instant> {
         match *self.state() {
             State::Connecting(since) => Some(since),
-            State::Kept(_) | State::Connected(_) => None,
+            State::Kept(_) | State::Connected(_) | State::Starved(_) => None,
         }
     }
 
     /// Since when it has been connected.
     pub(super) fn connected_since(&self) -> Option<Instant> {
         match *self.state() {
-            State::Connecting(_) => None,
+            State::Connecting(_) | State::Starved(_) => None,
             State::Kept(since) | State::Connected(since) => Some(since),
+        }
+    }
+
+    /// What this machine lacks for a connection.
+    pub(super) fn starved_of(&self) -> Option<&'static str> {
+        match *self.state() {
+            State::Starved(what) => Some(what),
+            State::Kept(_) | State::Connecting(_) | State::Connected(_) => None,
         }
     }
 
@@ -73,6 +83,11 @@ pub(super) fn begin() {
             *state = State::Kept(since);
         }
     });
+}
+
+/// No connection can be opened for now.
+pub(super) fn starve(what: &'static str) {
+    let _ = PHASE.try_with(|phase| *phase.state() = State::Starved(what));
 }
 
 /// Whether an exchange that had a connection had one that others went out on before.

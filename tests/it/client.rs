@@ -57,6 +57,11 @@ impl Api {
         answer.json()
     }
 
+    /// A connection of its own.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("a connection")
+    }
+
     /// A call that must be answered.
     pub(crate) async fn call(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         match self.try_call(method, target, headers, body).await {

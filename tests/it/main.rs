@@ -59,6 +59,7 @@ mod secured;
 mod secutix;
 mod shutdown;
 mod signing;
+mod starved;
 mod store_contract;
 mod store_faults;
 mod template_work;

@@ -46,6 +46,8 @@ pub(super) enum Failure {
     Said(String),
     /// The guard does not let anybody ask.
     Forbidden(Forbidden),
+    /// This machine can open no connection to that host: what it lacks.
+    Starved(String, &'static str),
 }
 
 impl From<String> for Failure {
@@ -59,6 +61,7 @@ impl From<Failure> for Fault {
         match failure {
             Failure::Said(sentence) => Self::NoCredentials(sentence),
             Failure::Forbidden(forbidden) => Self::Egress(forbidden),
+            Failure::Starved(host, what) => Self::Starved(host, what),
         }
     }
 }
@@ -132,6 +135,7 @@ impl Endpoint {
         *request.body_mut() = Some(form.into());
         let unreachable = |error: &reqwest::Error| match Fault::of(error, &host, self.http.proxy().map(AsRef::as_ref)) {
             Fault::Egress(forbidden) => Failure::Forbidden(forbidden),
+            Fault::Starved(host, what) => Failure::Starved(host, what),
             fault => {
                 let fault = quoted(&fault.to_string(), &told);
                 Failure::Said(format!("no token from {host}: {fault}; check token_url, and whether it can be reached"))

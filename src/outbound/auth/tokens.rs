@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 
+use super::super::starved;
 use super::endpoint::{Endpoint, Failure, Issued};
 use super::{jwt, oauth2, with_scheme};
 use crate::domain::{Clock, Timestamp};
@@ -71,19 +72,29 @@ impl Tokens {
     }
 
     async fn token(&self, deadline: Instant) -> Result<Token, Fault> {
-        let seen = {
-            let kept = self.kept();
-            if let Some(token) = self.good(&kept) {
-                return Ok(token);
+        loop {
+            let seen = {
+                let kept = self.kept();
+                if let Some(token) = self.good(&kept) {
+                    return Ok(token);
+                }
+                kept.flights
+            };
+            let fetched = timeout_at(deadline, self.fetch(seen)).await;
+            if let Ok(Err(starved @ Failure::Starved(..))) = fetched {
+                let fault = Fault::from(starved);
+                if timeout_at(deadline, starved::wait(&fault)).await.is_err() {
+                    return Err(fault);
+                }
+                continue;
             }
-            kept.flights
-        };
-        match timeout_at(deadline, self.fetch(seen)).await {
-            Ok(fetched) => Ok(fetched?),
-            Err(_) => Err(Fault::NoCredentials(format!(
-                "no token from {}: no answer within the time of the attempt; check token_url, or raise the timeout",
-                self.endpoint.host()
-            ))),
+            return match fetched {
+                Ok(fetched) => Ok(fetched?),
+                Err(_) => Err(Fault::NoCredentials(format!(
+                    "no token from {}: no answer within the time of the attempt; check token_url, or raise the timeout",
+                    self.endpoint.host()
+                ))),
+            };
         }
     }
 

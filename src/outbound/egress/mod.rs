@@ -20,6 +20,7 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::config::settings::{Egress, Place};
+use crate::system;
 use ranges::{METADATA, METADATA_NAMES, Range, carried, range};
 pub(super) use route::{ProxyFailed, Target, proxy, secrets};
 
@@ -59,7 +60,12 @@ struct System;
 
 impl Lookup for System {
     fn addresses<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
-        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect()) })
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name, 0)).await;
+            // The resolver does not say that it could open neither a file nor a socket.
+            let found = found.map_err(|error| system::no_file_left().unwrap_or(error))?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
     }
 }
 

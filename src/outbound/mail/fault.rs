@@ -11,6 +11,8 @@ use crate::domain::Code;
 pub(super) enum MailFault {
     #[error("no connection to {0}: {1}")]
     NoConnection(String, String),
+    #[error("no connection to {0}: this machine has no more {1}")]
+    Starved(String, &'static str),
     #[error("the name {0} has no address: {1}")]
     Dns(String, String),
     #[error("{0}")]
@@ -49,7 +51,7 @@ impl MailFault {
 
     pub(super) const fn code(&self) -> Code {
         match self {
-            Self::NoConnection(..) => Code::NO_CONNECTION,
+            Self::NoConnection(..) | Self::Starved(..) => Code::NO_CONNECTION,
             Self::Dns(..) => Code::DNS,
             Self::Egress(_) => Code::EGRESS,
             Self::Tls(..) => Code::TLS,

@@ -32,6 +32,7 @@ use crate::domain::{Body, Code, Exchange, Mailbox, Timestamp};
 use super::aside::aside;
 use super::egress::Guard;
 use super::mask::Secrets;
+use super::starved;
 use compose::Message;
 use dialog::Tls;
 use fault::MailFault;
@@ -65,6 +66,8 @@ pub struct Sent {
     pub code: Code,
     /// Whether the server refused our credentials.
     pub auth: bool,
+    /// Whether this machine could open no connection for it.
+    pub starved: bool,
     /// What went wrong, in a sentence.
     pub error: Option<String>,
     /// What was sent and what the server said.
@@ -75,7 +78,7 @@ impl Sent {
     /// What becomes of a mail that cannot be written: `error` says why, `url` where it would have gone.
     pub fn not_built(url: String, error: String) -> Self {
         let exchange = Exchange { method: METHOD.to_owned(), url, ..Exchange::default() };
-        Self { code: Code::NOT_BUILT, auth: false, error: Some(error), exchange }
+        Self { code: Code::NOT_BUILT, auth: false, starved: false, error: Some(error), exchange }
     }
 }
 
@@ -128,12 +131,14 @@ impl Mailer {
             Ok(reply) => Sent {
                 code: Code::status(reply.code),
                 auth: false,
+                starved: false,
                 error: None,
                 exchange: self.exchange(message, Some(reply.to_string())),
             },
             Err(fault) => Sent {
                 code: fault.code(),
                 auth: fault.is_auth(),
+                starved: matches!(fault, MailFault::Starved(..)),
                 error: Some(fault.to_string()),
                 exchange: self.exchange(message, fault.reply()),
             },
@@ -160,8 +165,17 @@ impl Mailer {
             Timeout::Phases { connect, transfer } => (connect, transfer),
         };
         let deadline = started + connect;
-        let connecting = wire::connect(&self.smtp, &self.guard, self.tls.as_ref(), deadline);
-        let wire = timeout_at(deadline, connecting).await.unwrap_or_else(|_| Err(self.late(connect)))?;
+        let wire = loop {
+            let connecting = wire::connect(&self.smtp, &self.guard, self.tls.as_ref(), deadline);
+            match timeout_at(deadline, connecting).await.unwrap_or_else(|_| Err(self.late(connect))) {
+                Err(fault @ MailFault::Starved(..)) => {
+                    if timeout_at(deadline, starved::wait(&fault)).await.is_err() {
+                        return Err(fault);
+                    }
+                }
+                connected => break connected?,
+            }
+        };
         let deadline = match self.timeout {
             Timeout::Total(_) => deadline,
             Timeout::Phases { .. } => Instant::now() + transfer,

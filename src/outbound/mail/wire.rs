@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::super::egress::{Guard, Unreachable};
+use super::super::starved::lacking;
 use super::dialog::Tls;
 use super::fault::MailFault;
 use super::turns::Turns;
@@ -59,10 +60,11 @@ pub(super) async fn connect(
 
 async fn to_any(smtp: &Smtp, guard: &Guard, deadline: Instant) -> Result<TcpStream, MailFault> {
     let dns = |error: &dyn std::fmt::Display| MailFault::Dns(smtp.host.clone(), error.to_string());
+    let starved = |error: &io::Error| lacking(error).map(|what| MailFault::Starved(smtp.host_and_port(), what));
     let bare = smtp.host.trim_start_matches('[').trim_end_matches(']');
     let addresses = guard.resolve(bare).await.map_err(|error| match error {
         Unreachable::Forbidden(forbidden) => MailFault::Egress(forbidden),
-        Unreachable::NoAddress(none) => dns(&none.cause),
+        Unreachable::NoAddress(none) => starved(&none.cause).unwrap_or_else(|| dns(&none.cause)),
     })?;
     let mut last = None;
     for (at, address) in addresses.iter().enumerate() {
@@ -80,7 +82,9 @@ async fn to_any(smtp: &Smtp, guard: &Guard, deadline: Instant) -> Result<TcpStre
     }
     match last {
         _ if addresses.is_empty() => Err(dns(&"the list is empty")),
-        Some(error) => Err(MailFault::NoConnection(smtp.host_and_port(), error.to_string())),
+        Some(error) => {
+            Err(starved(&error).unwrap_or_else(|| MailFault::NoConnection(smtp.host_and_port(), error.to_string())))
+        }
         // None answered: the caller's own limit, which is over now, says so.
         None => std::future::pending().await,
     }

@@ -53,6 +53,7 @@ proptest! {
         url.query_pairs_mut().extend_pairs(fields);
         let request = Request { url, ..post("http://a.example/") };
         let reply = Reply {
+            starved: false,
             again: false,
             code: crate::domain::Code::CLOSED,
             elsewhere: false,
