@@ -191,3 +191,64 @@ async fn reloads_at_once_take_their_turns() {
     assert_eq!(receiver.count_on("/two"), 1);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn nesting_without_end_in_any_syntax_of_a_configuration_is_refused_and_the_service_goes_on() {
+    let receiver = Receiver::start().await;
+    let good = receiver.fill("channels: [{name: erp, url: RECEIVER/erp}]");
+    let process = Process::start(&good).await;
+    let quoted = |value: &str| serde_json::Value::from(value).to_string();
+    let channel = |keys: &str| format!("channels: [{{name: erp, url: 'http://127.0.0.1/', {keys}}}]");
+    let mut wrong = Vec::new();
+    let expressions = [
+        "not ".repeat(8000) + "order.paid",
+        "(".repeat(20_000),
+        "(".repeat(20_000) + "1" + &")".repeat(20_000),
+        "-".repeat(30_000) + "1",
+        "[".repeat(20_000),
+        "{1:".repeat(20_000),
+        "order".to_owned() + &".a".repeat(20_000),
+        "1 if 1 else ".repeat(20_000) + "1",
+    ];
+    for expression in &expressions {
+        wrong.push(channel(&format!("when: {}", quoted(expression))));
+        wrong.push(channel(&format!("headers: {{X-A: {}}}", quoted(&format!("{{{{ {expression} }}}}")))));
+        wrong.push(format!("chains: [{{name: all, when: {}, plugins: []}}]", quoted(expression)));
+        let step = "critical: true, name: calloutPlugin, id: a, options: {endpoint: 'http://127.0.0.1/'}";
+        wrong.push(format!("chains: [{{name: all, plugins: [{{when: {}, {step}}}]}}]", quoted(expression)));
+    }
+    for template in ["{% if order %}".repeat(20_000), "{% for a in order %}".repeat(20_000), "{{".repeat(20_000)] {
+        wrong.push(channel(&format!("body: {}", quoted(&template))));
+    }
+    for filter in
+        ["A(".repeat(20_000), "A(B=".repeat(20_000), "a.".repeat(20_000) + "b=1", "a(*).".repeat(20_000) + "b=1"]
+    {
+        wrong.push(channel(&format!("granularity: ORDER, filter: {}", quoted(&filter))));
+    }
+    for cron in ["(".repeat(20_000), "*/".repeat(20_000), "1-".repeat(20_000) + "1 * * * *"] {
+        wrong.push(channel(&format!("schedule: {{cron: {}}}", quoted(&cron))));
+    }
+    for (syntax, url) in [("merge_fields", "<A.".repeat(20_000)), ("placeholder", "${".repeat(20_000))] {
+        wrong.push(channel(&format!("syntax: {syntax}, body: {}", quoted(&url))));
+    }
+    let json = ["[".repeat(30_000), "{\"a\":".repeat(30_000)];
+    let xml = ["<a>".repeat(30_000)];
+    for (format, body) in json.map(|body| ("json", body)).into_iter().chain(xml.map(|body| ("xml", body))) {
+        wrong.push(channel(&format!("format: {format}, body: {}", quoted(&body))));
+    }
+    for yaml in ["[", "{a: ", "- ", "? ", "a: &a [", "!!seq ["] {
+        wrong.push(yaml.repeat(30_000));
+    }
+    wrong.push((0..5000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect());
+    for yaml in wrong {
+        process.home.configure(&yaml);
+        let start: String = yaml.chars().take(120).collect();
+        let answer = process.api.post(RELOAD, &json!({"force": true})).await;
+        assert_eq!(answer.status, 422, "{start}: {answer}");
+    }
+    process.home.configure(&good);
+    process.api.post(RELOAD, &Value::Null).await.expect(200);
+    let order = process.api.order(&json!({"id": "A-1"})).await;
+    assert_eq!(process.api.settled(&delivery_to(&order, "erp")).await["status"], "accepted");
+    process.stop().await;
+}
