@@ -158,6 +158,7 @@ impl App {
             settle_keys,
             reload: Arc::new(reload::Call(Arc::clone(&reloader))),
             calls: reloader.base.calls.handle().clone(),
+            stopping: soft.clone(),
             metrics,
         };
         let router = api::router(Api::new(rooms, view));

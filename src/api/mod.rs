@@ -34,6 +34,7 @@ mod refusals;
 mod reload;
 mod serve;
 mod state;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -79,6 +80,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/channels/{name}", get(channels::one))
         .route("/v1/audit", get(audit::page))
         .route("/v1/problems", get(problems::page))
+        .route("/v1/stream", get(stream::get))
         .route_layer(from_fn_with_state(api.clone(), tokens::read));
     let open = Router::new()
         .route("/healthz", get(health::healthz))

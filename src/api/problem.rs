@@ -126,6 +126,8 @@ problems! {
     WrongConfiguration "wrong-configuration" 422 "The configuration is wrong";
     /// The token's requests come faster than its `rate_limit` allows. `Retry-After` says when there is room again.
     TooManyRequests "too-many-requests" 429 "Too many requests";
+    /// `GET /v1/stream`: as many streams are open as the service keeps.
+    TooManyStreams "too-many-streams" 429 "Too many streams";
     /// The head of the request is more than is read: 100 headers, 32 KiB with the path.
     HeadersTooLarge "headers-too-large" 431 "The head of the request is too large";
     /// Something failed that should not have. The log says what.
@@ -149,6 +151,7 @@ impl Kind {
     const fn retry_after(self) -> Option<u16> {
         match self {
             Self::KeyUnderWay => Some(1),
+            Self::TooManyStreams => Some(10),
             Self::StoreUnavailable | Self::ShuttingDown | Self::NotReady => Some(5),
             Self::StoreFull => Some(60),
             _ => None,

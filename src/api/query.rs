@@ -57,7 +57,7 @@ impl Query {
     }
 
     /// A parameter that may be given once.
-    fn one(&mut self, name: &str) -> Option<String> {
+    pub(super) fn one(&mut self, name: &str) -> Option<String> {
         let mut values = self.pairs.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone());
         let first = values.next();
         if values.next().is_some() {

@@ -8,6 +8,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::http::HeaderMap;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{Channel, Settings};
 use crate::config::{Changes, Faults};
@@ -20,6 +22,7 @@ use crate::telemetry::metrics::Metrics;
 use super::hosts::Hosts;
 use super::problem::{Kind, Problem};
 use super::readiness::Readiness;
+use super::stream::STREAMS;
 use super::tokens::Tokens;
 
 /// Takes in orders and events. [`crate::intake::Intake`], or a stand-in for it.
@@ -110,6 +113,8 @@ pub struct Rooms {
     pub reload: Arc<dyn Reload>,
     /// Where calls to receivers are made, apart from the API's own threads.
     pub calls: Handle,
+    /// Cancelled when the service stops: streams end.
+    pub stopping: CancellationToken,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
 }
@@ -136,13 +141,16 @@ pub struct Api(Arc<Shared>);
 pub struct Shared {
     pub(super) rooms: Rooms,
     pub(super) readiness: Readiness,
+    /// Permits of `GET /v1/stream`.
+    pub(super) streams: Arc<Semaphore>,
     view: Arc<ArcSwap<View>>,
 }
 
 impl Api {
     /// An API over these rooms, by whatever `view` holds.
     pub fn new(rooms: Rooms, view: Arc<ArcSwap<View>>) -> Self {
-        Self(Arc::new(Shared { rooms, readiness: Readiness::default(), view }))
+        let streams = Arc::new(Semaphore::new(STREAMS));
+        Self(Arc::new(Shared { rooms, readiness: Readiness::default(), streams, view }))
     }
 }
 

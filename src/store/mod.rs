@@ -14,6 +14,7 @@
 mod acts;
 mod claims;
 mod error;
+mod happenings;
 mod listed;
 pub mod sqlite;
 mod types;
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 pub use acts::{Act, Period};
 pub use claims::{Claim, NextDue, Run, Which};
 pub use error::StoreError;
+pub use happenings::Happening;
 pub use listed::*;
 pub use types::*;
 
@@ -233,6 +235,11 @@ pub trait History: Send + Sync {
 
     /// Deliveries, newest first.
     async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Paged<DeliverySummary>, StoreError>;
+
+    /// Watches what becomes durable from now on; one that falls far behind misses some. `None`: the store shows nothing.
+    fn watch(&self) -> Option<tokio::sync::broadcast::Receiver<Arc<Happening>>> {
+        None
+    }
 
     /// Why deliveries that have failed or were rejected did, the causes of most deliveries first: those that came in since a
     /// time, or all.

@@ -62,6 +62,7 @@ mod signing;
 mod starved;
 mod store_contract;
 mod store_faults;
+mod stream;
 mod template_work;
 mod templates;
 mod tls;

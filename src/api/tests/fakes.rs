@@ -313,6 +313,7 @@ impl World {
             settle_keys: Arc::new(SettleKeys::new(&[7; 32])),
             reload: Arc::new(super::reload::FakeReload),
             calls: tokio::runtime::Handle::current(),
+            stopping: tokio_util::sync::CancellationToken::new(),
             metrics: Arc::new(Metrics::new()),
         };
         let trials = Arc::new(Trials::alone(settings.clone(), Arc::new(ManualClock::new(now())), 7));

@@ -25,7 +25,8 @@ pub(super) fn orders(conn: &Connection, filter: &OrderFilter, page: Page) -> Res
     Ok(Paged { data, next: keys.next, searched_back_to: keys.searched_back_to })
 }
 
-fn order_summary(conn: &Connection, seq: i64) -> Result<OrderSummary, StoreError> {
+/// An order in a list.
+pub(super) fn order_summary(conn: &Connection, seq: i64) -> Result<OrderSummary, StoreError> {
     conn.prepare_cached("SELECT id, order_id, kind, status, chain, received_at, ended_at FROM orders WHERE seq = ?1")?
         .query_row([seq], |row| {
         let id = OrderId::from_bytes(row.get(0)?);

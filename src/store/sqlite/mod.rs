@@ -18,6 +18,7 @@ mod claim;
 mod db;
 mod details;
 mod fault;
+mod feed;
 mod job;
 mod journal;
 mod lists;
@@ -48,9 +49,9 @@ use self::remove::Records;
 use self::writer::{Connected, Writer};
 use super::{
     Acceptance, Act, Answer, Backlog, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryDetail,
-    DeliveryFilter, DeliverySummary, FailureCause, Finished, Handover, History, Interrupted, JournalEntry, Journaled,
-    Leased, Ledger, NewDelivery, NewEvents, NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page,
-    Paged, Period, Queue, Recorded, Replica, Run, Store, StoreError,
+    DeliveryFilter, DeliverySummary, FailureCause, Finished, Handover, Happening, History, Interrupted, JournalEntry,
+    Journaled, Leased, Ledger, NewDelivery, NewEvents, NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey,
+    OrderSummary, Page, Paged, Period, Queue, Recorded, Replica, Run, Store, StoreError,
 };
 use crate::domain::{Clock, DeliveryId, DeliveryStatus, IdSource, OrderId, Timestamp};
 use crate::telemetry::metrics::Metrics;
@@ -99,7 +100,15 @@ pub fn open(
     let disk = Box::new(syncer::Log::open(path, options)?);
     let writer = Writer::start(conn, Arc::clone(&tally), Arc::clone(&handover), clock, checkpoints, disk, metrics)?;
     let readers = Arc::new(Readers::new(path.clone(), options.clone()));
-    let store = Arc::new(Sqlite { writer, readers, tally, suspects, handover, lock: Mutex::new(Some(lock)) });
+    let store = Arc::new(Sqlite {
+        writer,
+        readers,
+        tally,
+        feed: feed::Feed::new(),
+        suspects,
+        handover,
+        lock: Mutex::new(Some(lock)),
+    });
     Ok(Store { ledger: store.clone(), queue: store.clone(), history: store })
 }
 
@@ -108,6 +117,7 @@ struct Sqlite {
     readers: Arc<Readers>,
     writer: Writer,
     tally: Arc<Tally>,
+    feed: feed::Feed,
     suspects: suspects::Suspects,
     handover: Connected,
     lock: Mutex<Option<Lock>>,
@@ -116,7 +126,12 @@ struct Sqlite {
 #[async_trait]
 impl Ledger for Sqlite {
     async fn accept_order(&self, order: NewOrder) -> Result<Acceptance, StoreError> {
-        self.writer.write(accept::AcceptOrder(order)).await
+        let told = self.feed.is_watched().then(|| (Arc::clone(&order.subject), order.status));
+        let accepted = self.writer.write(accept::AcceptOrder(order)).await?;
+        if let Some((subject, status)) = told {
+            self.feed.accepted(&subject, status, &accepted);
+        }
+        Ok(accepted)
     }
 
     async fn accept_events(&self, events: NewEvents) -> Result<Acceptance, StoreError> {
@@ -127,7 +142,12 @@ impl Ledger for Sqlite {
     }
 
     async fn journal(&self, entry: JournalEntry) -> Result<Journaled, StoreError> {
-        self.writer.write(journal::Journal(entry)).await?.ok_or(StoreError::Fenced)
+        let (order, end) = (entry.order, entry.end.as_ref().map(|end| end.at));
+        let journaled = self.writer.write(journal::Journal(entry)).await?.ok_or(StoreError::Fenced)?;
+        if let Some(at) = end.filter(|_| self.feed.is_watched() && journaled == Journaled::Done) {
+            self.feed.ended(&self.readers, order, at).await;
+        }
+        Ok(journaled)
     }
 
     async fn answer(&self, key: String, answer: Answer) -> Result<(), StoreError> {
@@ -189,7 +209,12 @@ impl Queue for Sqlite {
     }
 
     async fn record(&self, replica: Replica, finished: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError> {
-        self.writer.write(record::Record { replica, finished }).await
+        let told = self.feed.is_watched().then(|| Arc::clone(&finished));
+        let recorded = self.writer.write(record::Record { replica, finished }).await?;
+        if let Some(finished) = told {
+            self.feed.attempted(&self.readers, &self.tally, finished, &recorded).await;
+        }
+        Ok(recorded)
     }
 
     async fn put_back(&self, replica: Replica, deliveries: Vec<DeliveryId>) -> Result<(), StoreError> {
@@ -201,7 +226,12 @@ impl Queue for Sqlite {
     }
 
     async fn change(&self, delivery: DeliveryId, change: Change, cause: Cause) -> Result<Option<Changed>, StoreError> {
-        self.writer.write(change::ChangeOne { delivery, change, cause }).await
+        let changed = self.writer.write(change::ChangeOne { delivery, change, cause: cause.clone() }).await?;
+        if let Some(Changed::Done(status, channel)) = &changed {
+            let (channel, status) = (Arc::clone(channel), *status);
+            self.feed.tell(Happening::Delivery { delivery, channel, act: change, status, cause });
+        }
+        Ok(changed)
     }
 
     async fn change_all(
@@ -236,6 +266,9 @@ impl Queue for Sqlite {
             count += group.0;
             channels.extend(group.1);
         }
+        if !dry_run && count > 0 {
+            self.feed.tell(Happening::Deliveries { act: change, count, cause });
+        }
         let channels = channels.into_iter().map(|channel| self.tally.name(channel)).collect::<Result<_, _>>()?;
         Ok(BulkChanged { count, channels, examples })
     }
@@ -245,7 +278,10 @@ impl Queue for Sqlite {
     }
 
     async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState, cause: Cause) -> Result<(), StoreError> {
-        self.writer.write(change::SetChannelState { channel, state, cause }).await
+        let (named, why) = (Arc::clone(&channel), cause.clone());
+        self.writer.write(change::SetChannelState { channel, state, cause }).await?;
+        self.feed.tell(Happening::Channel { channel: named, state, cause: why });
+        Ok(())
     }
 
     async fn audit(&self, act: Act) -> Result<(), StoreError> {
@@ -316,6 +352,10 @@ impl History for Sqlite {
     async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Paged<DeliverySummary>, StoreError> {
         let tally = Arc::clone(&self.tally);
         self.readers.read(move |conn| details::deliveries(conn, &tally, &filter, page)).await
+    }
+
+    fn watch(&self) -> Option<tokio::sync::broadcast::Receiver<Arc<Happening>>> {
+        Some(self.feed.watch())
     }
 
     async fn causes(&self, since: Option<Timestamp>) -> Result<Vec<FailureCause>, StoreError> {
