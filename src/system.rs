@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getegid, geteuid, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -85,6 +85,11 @@ pub fn open_files() -> Option<u64> {
 /// Returns how large a file of this process may become, or `None` where there is no limit.
 pub fn file_size() -> Option<u64> {
     getrlimit(Resource::Fsize).current
+}
+
+/// Returns the user and the group that this process acts as.
+pub fn user() -> (u32, u32) {
+    (geteuid().as_raw(), getegid().as_raw())
 }
 
 /// Lets a write beyond the limit of a file's size fail, as on a full disk, instead of ending the process (SIGXFSZ).

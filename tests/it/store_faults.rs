@@ -138,6 +138,135 @@ async fn a_full_store_answers_503_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn results_find_room_in_a_store_that_is_full_for_orders() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    receiver.answer([Reply::status(200).held(&gate)]);
+    let yaml = receiver.fill("store: {max_size: 2MiB}\nchannels: [{name: erp, url: RECEIVER/erp, concurrency: 500}]");
+    let mut process = Process::start(&yaml).await;
+    let mut accepted = 0;
+    while process.api.post("/v1/orders", &json!({"id": accepted, "filler": "x".repeat(4_000)})).await.status == 201 {
+        accepted += 1;
+        assert!(accepted < 1_000);
+    }
+    assert!(accepted > 20, "{accepted}");
+    let problem = process.api.post("/v1/orders", &json!({"id": "more"})).await.problem(503);
+    assert_eq!(problem["type"], "/problems/store-full");
+    let event = json!({"type": "invoice.paid", "data": {"filler": "x".repeat(4_000)}});
+    process.api.post("/v1/events", &event).await.problem(503);
+    let ready = process.api.get("/readyz").await.problem(503);
+    assert!(text(&ready, "detail").contains("full"), "{ready}");
+    receiver.wait_for(accepted).await;
+    gate.open();
+    process.api.all_settled().await;
+    for delivery in process.api.list("/v1/deliveries").await {
+        assert_eq!(delivery["status"], "accepted", "{delivery:#}");
+    }
+    let files = std::fs::read_dir(process.home.path("")).expect("the folder").map(|entry| entry.expect("a file"));
+    let counted = files.filter(|file| {
+        let name = file.file_name().to_string_lossy().into_owned();
+        name.starts_with("orderhook.db") && !name.ends_with("-shm")
+    });
+    let size: u64 = counted.map(|file| file.metadata().expect("a file").len()).sum();
+    assert!(size <= 2 << 20, "{size}");
+    // Nothing is sent again.
+    let home = Arc::clone(&process.home);
+    process.kill();
+    let process = Process::start_in(&home, &yaml).await;
+    process.api.all_settled().await;
+    assert_eq!(receiver.count(), accepted);
+    process.stop().await;
+}
+
+/// A small disk of its own, for as long as it lives. Only root can make one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(megabytes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let size = format!("size={megabytes}m");
+        let mount =
+            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
+        mount.is_ok_and(|output| output.status.success()).then(|| Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn results_find_room_on_a_full_disk() {
+    let Some(disk) = SmallDisk::mount(24) else {
+        assert!(!rustix::process::geteuid().is_root() || std::env::var_os("CI").is_some(), "root can mount a disk");
+        return;
+    };
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    receiver.answer([Reply::status(200).held(&gate)]);
+    let store = disk.0.path().join("orderhook.db");
+    let yaml = format!(
+        "store: {{url: 'sqlite://{}'}}\nchannels: [{{name: erp, url: RECEIVER/erp, concurrency: 500}}]",
+        store.display()
+    );
+    let process = Process::start(&receiver.fill(&yaml)).await;
+    for number in 0..50 {
+        process.api.order(&json!({"id": number, "filler": "x".repeat(4_000)})).await;
+    }
+    receiver.wait_for(50).await;
+    // Somebody else fills the disk to the last byte.
+    let filler = disk.0.path().join("filler");
+    let mut file = std::fs::File::create(&filler).expect("a file");
+    let full = std::io::copy(&mut std::io::repeat(b'x'), &mut file).expect_err("a full disk");
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    let order = json!({"id": "more", "filler": "x".repeat(4_000)});
+    eventually("a refusal", || async {
+        let answer = process.api.post("/v1/orders", &order).await;
+        (answer.status == 503).then(|| answer.problem(503))
+    })
+    .await;
+    let problem = process.api.get("/readyz").await.problem(503);
+    assert!(text(&problem, "detail").contains("full"), "{problem}");
+    gate.open();
+    process.api.all_settled().await;
+    let sent = receiver.requests();
+    let ids: std::collections::HashSet<_> = sent.iter().map(|request| request.expect_header("webhook-id")).collect();
+    assert_eq!(ids.len(), sent.len(), "each was sent once");
+    drop(file);
+    std::fs::remove_file(&filler).expect("removed");
+    eventually("readiness", || async { (process.api.get("/readyz").await.status == 200).then_some(()) }).await;
+    process.api.order(&json!({"id": "after"})).await;
+    process.api.all_settled().await;
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn the_files_of_a_store_are_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Arc::new(Home::new());
+    // A store of an earlier version.
+    std::fs::write(home.store(), "").expect("a file");
+    std::fs::set_permissions(home.store(), std::fs::Permissions::from_mode(0o644)).expect("a mode");
+    let process = Process::start_in(&home, "").await;
+    process.api.order(&json!({"id": "A-1"})).await;
+    let mut seen = Vec::new();
+    for entry in std::fs::read_dir(home.path("")).expect("the folder") {
+        let entry = entry.expect("a file");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("orderhook.db") {
+            assert_eq!(entry.metadata().expect("a file").permissions().mode() & 0o777, 0o600, "{name}");
+            seen.push(name);
+        }
+    }
+    seen.sort();
+    let names = ["orderhook.db", "orderhook.db-shm", "orderhook.db-wal", "orderhook.db.ballast", "orderhook.db.lock"];
+    assert_eq!(seen, names);
+    process.stop().await;
+}
+
+#[tokio::test]
 async fn while_another_program_locks_the_store_orders_are_refused_and_results_are_kept() {
     let receiver = Receiver::start().await;
     let gate = Gate::new();

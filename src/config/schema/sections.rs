@@ -170,7 +170,7 @@ store:
         Key::new(
             "max_size",
             Kind::Size(64 << 10, 1 << 50),
-            "The most that the file may grow to. An order that does not fit gets 503. Without it only the disk is the bound.",
+            "The most that the database, its write-ahead log and its ballast may take together. An order that does not fit gets 503; an eighth is kept for the results of deliveries. Without it only the disk is the bound.",
         )
         .at_start(),
     ],

@@ -16,6 +16,10 @@ pub(super) struct AcceptOrder(pub(super) NewOrder);
 impl Write for AcceptOrder {
     type Output = Acceptance;
 
+    fn is_intake(&self) -> bool {
+        true
+    }
+
     fn weight(&self) -> usize {
         512 + self.0.subject.body.len() + 256 * self.0.deliveries.len()
     }
@@ -38,6 +42,7 @@ impl Write for AcceptOrder {
             forget(db, order.idempotency.as_ref())?;
             return Ok(Acceptance::SignedBefore);
         }
+        db.room.take(self.weight())?;
         let own_id = rows::own_id(subject);
         let email = order.email.as_deref();
         let slot = own_id.or(email).map(|_| db.slot());
@@ -80,6 +85,10 @@ pub(super) struct AcceptEvents(pub(super) NewEvents);
 impl Write for AcceptEvents {
     type Output = Acceptance;
 
+    fn is_intake(&self) -> bool {
+        true
+    }
+
     fn weight(&self) -> usize {
         self.0.events.iter().map(|new| 256 + new.event.subject.body.len() + 256 * new.deliveries.len()).sum()
     }
@@ -97,6 +106,7 @@ impl Write for AcceptEvents {
             forget(db, self.0.idempotency.as_ref())?;
             return Ok(Acceptance::SignedBefore);
         }
+        db.room.take(self.weight())?;
         let key = self.0.idempotency.as_ref().map(|idempotency| &*idempotency.key);
         let last = self.0.events.len().saturating_sub(1);
         for (at, new) in self.0.events.iter().enumerate() {

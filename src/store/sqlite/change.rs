@@ -232,13 +232,11 @@ impl Write for KeepHealth {
 pub(super) struct Ping;
 
 impl Write for Ping {
-    /// Whether there is room for another page.
+    /// Whether there is room for orders and events.
     type Output = bool;
 
     fn apply(&self, db: &mut Db<'_>) -> Result<bool, StoreError> {
         db.conn.prepare_cached("UPDATE pings SET at = ?1")?.execute([db.terms.now.as_millis()])?;
-        let number = |pragma: &str| db.conn.prepare_cached(pragma)?.query_row([], |row| row.get::<_, i64>(0));
-        let full = number("PRAGMA page_count")? >= number("PRAGMA max_page_count")?;
-        Ok(!full || number("PRAGMA freelist_count")? > 0)
+        Ok(db.room.is_left())
     }
 }

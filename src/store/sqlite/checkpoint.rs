@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use super::open::{self, PAGE};
+use super::room::Shares;
 use crate::store::StoreError;
 
 /// Frames in the log, of a page each, from which on it is copied: 32 MiB.
@@ -39,12 +40,39 @@ pub(super) struct Checkpoints {
     unseen: usize,
     /// The log's length when the thread was last woken.
     woken_at: i64,
+    bounds: Bounds,
+}
+
+/// When the log is copied.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// As [`FRAMES`].
+    frames: i64,
+    /// As [`FRAMES_MOST`].
+    most: i64,
+    /// As [`LOOK_BYTES`].
+    look: usize,
+}
+
+impl Bounds {
+    /// The usual ones; smaller where the log has to share `store.max_size`: it is copied at half of its share, so that
+    /// the next group has room in it.
+    fn of(max_size: Option<u64>) -> Self {
+        let Some(shares) = max_size.map(Shares::of) else {
+            return Self { frames: FRAMES, most: FRAMES_MOST, look: LOOK_BYTES };
+        };
+        let share = i64::try_from(shares.log / 2).unwrap_or(i64::MAX) / PAGE;
+        let most = FRAMES_MOST.min(share).max(2);
+        let look = usize::try_from(shares.log / 8).unwrap_or(LOOK_BYTES);
+        Self { frames: FRAMES.min(most / 3).max(1), most, look: LOOK_BYTES.min(look) }
+    }
 }
 
 impl Checkpoints {
     /// Starts the thread.
     pub(super) fn start(path: &Path, options: &super::Options) -> Result<Self, StoreError> {
         let conn = open::connect(path, options)?;
+        let bounds = Bounds::of(options.max_size);
         let (wake, woken) = sync_channel(1);
         let rest = Arc::new(AtomicBool::new(false));
         let copying = Arc::new(Mutex::new(()));
@@ -53,7 +81,7 @@ impl Checkpoints {
             .name("store-checkpoint".into())
             .spawn(move || copy(&conn, &woken, &signal, &alone))
             .map_err(|error| StoreError::Unavailable(format!("no thread for the store: {error}")))?;
-        Ok(Self { wake: Some(wake), rest, copying, thread: Some(thread), unseen: 0, woken_at: 0 })
+        Ok(Self { wake: Some(wake), rest, copying, thread: Some(thread), unseen: 0, woken_at: 0, bounds })
     }
 
     /// Called when the disk is full: a log that is copied can be written over from its beginning.
@@ -65,12 +93,12 @@ impl Checkpoints {
     /// Called between two groups, with the bytes that the last one brought.
     pub(super) fn after_commit(&mut self, conn: &Connection, bytes: usize) {
         self.unseen += bytes + COMMIT_BYTES;
-        if self.unseen < LOOK_BYTES {
+        if self.unseen < self.bounds.look {
             return;
         }
         self.unseen = 0;
         let mut log = report(checkpoint(conn, LOOK));
-        let too_long = log.is_some_and(|(frames, _)| frames >= FRAMES_MOST);
+        let too_long = log.is_some_and(|(frames, _)| frames >= self.bounds.most);
         if self.rest.swap(false, Ordering::AcqRel) || too_long {
             // While the thread copies, nobody else can.
             let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +110,7 @@ impl Checkpoints {
             self.woken_at = 0; // the log has begun anew
         }
         // Once for each length: a reader that stays long keeps it from being copied, however often one tries.
-        if copied < frames && frames - self.woken_at >= FRAMES {
+        if copied < frames && frames - self.woken_at >= self.bounds.frames {
             self.woken_at = frames;
             if let Some(wake) = &self.wake {
                 let _ = wake.try_send(());

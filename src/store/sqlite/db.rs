@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Statement};
 
+use super::room::Room;
 use crate::domain::Timestamp;
 use crate::store::StoreError;
 
@@ -142,6 +143,8 @@ pub(super) struct Db<'c> {
     pub(super) conn: &'c Connection,
     pub(super) hot: Hot<'c>,
     pub(super) terms: Terms,
+    /// What is left for orders and events.
+    pub(super) room: Room,
     tally: Arc<Tally>,
     channels: HashMap<Arc<str>, i64>,
     fresh: Vec<Arc<str>>,
@@ -154,13 +157,14 @@ pub(super) struct Db<'c> {
 
 impl<'c> Db<'c> {
     /// Prepares everything.
-    pub(super) fn new(conn: &'c Connection, tally: Arc<Tally>) -> Result<Self, StoreError> {
+    pub(super) fn new(conn: &'c Connection, tally: Arc<Tally>, room: Room) -> Result<Self, StoreError> {
         conn.set_prepared_statement_cache_capacity(64);
         Ok(Self {
             conn,
             hot: Hot::prepare(conn)?,
             terms: Terms { now: Timestamp::default(), connected: false },
             channels: tally.names(),
+            room,
             tally,
             fresh: Vec::new(),
             changes: HashMap::new(),
@@ -178,6 +182,7 @@ impl<'c> Db<'c> {
     pub(super) fn begin(&mut self, terms: Terms) -> Result<(), StoreError> {
         self.terms = terms;
         self.hot.begin.execute([])?;
+        self.room.measure(self.conn)?;
         Ok(())
     }
 

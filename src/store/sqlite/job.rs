@@ -13,6 +13,11 @@ pub(super) trait Write: Send + 'static {
     /// What the caller learns.
     type Output: Send + 'static;
 
+    /// Whether it brings orders or events. All else is what became of those, and may take the reserve.
+    fn is_intake(&self) -> bool {
+        false
+    }
+
     /// About how many bytes it brings, so that a group does not grow without bound.
     fn weight(&self) -> usize {
         256
@@ -33,6 +38,8 @@ pub(super) trait Write: Send + 'static {
 
 /// A [`Write`] with its caller, of whatever type.
 pub(super) trait Job: Send {
+    /// As [`Write::is_intake`].
+    fn is_intake(&self) -> bool;
     /// As [`Write::weight`].
     fn weight(&self) -> usize;
     /// As [`Write::apply`]; keeps the output.
@@ -64,6 +71,10 @@ impl<W: Write> Task<W> {
 }
 
 impl<W: Write> Job for Task<W> {
+    fn is_intake(&self) -> bool {
+        self.work.is_intake()
+    }
+
     fn weight(&self) -> usize {
         self.work.weight()
     }

@@ -2,8 +2,10 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
+use super::private;
 use crate::store::StoreError;
 
 /// Holds the lock while it lives. The system frees it when the process ends, however it ends.
@@ -24,12 +26,11 @@ impl Drop for Lock {
 impl Lock {
     /// Takes the lock of the database at `path`: the file `PATH.lock`, with our process id in it.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".lock");
-        let lock = PathBuf::from(name);
-        let failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", lock.display()));
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock).map_err(failed)?;
+        let lock = private::beside(path, ".lock");
+        let failed = |error: std::io::Error| private::cannot_open(&lock, &error);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(private::MODE);
+        let mut file = options.open(&lock).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -25,9 +25,11 @@ mod lists;
 mod lock;
 mod once;
 mod open;
+mod private;
 mod readers;
 mod record;
 mod remove;
+mod room;
 mod rows;
 mod runs;
 mod search;
@@ -68,7 +70,7 @@ const REMOVE: usize = 500;
 pub struct Options {
     /// The file; made where there is none.
     pub path: PathBuf,
-    /// The most that it may grow to, in bytes; `None` without bound.
+    /// The most that it may take with its companions, in bytes; `None` without bound.
     pub max_size: Option<u64>,
     /// How long to wait for a lock that another process holds.
     pub busy_timeout: Duration,
@@ -92,13 +94,16 @@ pub fn open(
     // Reads open the file later on; by then the working directory may be another.
     let path = &std::path::absolute(&options.path).unwrap_or_else(|_| options.path.clone());
     let lock = Lock::take(path)?;
+    private::make(path)?;
     let conn = open::open(path, options, ids)?;
     let tally = Arc::new(Tally::read(&conn)?);
     let suspects = suspects::Suspects::read(&conn)?;
     let checkpoints = checkpoint::Checkpoints::start(path, options)?;
     let handover = Connected::default();
     let disk = Box::new(syncer::Log::open(path, options)?);
-    let writer = Writer::start(conn, Arc::clone(&tally), Arc::clone(&handover), clock, checkpoints, disk, metrics)?;
+    let room = room::Room::new(path, options.max_size);
+    let (known, connected) = (Arc::clone(&tally), Arc::clone(&handover));
+    let writer = Writer::start(conn, known, connected, clock, checkpoints, disk, metrics, room)?;
     let readers = Arc::new(Readers::new(path.clone(), options.clone()));
     let store = Arc::new(Sqlite {
         writer,
@@ -393,7 +398,7 @@ impl History for Sqlite {
         if self.writer.write(change::Ping).await? {
             return Ok(());
         }
-        Err(StoreError::Full("it has reached store.max_size".to_owned()))
+        Err(StoreError::Full("it has room for the results of deliveries only".to_owned()))
     }
 }
 

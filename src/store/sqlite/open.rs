@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Options;
+use super::room::Shares;
 use super::suspects;
 use crate::domain::IdSource;
 use crate::store::StoreError;
@@ -34,7 +35,7 @@ const WRITER_CACHE_KIB: i64 = 16 << 10;
 /// The same for each of the others.
 const READER_CACHE_KIB: i64 = 2 << 10;
 /// A log that has grown beyond this, behind a reader that stayed long, is cut back to it.
-const LOG_LIMIT: i64 = 64 << 20;
+const LOG_LIMIT: u64 = 64 << 20;
 
 /// A connection that may write.
 pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, StoreError> {
@@ -141,10 +142,12 @@ fn prepare(conn: &Connection, options: &Options) -> Result<(), StoreError> {
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     // The migration was synced with the log's header and folder; from here on the syncer does it, behind the commits.
     conn.pragma_update(None, "synchronous", "NORMAL")?;
-    conn.query_row(&format!("PRAGMA journal_size_limit = {LOG_LIMIT}"), [], |_| Ok(()))?;
-    if let Some(bytes) = options.max_size {
+    let shares = options.max_size.map(Shares::of);
+    let log = shares.map_or(LOG_LIMIT, |shares| shares.log.min(LOG_LIMIT));
+    conn.query_row(&format!("PRAGMA journal_size_limit = {log}"), [], |_| Ok(()))?;
+    if let Some(shares) = shares {
         let page: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-        let pages = (bytes / u64::from(page)).max(1);
+        let pages = (shares.database / u64::from(page)).max(1);
         conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
     }
     Ok(())

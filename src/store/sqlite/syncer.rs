@@ -312,6 +312,9 @@ mod tests {
     struct Noted(Diary, Option<Diary>);
 
     impl Job for Noted {
+        fn is_intake(&self) -> bool {
+            false
+        }
         fn weight(&self) -> usize {
             1
         }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::checkpoint::Checkpoints;
 use super::db::{Db, Tally, Terms};
 use super::job::{Job, Task, Write};
+use super::room::Room;
 use super::suspects;
 use super::syncer::{Committed, Disk, Syncer};
 use crate::domain::Clock;
@@ -56,6 +57,7 @@ impl Writer {
         checkpoints: Checkpoints,
         disk: Box<dyn Disk>,
         metrics: Arc<Metrics>,
+        room: Room,
     ) -> Result<Self, StoreError> {
         let (sender, inbox) = mpsc::channel(INBOX);
         let waker = sender.downgrade();
@@ -68,12 +70,14 @@ impl Writer {
             .name("store-writer".into())
             .spawn(move || {
                 {
-                    let db = match Db::new(&conn, tally) {
+                    let db = match Db::new(&conn, tally, room) {
                         Ok(db) => db,
                         Err(error) => return drop(ready.send(Err(error))),
                     };
                     let _ = ready.send(Ok(()));
-                    Loop { db, inbox, own: VecDeque::new(), handover, clock, checkpoints, syncer, last_group: 0 }.run();
+                    let group_bytes = db.room.group_bytes(GROUP_BYTES);
+                    let (own, last_group) = (VecDeque::new(), 0);
+                    Loop { db, inbox, own, handover, clock, checkpoints, syncer, last_group, group_bytes }.run();
                 }
                 if let Err(error) = suspects::note_end(&conn) {
                     tracing::warn!(%error, "the store could not note that it was closed");
@@ -139,8 +143,8 @@ impl Group {
         self.jobs.push(job);
     }
 
-    fn is_full(&self) -> bool {
-        self.jobs.len() >= GROUP_WRITES || self.bytes >= GROUP_BYTES
+    fn is_full(&self, bytes: usize) -> bool {
+        self.jobs.len() >= GROUP_WRITES || self.bytes >= bytes
     }
 }
 
@@ -155,6 +159,8 @@ struct Loop<'c> {
     syncer: Syncer,
     /// Writes in the last group.
     last_group: usize,
+    /// Bytes that share a commit.
+    group_bytes: usize,
 }
 
 impl Loop<'_> {
@@ -176,7 +182,11 @@ impl Loop<'_> {
         let begun = Instant::now();
         let committed = self.commit_all(group, begun);
         self.last_group = committed.done.len() + committed.failed.len();
-        let full = committed.failed.iter().any(|(_, error)| matches!(error, StoreError::Full(_)));
+        let mut full = committed.failed.iter().filter(|(_, error)| matches!(error, StoreError::Full(_))).peekable();
+        let (full, results) = (full.peek().is_some(), full.any(|(job, _)| !job.is_intake()));
+        if results {
+            self.db.room.give_up_ballast();
+        }
         let alone = self.last_group == 1 && self.inbox.is_empty();
         self.syncer.take(committed, alone);
         if full {
@@ -190,7 +200,7 @@ impl Loop<'_> {
     fn gather(&mut self, group: &mut Group) -> bool {
         let mut patience = PATIENCE;
         self.own.extend(self.syncer.own());
-        while !group.is_full() {
+        while !group.is_full(self.group_bytes) {
             let message = match self.own.pop_front() {
                 Some(job) => Some(Message::Job(job)),
                 None if group.jobs.is_empty() => self.inbox.blocking_recv(),
@@ -261,7 +271,7 @@ impl Loop<'_> {
                     job.apply(&mut writer.db)?;
                 }
                 applied = group.jobs.len();
-                if group.is_full() || !writer.syncer.wait(moment) {
+                if group.is_full(writer.group_bytes) || !writer.syncer.wait(moment) {
                     return Ok(());
                 }
                 moment *= 2;
@@ -342,9 +352,10 @@ mod tests {
         let log = Log::open(&options.path, &options).unwrap();
         let disk = Box::new(Failing { log, steps: Mutex::new(Some((begun, told_to))) });
         let tally = Arc::new(Tally::read(&conn).unwrap());
+        let room = Room::new(&options.path, None);
         let checkpoints = Checkpoints::start(&options.path, &options).unwrap();
         let writer =
-            Writer::start(conn, tally, Connected::default(), clock, checkpoints, disk, Arc::default()).unwrap();
+            Writer::start(conn, tally, Connected::default(), clock, checkpoints, disk, Arc::default(), room).unwrap();
 
         let ((first, first_begun, end_first), (second, second_begun, end_second)) = (note("first"), note("second"));
         let (mut first, mut second) = (pin!(writer.write(first)), pin!(writer.write(second)));
