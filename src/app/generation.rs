@@ -54,7 +54,8 @@ impl Base {
         settings: Arc<Settings>,
         before: Option<&Generation>,
     ) -> Result<Generation, BuildError> {
-        let router = Arc::new(Router::new(&settings, self.ids.clone(), Arc::clone(&self.memory)));
+        let router =
+            Arc::new(Router::new(&settings, self.ids.clone(), Arc::clone(&self.memory), Arc::clone(&self.metrics)));
         let parts = chain::Parts {
             ledger: Arc::clone(&self.store.ledger),
             router: Arc::clone(&router),

@@ -143,7 +143,11 @@ impl Chains {
                 Some(when) => {
                     let scope = scope.get_or_insert_with(|| self.scope(subject, "{}", now));
                     when.holds(scope).map_err(|error| {
-                        format!("`when` of the chain {} cannot be evaluated for this order: {error}", chain.name)
+                        format!(
+                            "`when` of the chain {} ({}) cannot be evaluated for this order: {error}",
+                            chain.name,
+                            when.source()
+                        )
                     })?
                 }
             };

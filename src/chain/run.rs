@@ -177,13 +177,17 @@ impl Chains {
             duration_ms: 0,
             started_at,
         };
-        let result = match step.when.as_ref().map(|when| when.holds(&scope)) {
+        let result = match step.when.as_ref().map(|when| when.holds(&scope).map_err(|error| (when, error))) {
             Some(Ok(false)) => {
                 record.status = StepStatus::Skipped;
                 return Turn { record, rejection: None, failed: false };
             }
-            Some(Err(error)) => {
-                let text = format!("`when` could not be evaluated: {error}");
+            Some(Err((when, error))) => {
+                let (step, chain) = (&step.id, &job.chain.name);
+                let text = format!(
+                    "`when` of the step {step} of the chain {chain} ({}) cannot be evaluated for this order: {error}",
+                    when.source()
+                );
                 StepResult { failure: Some(Failure { by: RejectedBy::Status, text }), ..StepResult::default() }
             }
             None | Some(Ok(true)) => {

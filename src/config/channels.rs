@@ -248,7 +248,9 @@ fn method(block: &Reader<'_>) -> Option<Method> {
 fn parameter(field: &Field<'_>, language: &Language) -> Option<Parameter> {
     match &field.node().data {
         Data::Text(_) => field.template(language, Target::Text).map(Parameter::Template),
-        Data::Number(value) if !value.is_finite() => field.wrong(),
+        Data::Integer(_) | Data::Number(_) if !shown::has_its_digits(field.node()) => {
+            field.wrong_with("JSON cannot hold this number as written; put it in quotes to make it text")
+        }
         Data::Null | Data::Boolean(_) | Data::Integer(_) | Data::Number(_) => {
             Some(Parameter::Literal(shown::plain(field.node())))
         }

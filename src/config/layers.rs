@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use config::{FileFormat, Format, Map, Value, ValueKind};
+use config::{Map, Value, ValueKind};
 
 use super::faults::{Path, Report, shortened};
 use super::node::{BUILT_IN, Node};
 use super::read::{key_of, unknown};
 use super::schema::{Block, Kind, ROOT};
-use super::{overlay, slips, yaml};
+use super::{overlay, slips, values, yaml};
 
 /// What variables that set keys begin with.
 pub(crate) const PREFIX: &str = "ORDERHOOK__";
@@ -50,8 +50,7 @@ pub(crate) fn parse(text: &Text, report: &Report) -> Map<String, Value> {
     if !text.yaml.lines().any(says_something) {
         return Map::new();
     }
-    let parsed = yaml::check(&text.yaml)
-        .and_then(|()| FileFormat::Yaml.parse(Some(&text.name), &text.yaml).map_err(|error| error.to_string()));
+    let parsed = yaml::check(&text.yaml).and_then(|()| values::read(&text.name, &text.yaml));
     let keys = parsed.unwrap_or_else(|error| {
         let advice = slips::unquoted_reference(&text.yaml);
         report.fault(&text.name, &Path::default(), format!("not a block of YAML: {error}{advice}"));
@@ -90,6 +89,9 @@ fn checked(keys: Map<String, Value>, report: &Report) -> Map<String, Value> {
                     ValueKind::Table(_) => "a block".to_owned(),
                     _ if kind.holds_secrets() => "***".to_owned(),
                     ValueKind::String(text) if text.contains("${") => "***".to_owned(),
+                    ValueKind::String(text) if values::number(text).is_some() => {
+                        shortened(values::number(text).unwrap_or_default())
+                    }
                     scalar => shortened(&scalar.to_string()),
                 };
                 report.fault(&origin, &path, format!("found {found}, allowed: {}", kind.allowed()));

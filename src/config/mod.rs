@@ -41,6 +41,7 @@ mod summary;
 mod tls;
 mod unique;
 mod urls;
+mod values;
 mod words;
 mod yaml;
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::{Value, ValueKind};
+use yaml_rust2::Yaml;
 
 use super::expand::expand;
 use super::faults::{Path, Report, shortened};
 use super::secrets::shown_url;
+use super::values;
 
 /// The file named for what no file says.
 pub(crate) const BUILT_IN: &str = "built-in defaults";
@@ -18,7 +20,8 @@ pub(crate) struct Node {
     /// The file, environment variable or preset that says it.
     pub(crate) from: Arc<str>,
     /// For text that came from the environment in part: the text as written, `${NAME}` in place. Such text may stand
-    /// for a number or a truth value, and what was filled in is not shown.
+    /// for a number or a truth value, and what was filled in is not shown. For a number: its text, where its value does
+    /// not give that back.
     pub(crate) written: Option<Arc<str>>,
     /// The value.
     pub(crate) data: Data,
@@ -78,6 +81,14 @@ impl Node {
             ValueKind::U64(value) => i64::try_from(value).map_or(Data::Number(value as f64), Data::Integer),
             ValueKind::U128(value) => i64::try_from(value).map_or(Data::Number(value as f64), Data::Integer),
             ValueKind::Float(value) => Data::Number(value),
+            ValueKind::String(text) if values::number(&text).is_some() => {
+                let text = values::number(&text).unwrap_or_default();
+                written = Some(text.into());
+                match Yaml::from_str(text) {
+                    Yaml::Integer(value) => Data::Integer(value),
+                    yaml => Data::Number(yaml.as_f64().unwrap_or(f64::NAN)),
+                }
+            }
             ValueKind::String(text) => match expand(&text, environment) {
                 Ok(None) => Data::Text(text),
                 Ok(Some(filled)) => {
@@ -126,7 +137,8 @@ impl Node {
 
     /// Whether the environment fills it in, by `${NAME}`.
     pub(crate) fn is_filled_in(&self) -> bool {
-        self.written.is_some() && &*self.from != BUILT_IN
+        let number = matches!(self.data, Data::Integer(_) | Data::Number(_));
+        self.written.is_some() && !number && &*self.from != BUILT_IN
     }
 
     /// How a message shows what was found.
@@ -134,6 +146,9 @@ impl Node {
         match &self.data {
             Data::Null => "null".to_owned(),
             Data::Boolean(value) => value.to_string(),
+            Data::Integer(_) | Data::Number(_) if self.written.is_some() => {
+                shortened(self.written.as_deref().unwrap_or_default())
+            }
             Data::Integer(value) => value.to_string(),
             Data::Number(value) => value.to_string(),
             Data::Text(text) => format!("{:?}", shortened(&shown_url(text))),

@@ -4,6 +4,7 @@ use config::{Map, Value, ValueKind};
 
 use super::faults::{Path, Report};
 use super::schema::{Block, Kind};
+use super::values;
 
 /// Lists whose elements have a name that is unique among them.
 const NAMED: &[&str] = &["channels", "chains", "tokens", "oauth_providers"];
@@ -173,7 +174,7 @@ fn type_of(table: &Map<String, Value>) -> Option<String> {
 
 fn text_at<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     match &table.get(key)?.kind {
-        ValueKind::String(text) => Some(text),
+        ValueKind::String(text) => values::number(text).is_none().then_some(text.as_str()),
         _ => None,
     }
 }

@@ -52,10 +52,12 @@ fn add(hash: &mut Sha256, key: &str, node: &Node, report: &Report) {
         Data::Integer(value) => {
             hash.update([3]);
             hash.update(value.to_le_bytes());
+            sized(hash, node.written.as_deref().unwrap_or_default().as_bytes());
         }
         Data::Number(value) => {
             hash.update([4]);
             hash.update(value.to_le_bytes());
+            sized(hash, node.written.as_deref().unwrap_or_default().as_bytes());
         }
         Data::Text(text) => {
             hash.update([5]);

@@ -53,18 +53,31 @@ fn value_of(node: &Node, key: &Key) -> Value {
     }
 }
 
-/// The value as JSON, with nothing masked.
+/// The value as JSON, with nothing masked. A number has the digits that it is written with, where JSON can hold them.
 pub(crate) fn plain(node: &Node) -> Value {
     match (&node.written, &node.data) {
+        (_, Data::Integer(_) | Data::Number(_)) if digits(node).is_some() => {
+            digits(node).map_or(Value::Null, Value::from)
+        }
+        (_, Data::Integer(value)) => Value::from(*value),
+        (_, Data::Number(value)) => Value::from(*value),
         (Some(written), _) => Value::from(&**written),
         (None, Data::Null | Data::Broken) => Value::Null,
         (None, Data::Boolean(value)) => Value::from(*value),
-        (None, Data::Integer(value)) => Value::from(*value),
-        (None, Data::Number(value)) => Value::from(*value),
         (None, Data::Text(text)) => Value::from(text.as_str()),
         (None, Data::List(items)) => items.iter().map(plain).collect(),
         (None, Data::Map(entries)) => entries.iter().map(|(name, node)| (name.clone(), plain(node))).collect(),
     }
+}
+
+/// Whether JSON can hold a number as it is written.
+pub(crate) fn has_its_digits(number: &Node) -> bool {
+    number.written.is_none() || digits(number).is_some()
+}
+
+/// The digits of a number that is written as JSON writes one, but not as its value would be.
+fn digits(node: &Node) -> Option<serde_json::Number> {
+    serde_json::from_str(node.written.as_deref()?).ok()
 }
 
 fn default_of(text: &str, key: &Key) -> Value {

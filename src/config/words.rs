@@ -29,10 +29,14 @@ pub(crate) fn pointer(field: &Field<'_>) -> Option<String> {
     if escapes { Some(text.to_owned()) } else { field.wrong_with("a ~ in a name is written ~0, a slash ~1") }
 }
 
-/// A product or plan: text, or a whole number, which is compared as text.
+/// A product or plan: text, or a whole number, which is compared as text with the digits as written.
 pub(crate) fn product(field: &Field<'_>) -> Option<String> {
     match &field.node().data {
-        Data::Integer(number) => Some(number.to_string()),
+        Data::Integer(_) | Data::Number(_) => {
+            let digits = field.node().found();
+            let whole = digits.bytes().all(|byte| byte.is_ascii_digit());
+            if whole { Some(digits) } else { field.wrong_with("put it in quotes to make it text") }
+        }
         Data::Text(text) if !text.is_empty() => Some(text.clone()),
         _ => field.wrong(),
     }

@@ -94,7 +94,7 @@ impl Trials {
         let ids = IdSource::new(Arc::clone(&clock), random.u64(..));
         let names = settings.channels.iter().map(|channel| Arc::clone(&channel.name));
         let memory = Arc::new(LaneMemory::new(names, settings.delivery.lane_memory));
-        let router = Arc::new(Router::new(&settings, ids.clone(), memory));
+        let router = Arc::new(Router::new(&settings, ids.clone(), memory, Arc::default()));
         // Of no service's keys: nothing that is tried can be settled.
         let settle_keys = Arc::new(SettleKeys::new(&std::array::from_fn(|_| random.u8(..))));
         Self::new(Arc::new(settings), router, clock, ids, settle_keys)

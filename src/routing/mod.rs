@@ -16,6 +16,7 @@ use crate::domain::order::SkipReason;
 use crate::domain::{Event, IdSource, Parcel, Skip, Timestamp, pointer};
 use crate::store::{NewDelivery, Once, Taken};
 use crate::system;
+use crate::telemetry::metrics::Metrics;
 use crate::template::{Bounds, Places, Scope};
 
 pub use memory::{LaneMemory, Mark};
@@ -38,12 +39,14 @@ pub struct Router {
     ids: IdSource,
     memory: Arc<LaneMemory>,
     relationships: Option<Relationships>,
+    metrics: Arc<Metrics>,
 }
 
 impl Router {
     /// A router over the channels of a configuration.
-    pub fn new(settings: &Settings, ids: IdSource, memory: Arc<LaneMemory>) -> Self {
+    pub fn new(settings: &Settings, ids: IdSource, memory: Arc<LaneMemory>, metrics: Arc<Metrics>) -> Self {
         Self {
+            metrics,
             channels: settings.channels.clone(),
             places: Arc::new(Places {
                 public_url: settings.server.public_url.clone(),
@@ -115,6 +118,11 @@ impl Router {
                     }
                 }
                 Err((reason, detail)) => {
+                    // Counted once, not again when one-offs make the plan a second one.
+                    let unclear = detail.is_some() && matches!(reason, SkipReason::When | SkipReason::Filter);
+                    if unclear && taken.is_empty() {
+                        self.metrics.channel(&channel.name).condition_error();
+                    }
                     plan.skipped.push(Skip { channel: Arc::clone(&channel.name), reason, detail });
                 }
             }

@@ -38,6 +38,8 @@ pub mod names {
     pub const CHANNEL_STATE: &str = "orderhook_channel_state";
     /// For how long every attempt of a channel has failed.
     pub const FAILING: &str = "orderhook_channel_failing_seconds";
+    /// Conditions of channels that could not be evaluated.
+    pub const CONDITION_ERRORS: &str = "orderhook_condition_errors_total";
     /// Bytes that the store takes up.
     pub const STORE_BYTES: &str = "orderhook_store_bytes";
     /// Writes that the store did not take.
@@ -91,6 +93,7 @@ struct Channel {
     deliveries: Counts<{ DeliveryStatus::ALL.len() }>,
     attempts: Counts<{ Outcome::ALL.len() }>,
     duration: Histogram,
+    condition_errors: AtomicU64,
 }
 
 /// A counter for each of a few values, by their position.
@@ -120,6 +123,11 @@ impl ChannelMetrics {
     pub fn attempt(&self, outcome: Outcome, took: Duration) {
         self.0.attempts.add(outcome as usize, 1);
         self.0.duration.record_duration(took);
+    }
+
+    /// Counts an event that the channel did not get because its `when` or `filter` could not be evaluated.
+    pub fn condition_error(&self) {
+        self.0.condition_errors.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A delivery came to `status`.
@@ -167,6 +175,7 @@ impl Metrics {
                 deliveries: Counts::default(),
                 attempts: Counts::default(),
                 duration: Histogram::new(SECONDS),
+                condition_errors: AtomicU64::new(0),
             }))
         })
     }
@@ -242,6 +251,15 @@ impl Metrics {
                 let labels = format!("{},{}", label("channel", name), label("outcome", outcome.as_str()));
                 page.sample(names::ATTEMPTS, &labels, channel.0.attempts.get(*outcome as usize));
             }
+        }
+        page.head(
+            names::CONDITION_ERRORS,
+            "counter",
+            "Events not delivered because a channel's when or filter could not be evaluated.",
+        );
+        for (name, channel) in &*channels {
+            let count = channel.0.condition_errors.load(Ordering::Relaxed);
+            page.sample(names::CONDITION_ERRORS, &label("channel", name), count);
         }
         page.head(names::ATTEMPT_DURATION, "histogram", "How long an attempt took.");
         for (name, channel) in &*channels {

@@ -9,9 +9,10 @@ use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 
 use super::costs::metered;
 use super::decimal::Decimal;
+use super::json::{self, LongNumber};
 use super::meter::{self, ELEMENT};
-use super::operators::{Sum, compare, is_number, plain};
-use super::{json, path};
+use super::operators::{Sum, compare, exact, is_number, plain};
+use super::path;
 
 /// Adds those that need no more than numbers the engine knows: each argument becomes one.
 pub(super) fn add_numeric(environment: &mut Environment<'static>) {
@@ -25,12 +26,38 @@ pub(super) fn add_numeric(environment: &mut Environment<'static>) {
         let calculate = move |state: &mut State, args: Rest<ValueOrKwargs>| {
             // `%s` writes a number as it came; all else calculates.
             let args = args.into_values();
+            let exact = match name {
+                "abs" => absolute(&args),
+                "round" => rounded(&args),
+                _ => None,
+            };
+            if let Some(value) = exact {
+                return Ok(value);
+            }
             let keeps = name == "format" && args.first().and_then(Value::as_str).is_some_and(|format| format == "%s");
             let args: Vec<Value> = if keeps { args } else { args.iter().map(plain).collect() };
             own.call(state, &args)
         };
         environment.add_filter(name, metered(name, calculate));
     }
+}
+
+/// The number without its sign, if no machine type holds its digits.
+fn absolute(args: &[Value]) -> Option<Value> {
+    let [value] = args else { return None };
+    let long = value.downcast_object_ref::<LongNumber>()?;
+    Some(if long.is_negative() { long.negative() } else { value.clone() })
+}
+
+/// `round(places)` of a number with a fraction, by its digits: half of a unit goes away from zero.
+fn rounded(args: &[Value]) -> Option<Value> {
+    let (value, places) = match args {
+        [value] => (value, 0),
+        [value, places] => (value, u32::try_from(places.clone()).ok()?),
+        _ => return None,
+    };
+    let number = exact(value).filter(|_| !value.is_integer())?;
+    Some(json::number(&number.round(places)?.text()))
 }
 
 fn list_of(value: &Value) -> Result<Vec<Value>, Error> {

@@ -149,6 +149,11 @@ impl LongNumber {
         Value::from_object(self.clone())
     }
 
+    /// Whether it has a minus before it.
+    pub(super) fn is_negative(&self) -> bool {
+        self.text.starts_with('-')
+    }
+
     /// The number with the other sign.
     pub(super) fn negative(&self) -> Value {
         match self.text.strip_prefix('-') {

@@ -12,6 +12,7 @@ mod decimal;
 mod depth;
 mod document;
 mod escape;
+mod exact;
 mod fault;
 mod fields;
 mod fill;

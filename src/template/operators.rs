@@ -18,6 +18,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::decimal::Decimal;
+use super::exact::Exact;
 use super::json::{self, LongNumber, Unknown};
 use super::meter::{self, ELEMENT};
 
@@ -243,6 +244,11 @@ impl Machine {
     }
 }
 
+/// The digits of a number, or of text that is one.
+pub(super) fn exact(value: &Value) -> Option<Exact> {
+    value.as_str().map_or_else(|| Exact::read(&json::number_text(value)), Exact::read)
+}
+
 /// A value that the engine's filters can calculate with: a number of many digits becomes the nearest float.
 pub(super) fn plain(value: &Value) -> Value {
     value.downcast_object_ref::<LongNumber>().map_or_else(|| value.clone(), |long| Value::from(long.nearest()))
@@ -274,7 +280,21 @@ impl Sum {
         }
     }
 
-    /// Calculates. Two texts, or two lists, are joined by `+`.
+    /// The result, where it has no more digits than [`Exact`] can hold.
+    fn exactly(self, a: Exact, b: Exact) -> Option<Exact> {
+        match self {
+            Self::Add => a.add(b),
+            Self::Sub => a.sub(b),
+            Self::Mul => a.mul(b),
+            Self::Div => a.div(b),
+            Self::IntDiv => a.int_div(b),
+            Self::Rem => a.rem(b),
+            Self::Pow => a.pow(b),
+        }
+    }
+
+    /// Calculates, without rounding where the result has an end within 38 digits, else with the nearest floats. Two
+    /// texts, or two lists, are joined by `+`.
     pub(super) fn of(self, a: &Value, b: &Value, condition: bool) -> Result<Value, Error> {
         if is_nothing(a) || is_nothing(b) {
             return missing(condition);
@@ -307,6 +327,11 @@ impl Sum {
                 whole.map(|whole| i64::try_from(whole).map_or_else(|_| Value::from(whole), Value::from))
             }
             (x, y) => {
+                if let (Some(a), Some(b)) = (exact(a), exact(b))
+                    && let Some(result) = self.exactly(a, b)
+                {
+                    return Ok(json::number(&result.text()));
+                }
                 let (x, y) = (x.float(), y.float());
                 Some(Value::from(match self {
                     Self::Add => x + y,

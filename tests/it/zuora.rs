@@ -139,7 +139,8 @@ async fn the_base_url_of_the_seed_is_filled() {
         1,
     );
     let memory = std::sync::Arc::new(orderhook::routing::LaneMemory::new(std::iter::empty(), 0));
-    let scope = orderhook::routing::Router::new(&settings, ids, memory).scope(&event, Timestamp::default());
+    let scope =
+        orderhook::routing::Router::new(&settings, ids, memory, std::sync::Arc::default()).scope(&event, Timestamp::default());
     let url = settings.channels[0].url.render(&scope).expect("a filled URL");
     assert_eq!(url, "https://mywebsite.com/zuora/2c92c0f8");
 }

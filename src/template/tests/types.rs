@@ -136,3 +136,37 @@ fn what_is_nested_or_long_within_bounds_is_read() {
     let text = Template::compile(Syntax::Jinja, &many, Target::Text).expect("a template").render(&scope(ORDER));
     assert_eq!(text, Ok("4711((((x".repeat(200)));
 }
+
+#[test]
+fn calculations_do_not_round_what_has_an_end() {
+    let scope = scope(
+        r#"{"a": 0.1, "b": 0.2, "p": 1.10, "q": 2.20, "t": "1.15", "big": 20261129000000000001, "neg": -1.10,
+            "lines": [{"price": 0.10}, {"price": 0.20}, {"price": "19.90"}]}"#,
+    );
+    for (source, expected) in [
+        ("{{ order.a + order.b }}", "0.3"),
+        ("{{ order.p + order.q }}", "3.30"),
+        ("{{ order.p * 3 }}", "3.30"),
+        ("{{ order.t * 100 }}", "115.00"),
+        ("{{ order.q - order.p }}", "1.10"),
+        ("{{ 0.3 / order.a }}", "3.0"),
+        ("{{ order.p % 0.05 }}", "0.00"),
+        ("{{ order.p ** 2 }}", "1.2100"),
+        ("{{ -order.p }}", "-1.10"),
+        ("{{ order.neg | abs }}", "1.10"),
+        ("{{ order.big + 0.5 }}", "20261129000000000001.5"),
+        ("{{ order.lines | sum('price') }}", "20.20"),
+        ("{{ order.lines | sum(attribute='price') }}", "20.20"),
+        ("{{ order.t | round(1) }}", "1.2"),
+        ("{{ (order.p * 1.5) | round(2) }}", "1.65"),
+        ("{{ 2 + 3 }}", "5"),
+        ("{{ 1.5 + 1.5 }}", "3.0"),
+        ("{{ 6 / 3 }}", "2.0"),
+    ] {
+        let template = Template::compile(Syntax::Jinja, source, Target::Text).unwrap();
+        assert_eq!(template.render(&scope).unwrap(), expected, "{source}");
+    }
+    for source in ["order.a + order.b == 0.3", "order.lines | sum('price') == 20.2", "order.p * 3 <= 3.3"] {
+        assert!(Expression::compile(source).unwrap().holds(&scope).unwrap(), "{source}");
+    }
+}

@@ -177,3 +177,31 @@ fn reserved_headers_are_refused_in_channels_and_callouts() {
         }
     }
 }
+
+#[test]
+fn numbers_are_shown_as_written_and_keep_their_digits_or_are_refused() {
+    for written in ["01234", "+5", ".5", "5.", "0x1F", ".inf"] {
+        let told = faults(&format!("channels: [{{name: a, url: 'http://a', parameters: {{zip: {written}}}}}]"));
+        assert!(told.contains(&format!("channels[0].parameters.zip: found {written}, allowed: ")), "{told}");
+        assert!(told.contains("JSON cannot hold this number as written; put it in quotes to make it text"), "{told}");
+    }
+    for written in ["01234", "1.10", "20261129000000000001"] {
+        let told = faults(&format!("channels: [{{name: a, url: 'http://a', headers: {{X-No: {written}}}}}]"));
+        assert!(told.contains(&format!("found {written}, allowed: ")) && told.contains("put it in quotes"), "{told}");
+    }
+    let told = faults("channels: [{name: 0123, url: 'http://a', products: [1.10]}]");
+    assert!(told.contains("channels[0].name: found 0123,") && told.contains("products[0]: found 1.10,"), "{told}");
+    let told = faults("server: 1.10");
+    assert!(told.contains("server: found 1.10,"), "{told}");
+
+    let numbers =
+        "parameters: {01: 1.10, price: 1.10, big: 20261129000000000001}, products: [01234, 99999999999999999999]";
+    let settings =
+        load_files(&[("a.yaml", &format!("channels: [{{name: a, url: 'http://a', {numbers}}}]"))], false, &[]).unwrap();
+    let channel = &settings.channels[0];
+    assert_eq!(channel.parameters[0].0, "01");
+    let shown = serde_json::to_string(&channel.shown).unwrap();
+    assert!(shown.contains(r#""price":1.10,"big":20261129000000000001"#), "{shown}");
+    let products = &channel.items.as_ref().unwrap().products;
+    assert_eq!(*products, ["01234", "99999999999999999999"]);
+}
