@@ -87,6 +87,7 @@ impl Bench {
             chain: None,
             body: Bytes::from(format!("{{\"id\":\"{own}\",\"note\":\"{:900}\"}}", "")),
             order_id: own,
+            arrival: None,
         });
         let event = Arc::new(Event {
             id: self.ids.next(),

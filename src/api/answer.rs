@@ -79,11 +79,13 @@ impl Answering for JsonAnswers {
         Answer { status: kind.status(), location, body: problem.to_json().into() }
     }
 
-    fn events(&self, events: &[EventDeliveries], batch: bool) -> Answer {
-        let body = match events {
-            [event] if !batch => written(&Event::of(event), 256),
-            events => written(&Events { data: events.iter().map(Event::of).collect() }, 256 * events.len()),
-        };
+    fn event(&self, event: &EventDeliveries) -> Answer {
+        Answer { status: 202, location: None, body: written(&Event::of(event), 256).into() }
+    }
+
+    fn batch(&self, events: &[&Answer]) -> Answer {
+        let bodies: Vec<&[u8]> = events.iter().map(|answer| &answer.body[..]).collect();
+        let body = [br#"{"data":["#, bodies.join(&b',').as_slice(), b"]}"].concat();
         Answer { status: 202, location: None, body: body.into() }
     }
 }
@@ -210,11 +212,6 @@ impl<'a> Event<'a> {
             |(id, channel): &'a (DeliveryId, Arc<str>)| Delivery { id: *id, channel, status: DeliveryStatus::Pending };
         Self { id: *id, deliveries: deliveries.iter().map(delivery).collect() }
     }
-}
-
-#[derive(Serialize)]
-struct Events<'a> {
-    data: Vec<Event<'a>>,
 }
 
 /// An array written as it is walked through.

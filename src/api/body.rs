@@ -6,8 +6,10 @@ use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
+
+use crate::domain::{TraceContext, json};
 
 use super::problem::{Fault, Kind, Problem};
 use super::state::Api;
@@ -21,8 +23,29 @@ const MAX_KEY: usize = 255;
 /// Most that is set aside for a body before any of it has come, in bytes: a length that is only claimed costs nothing.
 const FIRST_CAPACITY: usize = 64 * 1024;
 
-/// Reads a body of `max` bytes at most, which must arrive `within` a time.
+/// Reads a body of `max` bytes at most, which must arrive `within` a time. A byte order mark before it is left out.
 pub(super) async fn read(body: Body, max: usize, within: Duration) -> Result<Bytes, Problem> {
+    read_signed(body, max, within).await.map(without_bom)
+}
+
+/// A text without the byte order mark that some programs put before it.
+pub(super) fn without_bom(mut text: Bytes) -> Bytes {
+    if text.starts_with(json::BOM) {
+        text.advance(json::BOM.len());
+    }
+    text
+}
+
+/// The trace that a request belongs to, by its `traceparent` and `tracestate`; `None` where they are not valid.
+pub(super) fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut parents = headers.get_all("traceparent").iter();
+    let (parent, None) = (parents.next()?, parents.next()) else { return None };
+    let states: Vec<&str> = headers.get_all("tracestate").iter().filter_map(|value| value.to_str().ok()).collect();
+    TraceContext::read(parent.to_str().ok()?, (!states.is_empty()).then(|| states.join(",")).as_deref())
+}
+
+/// The same with every byte as it came: a signature covers them all.
+pub(super) async fn read_signed(body: Body, max: usize, within: Duration) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > max as u64 {
         return Err(too_large(max));
     }

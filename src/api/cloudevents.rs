@@ -3,15 +3,18 @@
 //! An event is told from another by its `source` and `id` together, so the two become the event's id. The extension
 //! `deliverat` is what `deliver_at` is in our own form: attribute names have no underscores.
 
-use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::intake::PostedEvent;
 
+use super::body;
 use super::events::{check_id, check_kind, kind, wrong};
 use super::object::{self, Members, Reader};
 use super::problem::{Fault, Kind, Problem};
@@ -21,6 +24,10 @@ const VERSION: &str = "1.0";
 
 /// How the header of an attribute begins.
 const PREFIX: &str = "ce-";
+
+/// Bytes of an event's attributes at most: what CloudEvents asks every intermediary to forward.
+const MAX_ATTRIBUTES: usize = 64 * 1024;
+const TOO_LONG: &str = "the attributes are longer than 65536 bytes";
 
 /// Attributes that differ between two attempts to send one event.
 const TRACING: [&str; 2] = ["ce-traceparent", "ce-tracestate"];
@@ -66,6 +73,10 @@ fn read(body: &Bytes, members: Members<'_>, prefix: String, faults: &mut Vec<Fau
     let at = reader.time("time");
     let deliver_at = reader.time("deliverat");
     let data = data(body, &mut reader);
+    let attributes = reader.others(&["data", "data_base64"]);
+    if is_too_long(&attributes) {
+        reader.fault("", TOO_LONG);
+    }
     let id = match identity(&source?, &id?) {
         Ok(id) => id,
         Err(fault) => {
@@ -73,15 +84,15 @@ fn read(body: &Bytes, members: Members<'_>, prefix: String, faults: &mut Vec<Fau
             return None;
         }
     };
-    Some(PostedEvent { kind: kind?, id: Some(id), at, deliver_at, data: data? })
+    Some(PostedEvent { kind: kind?, id: Some(id), at, deliver_at, data: data?, cloudevent: Some(attributes) })
 }
 
 /// The data, as JSON.
-fn data(body: &Bytes, reader: &mut Reader<'_, '_>) -> Option<Bytes> {
+fn data(content: &Bytes, reader: &mut Reader<'_, '_>) -> Option<Bytes> {
     let Some(encoded) = reader.text("data_base64") else {
         let data = reader.whole("data").map_or("null", RawValue::get);
         return Some(if reader.whole("data").is_some() {
-            body.slice_ref(data.as_bytes())
+            content.slice_ref(data.as_bytes())
         } else {
             Bytes::from_static(b"null")
         });
@@ -90,11 +101,38 @@ fn data(body: &Bytes, reader: &mut Reader<'_, '_>) -> Option<Bytes> {
         reader.fault("data_base64", "cannot stand beside data");
         return None;
     }
-    let json = STANDARD.decode(encoded).ok().filter(|bytes| serde_json::from_slice::<&RawValue>(bytes).is_ok());
+    let json = STANDARD
+        .decode(encoded)
+        .ok()
+        .map(|bytes| body::without_bom(bytes.into()))
+        .filter(|bytes| serde_json::from_slice::<&RawValue>(bytes).is_ok());
     if json.is_none() {
         reader.fault("data_base64", "must be the base64 of a JSON value");
     }
-    json.map(Bytes::from)
+    json
+}
+
+/// Whether attributes are longer than what may be kept of them.
+fn is_too_long(attributes: &Map<String, Value>) -> bool {
+    let size: usize = attributes
+        .iter()
+        .map(|(name, value)| name.len() + value.as_str().map_or_else(|| value.to_string().len(), str::len))
+        .sum();
+    size > MAX_ATTRIBUTES
+}
+
+/// All attributes in the headers as text, and the content type of the data.
+fn in_headers(headers: &HeaderMap) -> Map<String, Value> {
+    let text = |value: &HeaderValue| {
+        let text = value.to_str().ok()?;
+        Some(Value::from(percent_decode_str(text).decode_utf8().ok()?.into_owned()))
+    };
+    let attributes = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str().strip_prefix(PREFIX)?;
+        Some((name.to_owned(), text(value)?))
+    });
+    let media = headers.get(CONTENT_TYPE).and_then(|value| Some(("datacontenttype".to_owned(), text(value)?)));
+    attributes.chain(media).collect()
 }
 
 fn identity(source: &str, id: &str) -> Result<String, Fault> {
@@ -128,7 +166,7 @@ pub(super) fn attributes(headers: &HeaderMap) -> Vec<u8> {
 }
 
 /// An event whose attributes are in the headers and whose data is the body.
-pub(super) fn binary(headers: &HeaderMap, body: &Bytes) -> Result<PostedEvent, Problem> {
+pub(super) fn binary(headers: &HeaderMap, content: &Bytes) -> Result<PostedEvent, Problem> {
     let mut faults = Vec::new();
     let mut attribute = |name: &'static str, required: bool| {
         let value = headers
@@ -167,16 +205,25 @@ pub(super) fn binary(headers: &HeaderMap, body: &Bytes) -> Result<PostedEvent, P
         Some(Ok(id)) => Some(id),
         None => None,
     };
+    let attributes = in_headers(headers);
+    if is_too_long(&attributes) {
+        faults.push(Fault::new("ce-", TOO_LONG));
+    }
     let (true, Some(kind), id @ Some(_)) = (faults.is_empty(), kind, id) else {
         return Err(Problem::faults(Kind::InvalidHeader, faults));
     };
-    let data = if body.is_empty() {
+    let data = if content.is_empty() {
         Bytes::from_static(b"null")
     } else {
-        object::json::<&RawValue>(object::text(body)?)?;
-        body.clone()
+        let json = object::text(content).and_then(object::json::<&RawValue>);
+        // Some libraries send no Content-Type with JSON.
+        if json.is_err() && !headers.contains_key(CONTENT_TYPE) {
+            return Err(body::untyped());
+        }
+        json?;
+        content.clone()
     };
-    Ok(PostedEvent { kind, id, at, deliver_at, data })
+    Ok(PostedEvent { kind, id, at, deliver_at, data, cloudevent: Some(attributes) })
 }
 
 #[cfg(test)]
@@ -246,10 +293,11 @@ mod tests {
         assert_eq!((read.kind.as_str(), read.id.as_deref()), ("paid", Some("/shop two ä")));
         assert_eq!(&read.data[..], b"[1]");
         assert_eq!(&binary(&headers(&complete), &Bytes::new()).expect("an event").data[..], b"null");
-        assert_eq!(
-            binary(&headers(&complete), &Bytes::from_static(b"{")).expect_err("no JSON").kind(),
-            Kind::InvalidJson
-        );
+        let refused = |pairs: &[(&'static str, &'static str)]| {
+            binary(&headers(pairs), &Bytes::from_static(b"{")).expect_err("no JSON").kind()
+        };
+        assert_eq!(refused(&complete), Kind::UnsupportedMediaType, "nothing says that it is JSON");
+        assert_eq!(refused(&[&complete[..], &[("content-type", "application/json")]].concat()), Kind::InvalidJson);
     }
 
     #[test]

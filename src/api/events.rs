@@ -29,12 +29,13 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     let view = api.view();
     let caller = view.tokens.sender(&head.headers)?;
     let media = body::media(&head.headers)?;
-    if media.is_none() && !body.is_end_stream() {
+    if media.is_none() && !body.is_end_stream() && !cloudevents::is_binary(&head.headers) {
         return Err(body::untyped());
     }
     let key = body::idempotency_key(&head.headers)?;
-    let body = body::read(body, view.max_body, view.body_timeout).await?;
+    let body = body::read_signed(body, view.max_body, view.body_timeout).await?;
     let signed = view.verify(&head.headers, &body, &api.rooms.clock)?;
+    let body = body::without_bom(body);
     if view.verify.is_some() && cloudevents::has_attributes(&head.headers) {
         return Err(unsigned_attributes());
     }
@@ -53,6 +54,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
         .events(
             Incoming {
                 signed,
+                trace: body::trace(&head.headers),
                 attributes: cloudevents::attributes(&head.headers),
                 body,
                 key,
@@ -105,9 +107,14 @@ fn plain(body: &Bytes) -> Result<PostedEvent, Problem> {
         reader.fault("data", "is missing");
     }
     match (faults.is_empty(), kind, data) {
-        (true, Some(kind), Some(data)) => {
-            Ok(PostedEvent { kind, id, at: None, deliver_at, data: body.slice_ref(data.get().as_bytes()) })
-        }
+        (true, Some(kind), Some(data)) => Ok(PostedEvent {
+            kind,
+            id,
+            at: None,
+            deliver_at,
+            data: body.slice_ref(data.get().as_bytes()),
+            cloudevent: None,
+        }),
         _ => Err(wrong(faults)),
     }
 }

@@ -8,8 +8,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::domain::Timestamp;
 
@@ -150,6 +150,15 @@ impl<'a, 'f> Reader<'a, 'f> {
     pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
         let text = self.text(name)?;
         Timestamp::from_str(&text).map_err(|error| self.fault(name, error.to_string())).ok()
+    }
+
+    /// The members other than `known`, as JSON; one that is `null` counts as absent.
+    pub(super) fn others(&self, known: &[&str]) -> Map<String, Value> {
+        let others = self.members.0.iter().filter(|(name, _)| !known.contains(&name.as_ref()));
+        others
+            .filter_map(|(name, value)| Some((name.to_string(), serde_json::from_str(value.get()).ok()?)))
+            .filter(|(_, value): &(_, Value)| !value.is_null())
+            .collect()
     }
 
     /// `true` or `false`; absent is `false`.

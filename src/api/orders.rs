@@ -29,11 +29,19 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
         return Err(body::untyped());
     }
     let key = body::idempotency_key(&head.headers)?;
-    let body = body::read(body, view.max_body, view.body_timeout).await?;
+    let body = body::read_signed(body, view.max_body, view.body_timeout).await?;
     let signed = view.verify(&head.headers, &body, &api.rooms.clock)?;
+    let body = body::without_bom(body);
     let answered = view
         .ingest
-        .order(Incoming { signed, attributes: cloudevents::attributes(&head.headers), body, key, caller })
+        .order(Incoming {
+            signed,
+            trace: body::trace(&head.headers),
+            attributes: cloudevents::attributes(&head.headers),
+            body,
+            key,
+            caller,
+        })
         .await?;
     Ok(answer::respond(answered))
 }

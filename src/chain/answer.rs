@@ -32,6 +32,8 @@ pub trait Answering: Send + Sync {
     fn order(&self, order: &OrderView<'_>) -> Answer;
     /// The problem of an order that is kept, but goes to no channel as its trading partners cannot be read.
     fn unroutable(&self, subject: &Subject, detail: &str) -> Answer;
-    /// 202, for one event or (`batch`) several: each with its id and deliveries (id, channel).
-    fn events(&self, events: &[EventDeliveries], batch: bool) -> Answer;
+    /// 202 for an event: its id and deliveries (id, channel).
+    fn event(&self, event: &EventDeliveries) -> Answer;
+    /// 202 for events that came in one batch, from the answer of each.
+    fn batch(&self, events: &[&Answer]) -> Answer;
 }

@@ -11,7 +11,7 @@ use crate::config::shown_url;
 use crate::domain::ids::OrderKind;
 use crate::domain::json::{self, Unreadable};
 use crate::domain::order::RejectedBy;
-use crate::domain::{Body, Clock, Code, IdSource, Subject, Timestamp, trace};
+use crate::domain::{Body, Clock, Code, IdSource, Subject, Timestamp};
 use crate::outbound::{
     Client, ClientOptions, HeaderMap, HeaderName, HeaderValue, Reply, Request, Url, header, header_value, named_value,
 };
@@ -70,9 +70,11 @@ impl Callout {
         };
         let id = call.subject.id();
         headers.insert("idempotency-key", header_value(&format!("{id}-{}", call.step))?);
-        let trace = call.subject.origin.trace_id();
         let span = self.ids.next::<OrderKind>().as_u128() as u64;
-        headers.insert("traceparent", header_value(&trace::traceparent(trace, span))?);
+        headers.insert("traceparent", header_value(&call.subject.traceparent(span))?);
+        if let Some(state) = call.subject.tracestate() {
+            headers.insert("tracestate", header_value(state)?);
+        }
         for (name, value) in &self.options.headers {
             let value = value.render(call.scope).map_err(|error| format!("headers.{name}: {error}"))?;
             let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers.{name}: no header name"))?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::delivery::{Tested, Trial, TrialFault, Trials};
-use crate::domain::{DeliveryStatus, Exchange, HeaderLines};
+use crate::domain::{DeliveryStatus, Exchange, HeaderLines, json};
 use crate::system::{self, SystemClock};
 
 use super::{load, output};
@@ -56,7 +56,7 @@ fn run<F: Future<Output = Result<ExitCode, TrialFault>>>(
         Err(code) => return code,
     };
     let order = match order.map(|path| std::fs::read(path).map_err(|error| (path, error))).transpose() {
-        Ok(order) => order.map(bytes::Bytes::from),
+        Ok(order) => order.map(|order| bytes::Bytes::copy_from_slice(order.strip_prefix(json::BOM).unwrap_or(&order))),
         Err((path, error)) => {
             output::error(&format!("--order {}: {error}", path.display()));
             return ExitCode::FAILURE;

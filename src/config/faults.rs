@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
+use crate::domain::json::BOM;
+
 use super::settled::{self, Reading};
 
 /// Where a value stands: `channels[2].retry.interval`. Ordered as people count, so `[2]` stands before `[10]`.
@@ -197,9 +199,13 @@ impl Report {
         Ok(content)
     }
 
-    /// The content of a file that nobody reads again.
+    /// The content of a file that nobody reads again, without a byte order mark before it.
     pub(crate) fn read_once(&self, path: &std::path::Path) -> io::Result<Vec<u8>> {
-        settled::read(path, self.reading)
+        let mut content = settled::read(path, self.reading)?;
+        if content.starts_with(BOM) {
+            content.drain(..BOM.len());
+        }
+        Ok(content)
     }
 
     /// Hands the content of a file to `look` that has been read before.

@@ -40,7 +40,6 @@ fn read_file(source: &FilePath, report: &Report) -> Option<Text> {
         String::from_utf8(bytes)
             .map_err(|error| format!("is not UTF-8: byte {} is wrong", error.utf8_error().valid_up_to()))
     });
-    let text = text.map(|text| text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text));
     let text = text.and_then(|text| {
         let blank = text.trim().is_empty();
         if blank { Err("is empty; to use the defaults alone, leave the file out".to_owned()) } else { Ok(text) }

@@ -372,6 +372,7 @@ pub(super) fn own_event(
         received_at: now,
         chain: None,
         body: data.to_string().into(),
+        arrival: None,
     };
     Arc::new(Event {
         id,

@@ -16,7 +16,7 @@ pub(super) fn is_denied(reply: &Reply) -> bool {
 
 /// Whether `success` is `false`, or that word as text, as many receivers of forms write it. A body that was cut off counts as far as it goes.
 fn denies(body: &[u8]) -> bool {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let body = body.strip_prefix(json::BOM).unwrap_or(body);
     let mut success = None;
     // An error may come behind what was looked for.
     let _ = serde_json::Deserializer::from_slice(body).deserialize_map(Success(&mut success));

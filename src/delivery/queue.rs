@@ -210,6 +210,7 @@ mod tests {
             received_at: Timestamp::default(),
             chain: None,
             body: Bytes::new(),
+            arrival: None,
         };
         Leased {
             id: DeliveryId::from_u128(id),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::config::settings::{Channel, Format, Parameter, Payload};
 use crate::config::shown_url;
 use crate::domain::event::EventStep;
-use crate::domain::{AttemptId, Body, Code, Event, Granularity, StepStatus, Timestamp, UrlRules, trace};
+use crate::domain::{AttemptId, Body, Code, Event, Granularity, StepStatus, Timestamp, UrlRules};
 use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header, header_value, named_value};
 use crate::store::Leased;
 use crate::template::{Scope, Template, as_form, as_xml, check_document, percent};
@@ -19,6 +19,7 @@ const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp
 pub(super) const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Why a request could not be built: code -2000.
 #[derive(Debug, Clone)]
@@ -99,8 +100,10 @@ impl Blueprint {
         headers.insert(WEBHOOK_ID, id.clone());
         headers.insert(IDEMPOTENCY_KEY, id);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(now.as_secs()));
-        let trace = event.subject.origin.trace_id();
-        headers.insert(TRACEPARENT, header_value(&trace::traceparent(trace, attempt.as_u128() as u64))?);
+        headers.insert(TRACEPARENT, header_value(&event.subject.traceparent(attempt.as_u128() as u64))?);
+        if let Some(state) = event.subject.tracestate() {
+            headers.insert(TRACESTATE, header_value(state)?);
+        }
         let mut again = HeaderMap::new();
         for set in &channel.header_set {
             // No other attempt has an id that begins as this one's does.
@@ -227,6 +230,8 @@ struct Metadata<'a> {
     chain: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cloudevent: Option<&'a serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A step as the standard body lists it.
@@ -256,6 +261,7 @@ fn envelope(event: &Event) -> Result<Body, String> {
         received_at: subject.received_at,
         chain: subject.chain.as_deref(),
         step: event.step.as_deref(),
+        cloudevent: subject.cloudevent(),
     };
     let failed = |error: serde_json::Error| format!("body: {error}");
     let mut head = Vec::with_capacity(96);

@@ -205,6 +205,7 @@ impl Trials {
             received_at: now,
             chain: None,
             body,
+            arrival: None,
         };
         let event: EventId = self.kit.ids.next();
         let (kind, context) = (Arc::from(kind), Arc::from("{}"));

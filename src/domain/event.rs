@@ -6,10 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::arrival::Arrival;
 use super::clock::Timestamp;
 use super::code::Code;
 use super::ids::{EventId, OrderId};
 use super::order::{StepRecord, StepStatus};
+use super::trace::{self, TraceContext};
 
 /// The events orderhook itself makes.
 pub const OWN_EVENTS: &[&str] = &[
@@ -62,6 +64,8 @@ pub struct Subject {
     pub chain: Option<String>,
     /// The bytes received, a JSON object for orders, any JSON value for events.
     pub body: Bytes,
+    /// What the request brought along, where it brought anything.
+    pub arrival: Option<Arc<Arrival>>,
 }
 
 impl Subject {
@@ -71,6 +75,28 @@ impl Subject {
             Origin::Order(id) => id.to_string(),
             Origin::Event(id) => id.to_string(),
         }
+    }
+
+    /// The `traceparent` of a request about it whose own id is `span`: of the caller's trace, else of its own.
+    pub fn traceparent(&self, span: u64) -> String {
+        match self.trace() {
+            Some(trace) => trace.parent(span),
+            None => trace::traceparent(self.origin.trace_id(), span),
+        }
+    }
+
+    /// The `tracestate` of such a request.
+    pub fn tracestate(&self) -> Option<&str> {
+        self.trace()?.state()
+    }
+
+    fn trace(&self) -> Option<&TraceContext> {
+        self.arrival.as_ref()?.trace.as_ref()
+    }
+
+    /// The attributes of the CloudEvent that it came as.
+    pub fn cloudevent(&self) -> Option<&serde_json::Map<String, serde_json::Value>> {
+        self.arrival.as_ref()?.cloudevent.as_ref()
     }
 
     /// The order's id, for a subject that is one.

@@ -69,8 +69,13 @@ impl FromJson for serde_json::Value {
     }
 }
 
-/// Checks that `json` is one JSON value, and reads it. `max_depth` levels of lists and objects are allowed.
+/// The byte order mark that some programs put before a text.
+pub const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Checks that `json` is one JSON value, and reads it. `max_depth` levels of lists and objects are allowed; a byte order
+/// mark before it is left out.
 pub fn read(json: &[u8], max_depth: usize) -> Result<serde_json::Value, Unreadable> {
+    let json = json.strip_prefix(BOM).unwrap_or(json);
     serde_json::from_slice::<IgnoredAny>(json).map_err(|error| Unreadable::Invalid(error.to_string()))?;
     parse(json, max_depth)
 }

@@ -4,6 +4,7 @@
 //! [`Timestamp`], chance as a number between 0 and 1. To add a rule of delivery, write it here as a small type with
 //! a constructor that refuses what cannot be, and give it a property test.
 
+pub mod arrival;
 pub mod clock;
 pub mod code;
 pub mod delivery;
@@ -26,6 +27,7 @@ pub mod signing;
 pub mod trace;
 pub mod url_rules;
 
+pub use arrival::Arrival;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use code::{Code, Codes};
 pub use delivery::{Attempt, Body, DeliveryStatus, Exchange, Outcome, Parcel};
@@ -42,4 +44,5 @@ pub use retry::{Backoff, RetryPolicy};
 pub use schedule::{RunClock, Runs, Schedule};
 pub use settle::SettleKeys;
 pub use signing::SigningKeys;
+pub use trace::TraceContext;
 pub use url_rules::UrlRules;

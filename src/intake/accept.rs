@@ -4,20 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use crate::chain::{Chain, Job};
 use crate::domain::order::{RejectedBy, Rejection};
-use crate::domain::{DeliveryId, DeliveryStatus, Event, EventId, OrderId, OrderStatus, Origin, Subject, Timestamp};
-use crate::domain::{StepRecord, StepStatus};
-use crate::store::{Acceptance, Answer, Idempotency, NewDelivery, NewEvent, NewEvents, NewOrder, OrderKey, Taken};
+use crate::domain::{
+    Arrival, DeliveryId, DeliveryStatus, Event, OrderId, OrderStatus, Origin, StepRecord, StepStatus, Subject,
+    Timestamp, TraceContext,
+};
+use crate::store::{Acceptance, Answer, Idempotency, NewDelivery, NewOrder, OrderKey, Taken};
 
-use super::extract::check_value;
-use super::{Answered, EventDeliveries, Incoming, Intake, OrderView, PostedEvent, Refusal};
+use super::{Answered, Incoming, Intake, OrderView, Refusal};
 
 /// The result of an acceptance, on its way to the caller.
-type Reply = Result<Answered, Refusal>;
+pub(super) type Reply = Result<Answered, Refusal>;
 
 impl Intake {
     /// Accepts an order: durable when this returns `Ok`, run as far as its last critical step, or as far as
@@ -36,6 +38,7 @@ impl Intake {
             received_at: now,
             chain: None,
             body: incoming.body.clone(),
+            arrival: arrival(incoming.trace.clone(), None),
         });
         let email = fields.next().flatten().map(|email| email.trim().to_lowercase()).filter(|email| !email.is_empty());
         if let Err(detail) = self.check_partners(&subject, now) {
@@ -277,76 +280,6 @@ impl Intake {
             steps: Arc::default(),
         })
     }
-
-    /// Accepts events that have no chain: all of them or none, in one commit. `batch` says in which form they came,
-    /// and so in which they are answered. A single event's `id` serves as its key where the request has none.
-    pub async fn events(&self, incoming: Incoming, events: Vec<PostedEvent>, batch: bool) -> Reply {
-        if self.stopping.load(Ordering::Acquire) {
-            return Err(Refusal::Stopping);
-        }
-        let now = self.clock.now();
-        let key = match (&incoming.key, events.as_slice()) {
-            (Some(key), _) => Some(idempotency("event", &incoming, key, None)),
-            (None, [PostedEvent { id: Some(id), .. }]) if !batch => Some(idempotency("event-id", &incoming, id, None)),
-            _ => None,
-        };
-        // The id that serves as the key.
-        let own_id = match (&incoming.key, events.as_slice()) {
-            (None, [event]) if !batch => event.id.clone(),
-            _ => None,
-        };
-        let mut posted = Vec::with_capacity(events.len());
-        for event in events {
-            check_value(&event.data, self.max_depth)?;
-            let due_at = event.deliver_at.unwrap_or(now);
-            let event = self.posted(event, now);
-            self.router.check_partners(&event).map_err(Refusal::Partners)?;
-            posted.push((event, due_at));
-        }
-        let mut taken = Taken::new();
-        loop {
-            let mut accepted = Vec::with_capacity(posted.len());
-            let mut listed: Vec<EventDeliveries> = Vec::with_capacity(posted.len());
-            for (event, due_at) in &posted {
-                let deliveries = self.router.plan_without(event, *due_at, now, &taken).deliveries;
-                listed.push((event.id, deliveries.iter().map(|d| (d.id, Arc::clone(&d.channel))).collect()));
-                accepted.push(NewEvent { event: Arc::clone(event), deliveries });
-            }
-            let answer = self.answering.events(&listed, batch);
-            let idempotency = key.clone().map(|key| Idempotency { answer: Some(answer.clone()), ..key });
-            let events =
-                NewEvents { events: accepted, idempotency, signed: incoming.signed.clone(), replica: self.replica };
-            match self.store.ledger.accept_events(events).await? {
-                Acceptance::Taken(more) => taken.extend(more),
-                Acceptance::Mismatch if own_id.is_some() => {
-                    return Err(Refusal::EventIdMismatch(own_id.unwrap_or_default()));
-                }
-                accepted => return reply(accepted, answer),
-            }
-        }
-    }
-
-    fn posted(&self, posted: PostedEvent, now: Timestamp) -> Arc<Event> {
-        let id: EventId = self.ids.next();
-        let own = self.pointers.of_value(&posted.data).into_iter().next().flatten();
-        let subject = Arc::new(Subject {
-            origin: Origin::Event(id),
-            order_id: own.or(posted.id).unwrap_or_else(|| id.to_string()),
-            kind: posted.kind.clone(),
-            received_at: now,
-            chain: None,
-            body: posted.data,
-        });
-        Arc::new(Event {
-            id,
-            kind: posted.kind.into(),
-            at: posted.at.unwrap_or(now),
-            subject,
-            context: Arc::from("{}"),
-            step: None,
-            steps: Arc::default(),
-        })
-    }
 }
 
 /// Why an order was rejected, as its journal tells.
@@ -364,12 +297,18 @@ fn listed(deliveries: &[NewDelivery]) -> Vec<(DeliveryId, Arc<str>, DeliveryStat
     deliveries.iter().map(|d| (d.id, Arc::clone(&d.channel), DeliveryStatus::Pending)).collect()
 }
 
+/// What a request brought along; `None` where that is nothing.
+pub(super) fn arrival(trace: Option<TraceContext>, cloudevent: Option<Map<String, Value>>) -> Option<Arc<Arrival>> {
+    let arrival = Arrival { trace, cloudevent };
+    (!arrival.is_empty()).then(|| Arc::new(arrival))
+}
+
 /// A key within its endpoint and its caller.
-fn scoped(endpoint: &str, incoming: &Incoming, key: &str) -> String {
+pub(super) fn scoped(endpoint: &str, incoming: &Incoming, key: &str) -> String {
     format!("{endpoint}\n{}\n{key}", incoming.caller)
 }
 
-fn idempotency(endpoint: &str, incoming: &Incoming, key: &str, answer: Option<&Answer>) -> Idempotency {
+pub(super) fn idempotency(endpoint: &str, incoming: &Incoming, key: &str, answer: Option<&Answer>) -> Idempotency {
     Idempotency {
         key: scoped(endpoint, incoming, key),
         // The method and path are part of the key.
@@ -378,7 +317,7 @@ fn idempotency(endpoint: &str, incoming: &Incoming, key: &str, answer: Option<&A
     }
 }
 
-fn reply(acceptance: Acceptance, answer: Answer) -> Reply {
+pub(super) fn reply(acceptance: Acceptance, answer: Answer) -> Reply {
     match acceptance {
         Acceptance::New => Ok(Answered { answer, replayed: false }),
         Acceptance::Replay(answer) => Ok(Answered { answer, replayed: true }),
@@ -386,7 +325,7 @@ fn reply(acceptance: Acceptance, answer: Answer) -> Reply {
         Acceptance::Mismatch => Err(Refusal::KeyMismatch),
         Acceptance::SignedBefore => Err(Refusal::SignedBefore),
         // The caller has left these out by now.
-        Acceptance::Taken(_) => {
+        Acceptance::Taken(_) | Acceptance::Known(_) | Acceptance::OwnIdMismatch(_) => {
             Err(crate::store::StoreError::Corrupt("a one-off is refused again and again".into()).into())
         }
     }

@@ -147,5 +147,6 @@ fn subject(order: &OrderDetail) -> Subject {
         received_at: summary.received_at,
         chain: summary.chain.clone(),
         body: order.body.clone(),
+        arrival: order.arrival.clone(),
     }
 }

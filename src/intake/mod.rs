@@ -6,6 +6,7 @@
 
 mod accept;
 mod again;
+mod events;
 mod extract;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -22,7 +24,7 @@ pub use crate::chain::{Answering, EventDeliveries, OrderView};
 
 use crate::chain::Chains;
 use crate::config::settings::Settings;
-use crate::domain::{Clock, IdSource, Timestamp};
+use crate::domain::{Clock, IdSource, Timestamp, TraceContext};
 use crate::routing::Router;
 use crate::store::{Answer, Replica, SignedId, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -36,6 +38,8 @@ pub struct Incoming {
     pub body: Bytes,
     /// The `ce-` headers in a canonical form: with them, a request is another one.
     pub attributes: Vec<u8>,
+    /// The trace of its `traceparent` and `tracestate` headers.
+    pub trace: Option<TraceContext>,
     /// The `Idempotency-Key` header.
     pub key: Option<String>,
     /// The `webhook-id` of a request whose signature was checked.
@@ -57,6 +61,8 @@ pub struct PostedEvent {
     pub deliver_at: Option<Timestamp>,
     /// Its data, any JSON value.
     pub data: Bytes,
+    /// The attributes of a CloudEvent, without its data.
+    pub cloudevent: Option<Map<String, Value>>,
 }
 
 /// An answer, and whether it is the one of an earlier request with the same key.

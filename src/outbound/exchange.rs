@@ -20,6 +20,7 @@ const PLAIN: &[&str] = &[
     "webhook-timestamp",
     "idempotency-key",
     "traceparent",
+    "tracestate",
 ];
 
 /// What was sent and what came back. Masked: credentials, values marked as sensitive, and the values of headers and

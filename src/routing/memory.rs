@@ -166,6 +166,7 @@ mod tests {
             received_at: Timestamp::default(),
             chain: None,
             body: Bytes::from(vec![b'x'; bytes]),
+            arrival: None,
         };
         let (kind, context) = (Arc::from("a"), Arc::from(""));
         Event {

@@ -67,6 +67,7 @@ mod tests {
             received_at: Timestamp::default(),
             chain: None,
             body: Bytes::copy_from_slice(order.as_bytes()),
+            arrival: None,
         };
         let id = EventId::from_u128(1);
         let context = Arc::from("{}");

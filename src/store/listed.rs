@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::domain::{
-    Attempt, Code, Codes, DeliveryId, DeliveryStatus, EventId, OrderId, OrderStatus, Parcel, Skip, StepRecord,
+    Arrival, Attempt, Code, Codes, DeliveryId, DeliveryStatus, EventId, OrderId, OrderStatus, Parcel, Skip, StepRecord,
     Timestamp,
 };
 
@@ -107,6 +107,8 @@ pub struct OrderDetail {
     pub summary: OrderSummary,
     /// The bytes received.
     pub body: Bytes,
+    /// What the request brought along.
+    pub arrival: Option<Arc<Arrival>>,
     /// Its context, a JSON object as text.
     pub context: Arc<str>,
     /// Its journaled steps, in order.

@@ -60,6 +60,8 @@ pub struct NewEvent {
     pub event: Arc<Event>,
     /// Its deliveries.
     pub deliveries: Vec<NewDelivery>,
+    /// The key of the sender's id for it, where it counts once for that. Its answer is that of this event alone.
+    pub own_id: Option<Idempotency>,
 }
 
 /// The `webhook-id` of a signed request, which is taken once while the signature may hold.
@@ -104,6 +106,11 @@ pub enum Acceptance {
     UnderWay,
     /// The key was used before with another body.
     Mismatch,
+    /// Nothing was made durable: the events at these positions were accepted before, each with the answer it got. To be
+    /// asked again without them.
+    Known(Vec<(usize, Answer)>),
+    /// Nothing was made durable: the own id of the event at this position was used before for another one.
+    OwnIdMismatch(usize),
     /// Nothing was made durable: a request with this `webhook-id` was accepted before.
     SignedBefore,
     /// Nothing was made durable: these channels had their one-off before, or get it of an earlier event of the same

@@ -13,9 +13,15 @@ pub(super) struct Exact {
 /// Digits that are written out before an exponent is used instead.
 const PLAIN: u32 = 60;
 
+/// Bytes of a number at most, so that reading one costs little: more than 38 digits with sign, point and exponent.
+const LONGEST: usize = 128;
+
 impl Exact {
     /// Reads a number as JSON writes it. `None` for any other text, and for one of too many digits.
     pub(super) fn read(text: &str) -> Option<Self> {
+        if text.len() > LONGEST {
+            return None;
+        }
         decimal::Decimal::read(text)?;
         let (number, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));

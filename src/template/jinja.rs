@@ -147,6 +147,7 @@ fn check(source: &str, instructions: &Instructions<'_>) -> Result<(), SyntaxErro
             Instruction::GetAttr(name) => {
                 if let Some((root, fields)) = words::FIXED.iter().find(|(root, _)| Some(*root) == before)
                     && !fields.contains(name)
+                    && !words::is_extension(root, name)
                 {
                     return unknown(&format!("field of `{root}`"), name, fields, source, range());
                 }

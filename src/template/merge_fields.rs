@@ -6,7 +6,7 @@
 use super::fields::{Field, Piece};
 use super::fill::Place;
 use super::path::find_name;
-use super::words::{FIXED, nearest_word};
+use super::words::{FIXED, is_extension, nearest_word};
 use super::{SyntaxError, Target};
 
 /// First names that do not mean a field of the order, and the name of the scope that they stand for.
@@ -74,6 +74,7 @@ fn field(source: &str, at: usize) -> Result<Option<Field>, SyntaxError> {
     let mut below = parts.get(1..).unwrap_or_default().to_vec();
     if let Some(root) = root
         && let Some((_, known)) = FIXED.iter().find(|(fixed, _)| *fixed == root)
+        && !is_extension(root, &below.join("."))
     {
         let name = below.join(".");
         let Some(exact) = find_name(known.iter().map(|known| (*known, *known)), &name) else {

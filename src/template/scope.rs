@@ -1,5 +1,6 @@
 //! The names that templates and expressions can use.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -188,6 +189,8 @@ impl Scope {
 }
 
 /// The names below `event`.
+///
+/// A CloudEvent has its attributes too, where they do not bear one of these names; all of them are below `cloudevent`.
 fn happened(event: &Event) -> Value {
     let code = |step: &EventStep| step.code.map_or(Value::from(()), |code| Value::from(code.as_i32()));
     let mut names = vec![
@@ -213,7 +216,12 @@ fn happened(event: &Event) -> Value {
             ("error", Value::from(step.error.as_deref().unwrap_or_default())),
         ]);
     }
-    Value::from_pairs(names)
+    let Some(attributes) = event.subject.cloudevent() else { return Value::from_pairs(names) };
+    let mut all: BTreeMap<&str, Value> =
+        attributes.iter().map(|(name, value)| (name.as_str(), json::from_tree(value))).collect();
+    all.insert("cloudevent", json::from_map(attributes));
+    all.extend(names);
+    Value::from_pairs(all)
 }
 
 /// What stands at a JSON pointer.

@@ -25,6 +25,7 @@ fn scope_within(order: &str, bounds: Bounds) -> Scope {
         received_at: Timestamp::from_millis(0),
         chain: None,
         body: Bytes::copy_from_slice(order.as_bytes()),
+        arrival: None,
     };
     let event = Event {
         id: EventId::from_u128(8),

@@ -29,9 +29,31 @@ pub(super) const ROOTS: &[&str] = &[
     "now",
 ];
 
+/// What an event has. A CloudEvent has the attributes of its own besides.
+const EVENT_FIELDS: &[&str] = &[
+    "id",
+    "type",
+    "time",
+    "steps",
+    "step",
+    "plugin",
+    "code",
+    "error",
+    "source",
+    "subject",
+    "dataschema",
+    "datacontenttype",
+    "cloudevent",
+];
+
+/// Whether a name may be an extension attribute of a CloudEvent: none that an event has, nor a likely slip of one.
+pub(super) fn is_extension(root: &str, name: &str) -> bool {
+    let allowed = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    root == "event" && allowed && !name.is_empty() && nearest_word(name, EVENT_FIELDS.iter().copied()).is_none()
+}
+
 /// The names below those roots that have a fixed set.
-pub(super) const FIXED: &[(&str, &[&str])] =
-    &[("event", &["id", "type", "time", "steps", "step", "plugin", "code", "error"]), ("delivery", &["id"])];
+pub(super) const FIXED: &[(&str, &[&str])] = &[("event", EVENT_FIELDS), ("delivery", &["id"])];
 
 macro_rules! words {
     ($list:ident $doc:literal $add:ident $into:ident { $($name:literal => $function:expr),* $(,)? }) => {

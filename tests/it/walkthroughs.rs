@@ -124,6 +124,23 @@ async fn callouts() {
 }
 
 #[tokio::test]
+async fn cloudevents() {
+    let receiver = Receiver::start().await;
+    let page = include_str!("../../docs/cloudevents.md");
+    let process = follow("cloudevents.md", page, &receiver).await;
+    let requests = receiver.wait_for_on("/events", 3).await;
+    let about = |id: &str| requests.iter().find(|request| request.json()["data"]["order"]["id"] == id).expect("one");
+    let shown = blocks(page).into_iter().find(|block| block.info == "json" && block.text.contains("metadata")).unwrap();
+    let shown: Value = serde_json::from_str(&shown.text).unwrap();
+    let body = about("I-2026-1").json();
+    assert!(holds(&body, &shown), "{body:#}");
+    assert_eq!(body["data"]["metadata"].as_object().unwrap().len(), 5);
+    let second = about("I-2026-2");
+    assert_eq!((second.expect_header("x-subject"), second.expect_header("x-region")), ("I-2026-2", "south"));
+    process.stop().await;
+}
+
+#[tokio::test]
 async fn zuora() {
     let receiver = Receiver::start().await;
     receiver.answer([Reply::json(200, &json!({ "success": true }))]);

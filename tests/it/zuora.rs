@@ -130,6 +130,7 @@ async fn the_base_url_of_the_seed_is_filled() {
         received_at: Timestamp::default(),
         chain: None,
         body: account().to_string().into(),
+        arrival: None,
     };
     let (id, kind, context) = (EventId::from_u128(1), "order.completed".into(), "{}".into());
     let event =
@@ -139,8 +140,8 @@ async fn the_base_url_of_the_seed_is_filled() {
         1,
     );
     let memory = std::sync::Arc::new(orderhook::routing::LaneMemory::new(std::iter::empty(), 0));
-    let scope =
-        orderhook::routing::Router::new(&settings, ids, memory, std::sync::Arc::default()).scope(&event, Timestamp::default());
+    let scope = orderhook::routing::Router::new(&settings, ids, memory, std::sync::Arc::default())
+        .scope(&event, Timestamp::default());
     let url = settings.channels[0].url.render(&scope).expect("a filled URL");
     assert_eq!(url, "https://mywebsite.com/zuora/2c92c0f8");
 }

@@ -114,8 +114,8 @@ fn events_are_answered_in_the_form_in_which_they_came() {
         r#"{{"id":"{}","deliveries":[{{"id":"{}","channel":"erp","status":"pending"}}]}}"#,
         event.0, event.1[0].0
     );
-    let answer = JsonAnswers.events(std::slice::from_ref(&event), false);
+    let answer = JsonAnswers.event(&event);
     assert_eq!((answer.status, text(&answer.body)), (202, one.as_str()));
-    let answer = JsonAnswers.events(&[event], true);
-    assert_eq!(text(&answer.body), format!(r#"{{"data":[{one}]}}"#));
+    let answer = JsonAnswers.batch(&[&answer, &answer]);
+    assert_eq!(text(&answer.body), format!(r#"{{"data":[{one},{one}]}}"#));
 }

@@ -21,6 +21,7 @@ pub(super) fn subject(ids: &IdSource) -> Arc<Subject> {
         received_at: now(),
         chain: Some("new-orders".to_owned()),
         body: Bytes::from_static(br#"{"id": "A/1", "total": 10.00}"#),
+        arrival: None,
     })
 }
 
@@ -37,6 +38,7 @@ pub(super) fn order(ids: &IdSource) -> OrderDetail {
             ended_at: Some(now()),
         },
         body: subject.body.clone(),
+        arrival: subject.arrival.clone(),
         context: r#"{"userId":"u-1"}"#.into(),
         steps: Vec::new(),
         deliveries: Vec::new(),

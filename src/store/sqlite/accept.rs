@@ -63,6 +63,7 @@ impl Write for AcceptOrder {
             born::list(&order.deliveries, subject.origin),
             &subject.body[..],
             email,
+            rows::arrival_text(subject)?,
         ])?;
         // The context of an order that is still processing changes; what its events saw must be kept apart.
         let inherited = (!processing).then_some(EMPTY);
@@ -97,13 +98,18 @@ impl Write for AcceptEvents {
         if let Some(seen) = remember(db, self.0.idempotency.as_ref())? {
             return Ok(seen);
         }
+        let (kept, refused) = self.remember_own_ids(db)?;
+        if let Some(refused) = refused {
+            self.forget(db, &kept)?;
+            return Ok(refused);
+        }
         let taken = once::taken(db, self.0.events.iter().flat_map(|new| &new.deliveries))?;
         if !taken.is_empty() {
-            forget(db, self.0.idempotency.as_ref())?;
+            self.forget(db, &kept)?;
             return Ok(Acceptance::Taken(taken));
         }
         if !take_signed(db, self.0.signed.as_ref())? {
-            forget(db, self.0.idempotency.as_ref())?;
+            self.forget(db, &kept)?;
             return Ok(Acceptance::SignedBefore);
         }
         db.room.take(self.weight())?;
@@ -113,7 +119,8 @@ impl Write for AcceptEvents {
             // The key goes when its last event goes.
             let origin = new.event.subject.origin;
             let keys = born::list(&new.deliveries, origin);
-            born::insert_event(db, &new.event.subject, key.filter(|_| at == last), keys.as_deref())?;
+            let own_key = new.own_id.as_ref().map(|own| &*own.key);
+            born::insert_event(db, &new.event.subject, (key.filter(|_| at == last), own_key), keys.as_deref())?;
             let birth = Birth { replica: Some(self.0.replica), inherited: None, listed: Some(origin) };
             for delivery in &new.deliveries {
                 born::insert_delivery(db, delivery, birth)?;
@@ -129,6 +136,29 @@ impl Write for AcceptEvents {
                 _ => new.deliveries.clear(),
             }
         }
+    }
+}
+
+impl AcceptEvents {
+    /// Keeps the events' own ids that are new and returns them, with the refusal where one was used before.
+    fn remember_own_ids(&self, db: &Db<'_>) -> Result<(Vec<&Idempotency>, Option<Acceptance>), StoreError> {
+        let (mut kept, mut known) = (Vec::new(), Vec::new());
+        for (at, new) in self.0.events.iter().enumerate() {
+            let Some(own) = &new.own_id else { continue };
+            match remember(db, Some(own))? {
+                None => kept.push(own),
+                Some(Acceptance::Replay(answer)) => known.push((at, answer)),
+                Some(_) => return Ok((kept, Some(Acceptance::OwnIdMismatch(at)))),
+            }
+        }
+        let refused = (!known.is_empty()).then_some(Acceptance::Known(known));
+        Ok((kept, refused))
+    }
+
+    /// Lets go of the request's key and of `own` ids that were new, as nothing came of them.
+    fn forget(&self, db: &Db<'_>, own: &[&Idempotency]) -> Result<(), StoreError> {
+        forget(db, self.0.idempotency.as_ref())?;
+        own.iter().try_for_each(|own| forget(db, Some(own)))
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn list(deliveries: &[NewDelivery], origin: Origin) -> Option<String>
 pub(super) fn insert_event(
     db: &mut Db<'_>,
     subject: &Subject,
-    key: Option<&str>,
+    (key, own_key): (Option<&str>, Option<&str>),
     list: Option<&str>,
 ) -> Result<(), StoreError> {
     let Origin::Event(id) = subject.origin else { return Ok(()) };
@@ -51,6 +51,8 @@ pub(super) fn insert_event(
         key,
         list,
         &subject.body[..],
+        rows::arrival_text(subject)?,
+        own_key,
     ])?;
     Ok(())
 }
@@ -92,7 +94,7 @@ pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Bi
 /// Inserts deliveries whose origins may be events that have no row yet.
 pub(super) fn insert_all(db: &mut Db<'_>, deliveries: &[NewDelivery], birth: Birth<'_>) -> Result<(), StoreError> {
     for delivery in deliveries {
-        insert_event(db, &delivery.event.subject, None, None)?;
+        insert_event(db, &delivery.event.subject, (None, None), None)?;
         insert_delivery(db, delivery, birth)?;
     }
     Ok(())
@@ -102,7 +104,7 @@ pub(super) fn insert_all(db: &mut Db<'_>, deliveries: &[NewDelivery], birth: Bir
 pub(super) fn insert_free(db: &mut Db<'_>, deliveries: &[NewDelivery], birth: Birth<'_>) -> Result<(), StoreError> {
     let taken = once::taken(db, deliveries.iter())?;
     for delivery in deliveries.iter().filter(|delivery| !once::is_late(delivery, &taken)) {
-        insert_event(db, &delivery.event.subject, None, None)?;
+        insert_event(db, &delivery.event.subject, (None, None), None)?;
         insert_delivery(db, delivery, birth)?;
     }
     Ok(())

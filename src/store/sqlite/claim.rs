@@ -123,10 +123,12 @@ type Shared = (Arc<Subject>, Arc<str>);
 /// What deliveries are about: the subject of a `deliveries.origin`, and the context they inherit from it.
 pub(super) fn load_origin(conn: &Connection, origin: i64) -> Result<Option<Shared>, StoreError> {
     let found = if origin >= 0 {
-        conn.prepare_cached("SELECT id, order_id, kind, received_at, chain, body, context FROM orders WHERE seq = ?1")?
-            .query_row([origin], |row| Ok((Arc::new(rows::order_subject(row)?), rows::context(row.get(6)?))))
+        conn.prepare_cached(
+            "SELECT id, order_id, kind, received_at, chain, body, arrival, context FROM orders WHERE seq = ?1",
+        )?
+        .query_row([origin], |row| Ok((Arc::new(rows::order_subject(row)?), rows::context(row.get(7)?))))
     } else {
-        conn.prepare_cached("SELECT id, order_id, kind, received_at, chain, body FROM events WHERE seq = ?1")?
+        conn.prepare_cached("SELECT id, order_id, kind, received_at, chain, body, arrival FROM events WHERE seq = ?1")?
             .query_row([-origin], |row| Ok((Arc::new(rows::event_subject(row)?), rows::context(None))))
     };
     Ok(found.optional()?)

@@ -112,12 +112,13 @@ impl<'c> Hot<'c> {
             commit: conn.prepare("COMMIT")?,
             insert_order: conn.prepare(
                 "INSERT INTO orders (seq, id, status, owner, resumed, received_at, ended_at, kind, chain, order_id, slot,
-                    key, skipped, deliveries, body, email)
-                    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                    key, skipped, deliveries, body, email, arrival)
+                    VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
             )?,
             insert_event: conn.prepare(
-                "INSERT INTO events (seq, id, received_at, kind, chain, order_id, key, deliveries, body)
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (seq) DO NOTHING",
+                "INSERT INTO events (seq, id, received_at, kind, chain, order_id, key, deliveries, body, arrival,
+                    own_key)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (seq) DO NOTHING",
             )?,
             insert_delivery: conn.prepare(
                 "INSERT INTO deliveries (seq, id, channel, state, origin, owner, attempts, round_start, due_at, updated_at,

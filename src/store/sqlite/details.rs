@@ -59,9 +59,9 @@ pub(super) fn order(conn: &Connection, tally: &Tally, key: &OrderKey) -> Result<
         },
     };
     let Some(seq) = seq else { return Ok(None) };
-    let (body, context, skipped): (Vec<u8>, Option<String>, Option<String>) = conn
-        .prepare_cached("SELECT body, context, skipped FROM orders WHERE seq = ?1")?
-        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (body, context, skipped, arrival): (Vec<u8>, Option<String>, Option<String>, Option<String>) = conn
+        .prepare_cached("SELECT body, context, skipped, arrival FROM orders WHERE seq = ?1")?
+        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let skipped = match skipped {
         Some(text) => serde_json::from_str(&text).map_err(|_| corrupt("orders", "skipped", seq))?,
         None => Vec::new(),
@@ -78,6 +78,7 @@ pub(super) fn order(conn: &Connection, tally: &Tally, key: &OrderKey) -> Result<
     Ok(Some(OrderDetail {
         summary,
         body: Bytes::from(body),
+        arrival: rows::arrival(arrival),
         context: rows::context(context),
         steps: journal::steps(conn, seq)?,
         deliveries: summaries(conn, tally, deliveries)?,

@@ -160,11 +160,11 @@ impl Resume {
         let (subject, context, key, resumed) = db
             .conn
             .prepare_cached(
-                "SELECT id, order_id, kind, received_at, chain, body, context, key, resumed FROM orders WHERE seq = ?1",
+                "SELECT id, order_id, kind, received_at, chain, body, arrival, context, key, resumed FROM orders WHERE seq = ?1",
             )?
             .query_row([seq], |row| {
-                let key: Option<String> = row.get(7)?;
-                Ok((rows::order_subject(row)?, rows::context(row.get(6)?), key, row.get(8)?))
+                let key: Option<String> = row.get(8)?;
+                Ok((rows::order_subject(row)?, rows::context(row.get(7)?), key, row.get(9)?))
             })?;
         let unanswered = match key {
             Some(key) if db.exists("SELECT 1 FROM idempotency WHERE key = ?1 AND status IS NULL", [&key])? => Some(key),

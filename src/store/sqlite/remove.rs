@@ -87,7 +87,10 @@ impl Write for Remove {
         let mut deliveries = conn.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?;
         let mut keys = conn.prepare_cached(match self.records {
             Records::Orders => "DELETE FROM idempotency WHERE key = (SELECT key FROM orders WHERE seq = ?1)",
-            Records::Events => "DELETE FROM idempotency WHERE key = (SELECT key FROM events WHERE seq = ?1)",
+            Records::Events => {
+                "DELETE FROM idempotency WHERE key IN
+                    (SELECT key FROM events WHERE seq = ?1 UNION ALL SELECT own_key FROM events WHERE seq = ?1)"
+            }
         })?;
         let mut steps = conn.prepare_cached("DELETE FROM steps WHERE order_seq = ?1")?;
         let mut records = conn.prepare_cached(match self.records {

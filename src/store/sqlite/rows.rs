@@ -8,7 +8,7 @@ use rusqlite::types::{Value, ValueRef};
 
 use super::fault::corrupt;
 use crate::domain::event::EventStep;
-use crate::domain::{DeliveryStatus, EventId, OrderId, OrderStatus, Origin, Parcel, Subject, Timestamp};
+use crate::domain::{Arrival, DeliveryStatus, EventId, OrderId, OrderStatus, Origin, Parcel, Subject, Timestamp};
 use crate::store::StoreError;
 
 /// `deliveries.state`: a delivery's status, and while it is pending, who has it.
@@ -184,7 +184,7 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> 
     row.get(column).map(Timestamp::from_millis)
 }
 
-/// Columns 0 to 5 of a row of `orders`: `id, order_id, kind, received_at, chain, body`.
+/// Columns 0 to 6 of a row of `orders`: `id, order_id, kind, received_at, chain, body, arrival`.
 pub(super) fn order_subject(row: &Row<'_>) -> rusqlite::Result<Subject> {
     let id = OrderId::from_bytes(row.get(0)?);
     subject(row, Origin::Order(id), id.to_string())
@@ -204,7 +204,19 @@ fn subject(row: &Row<'_>, origin: Origin, id: String) -> rusqlite::Result<Subjec
         received_at: time(row, 3)?,
         chain: row.get(4)?,
         body: Bytes::from(row.get::<_, Vec<u8>>(5)?),
+        arrival: arrival(row.get(6)?),
     })
+}
+
+/// What a request brought along, of its column. A column that cannot be read costs the trace, not the order.
+pub(super) fn arrival(text: Option<String>) -> Option<Arc<Arrival>> {
+    text.and_then(|text| serde_json::from_str(&text).ok()).map(Arc::new)
+}
+
+/// What a request brought along, as a column; nothing where it brought nothing.
+pub(super) fn arrival_text(subject: &Subject) -> Result<Option<String>, StoreError> {
+    let text = subject.arrival.as_deref().map(serde_json::to_string).transpose();
+    text.map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// The own id of a subject as stored: nothing where it is the server's.

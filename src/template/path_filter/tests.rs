@@ -22,6 +22,7 @@ fn scope(body: &[u8]) -> Scope {
         received_at: Timestamp::default(),
         chain: None,
         body: Bytes::copy_from_slice(body),
+        arrival: None,
     };
     let (kind, context) = (Arc::from("a"), Arc::from("{}"));
     let event = Event {

@@ -182,7 +182,7 @@ pub(super) async fn events_come_in_together_with_their_deliveries<B: Backend>(wo
         let mut delivery = world.delivery(&event, "erp");
         delivery.slot = Some(world.slot());
         ids.push(delivery.id);
-        events.push(NewEvent { event, deliveries: vec![delivery] });
+        events.push(NewEvent { event, deliveries: vec![delivery], own_id: None });
     }
     assert_eq!(world.store.ledger.accept_events(of_events(events)).await.expect("accepted"), Acceptance::New);
     let born = world.lane.take();
@@ -198,7 +198,8 @@ pub(super) async fn events_come_in_together_with_their_deliveries<B: Backend>(wo
 pub(super) async fn an_events_key_is_answered_like_an_orders<B: Backend>(world: World<B>) {
     let mut results = Vec::new();
     for body in [1, 1, 2] {
-        let events = (0..2).map(|_| NewEvent { event: world.plain_event("a.b"), deliveries: vec![] }).collect();
+        let events =
+            (0..2).map(|_| NewEvent { event: world.plain_event("a.b"), deliveries: vec![], own_id: None }).collect();
         let mut events = of_events(events);
         events.idempotency = Some(Idempotency { answer: Some(answer("first")), ..key("e", body) });
         results.push(world.store.ledger.accept_events(events).await.expect("accepted"));

@@ -28,7 +28,7 @@ async fn many<B: Backend>(world: &World<B>) -> Vec<(DeliveryId, &'static str, Op
                 delivery.slot = Some(world.slot());
                 deliveries.push((delivery.id, None));
             }
-            let events = of_events(vec![NewEvent { event, deliveries: made }]);
+            let events = of_events(vec![NewEvent { event, deliveries: made, own_id: None }]);
             world.store.ledger.accept_events(events).await.expect("accepted");
         } else {
             let mut order = world.order(&subject, channels);

@@ -72,7 +72,7 @@ pub(super) async fn of_events_in_one_call_the_first_has_the_one_off<B: Backend>(
         let event = world.plain_event("sub.renewed");
         let mut delivery = world.delivery(&event, "keys");
         delivery.once = once(value, true);
-        NewEvent { event, deliveries: vec![delivery] }
+        NewEvent { event, deliveries: vec![delivery], own_id: None }
     };
     let events = vec![event("a"), event("b"), event("a")];
     let third = events[2].event.id;

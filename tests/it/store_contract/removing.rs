@@ -77,7 +77,7 @@ pub(super) async fn removed_events_are_counted<B: Backend>(world: World<B>) {
         let event = world.plain_event("invoice.paid");
         let mut delivery = world.delivery(&event, "erp");
         delivery.slot = Some(world.slot());
-        let mut events = of_events(vec![NewEvent { event, deliveries: vec![delivery] }]);
+        let mut events = of_events(vec![NewEvent { event, deliveries: vec![delivery], own_id: None }]);
         events.idempotency = Some(key("e", 1));
         assert_eq!(world.store.ledger.accept_events(events).await.expect("accepted"), Acceptance::New);
         let id = world.lane.take()[0].id;

@@ -121,6 +121,7 @@ impl<B: Backend> World<B> {
             received_at: self.now(),
             chain: Some("main".into()),
             body: Bytes::from(format!("{{\"id\": \"{own}\"}}")),
+            arrival: None,
         })
     }
 
@@ -146,6 +147,7 @@ impl<B: Backend> World<B> {
             received_at: self.now(),
             chain: None,
             body: Bytes::from_static(b"[1, 2]"),
+            arrival: None,
         };
         Arc::new(Event {
             id,
