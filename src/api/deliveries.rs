@@ -85,6 +85,8 @@ pub(super) struct Delivery<'a> {
     quantity: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    units: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -113,6 +115,7 @@ impl<'a> Delivery<'a> {
             items: parcel.and_then(|parcel| parcel.items.as_deref()),
             quantity: parcel.and_then(|parcel| parcel.quantity),
             unit: parcel.and_then(|parcel| parcel.unit),
+            units: parcel.and_then(|parcel| parcel.units),
         }
     }
 }

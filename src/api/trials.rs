@@ -91,6 +91,11 @@ struct Outcomes<'a> {
     outcome: Outcome,
     error: Option<&'a str>,
     duration_ms: u64,
+    /// The mail that the response would make; it is not sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mail: Option<Sent<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mail_error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     skipped: Option<&'a Skip>,
 }
@@ -105,6 +110,8 @@ impl<'a> Outcomes<'a> {
             outcome: tested.outcome,
             error: tested.error.as_deref(),
             duration_ms: tested.duration_ms,
+            mail: tested.mail.as_ref().and_then(|mail| mail.as_ref().ok()).map(Sent::of),
+            mail_error: tested.mail.as_ref().and_then(|mail| mail.as_ref().err()).map(String::as_str),
             skipped: tested.trial.skipped.as_ref(),
         }
     }

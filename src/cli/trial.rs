@@ -22,7 +22,7 @@ pub(super) fn preview(config: &[std::path::PathBuf], channel: &str, order: Optio
 /// `orderhook test`.
 pub(super) fn test(config: &[std::path::PathBuf], channel: &str, order: Option<&Path>) -> ExitCode {
     run(config, order, |trials, order| async move {
-        let Tested { trial, code, outcome, error, duration_ms } = trials.test(channel, order).await?;
+        let Tested { trial, code, outcome, error, mail, duration_ms } = trials.test(channel, order).await?;
         sent(&trial);
         output::line("");
         let Exchange { response_headers, response_body, truncated, .. } = &trial.exchange;
@@ -41,6 +41,14 @@ pub(super) fn test(config: &[std::path::PathBuf], channel: &str, order: Option<&
             output::line(&format!("{} after {duration_ms} ms: {error}", code.as_i32()));
         }
         output::line(&format!("\noutcome: {outcome}"));
+        match mail {
+            Some(Ok(exchange)) => {
+                output::line("\nthe mail of this response (not sent):\n");
+                output::line(&String::from_utf8_lossy(&exchange.request_body.head));
+            }
+            Some(Err(error)) => output::line(&format!("\nno mail can be made of this response: {error}")),
+            None => {}
+        }
         let good = matches!(outcome.ends_as(), Some(DeliveryStatus::Accepted | DeliveryStatus::Dispatched));
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })

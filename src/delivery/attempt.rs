@@ -72,7 +72,7 @@ pub(super) struct Sent {
     /// The body says that it was no success.
     denied: bool,
     /// The body's text, or why it is none, where the channel wants one.
-    said: Option<Result<String, String>>,
+    pub(super) said: Option<Result<String, String>>,
     retry_after: Option<Duration>,
     pub(super) error: Option<String>,
     pub(super) exchange: Exchange,

@@ -34,13 +34,7 @@ pub(super) fn of_response(
     said: Option<Result<String, String>>,
     now: Timestamp,
 ) -> NewDelivery {
-    let about = delivery.parcel.as_deref().cloned().unwrap_or_default();
-    let (text, fault) = match said {
-        Some(Ok(text)) => (text, None),
-        Some(Err(fault)) => (String::new(), Some(fault)),
-        None => (String::new(), None),
-    };
-    let parcel = Parcel { mail: true, text: Some(text.into()), fault, ..about };
+    let parcel = parcel_of_response(delivery, said);
     NewDelivery {
         id: shared.ids.next(),
         channel: Arc::clone(&delivery.channel),
@@ -50,6 +44,17 @@ pub(super) fn of_response(
         due_at: channel.schedule.as_ref().map_or(now, |schedule| schedule.run_for(now, now)),
         slot: None,
     }
+}
+
+/// What such a mail carries.
+pub(super) fn parcel_of_response(delivery: &Leased, said: Option<Result<String, String>>) -> Parcel {
+    let about = delivery.parcel.as_deref().cloned().unwrap_or_default();
+    let (text, fault) = match said {
+        Some(Ok(text)) => (text, None),
+        Some(Err(fault)) => (String::new(), Some(fault)),
+        None => (String::new(), None),
+    };
+    Parcel { mail: true, text: Some(text.into()), fault, ..about }
 }
 
 /// Fills in what a mail says. `Err` says why it cannot be.
@@ -79,7 +84,7 @@ fn fill(email: &Email, delivery: &Leased, scope: &Scope) -> Result<Mail, String>
         crate::domain::NoMailbox::Empty => "email.to: the order has no e-mail address there".to_owned(),
         error => format!("email.to: {:?}: {error}", to.chars().take(100).collect::<String>()),
     })?;
-    let subject = filled("subject", &email.subject)?.trim().to_owned();
+    let subject = numbered(filled("subject", &email.subject)?.trim(), email, delivery);
     let carried = delivery.parcel.as_deref().and_then(|parcel| parcel.text.clone());
     let (instructions, text) = match (carried, &email.body) {
         (Some(text), _) => {
@@ -90,4 +95,15 @@ fn fill(email: &Email, delivery: &Leased, scope: &Scope) -> Result<Mail, String>
     };
     let (id, date) = (delivery.id.to_string(), delivery.id.time());
     Ok(Mail { to, subject, id, date, instructions, text })
+}
+
+/// The subject with `(1 of 3)` after it for one unit of several, unless the template says so itself.
+fn numbered(subject: &str, email: &Email, delivery: &Leased) -> String {
+    let parcel = delivery.parcel.as_deref();
+    match parcel.and_then(|parcel| Some((parcel.unit?, parcel.units?))) {
+        Some((unit, units)) if units > 1 && !email.subject.source().contains("unit") => {
+            format!("{subject} ({unit} of {units})")
+        }
+        _ => subject.to_owned(),
+    }
 }

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use crate::config;
 use crate::config::settings::{Channel, Settings};
 use crate::domain::{
-    Clock, Code, Event, EventId, Exchange, IdSource, OrderId, Origin, Outcome, SettleKeys, Skip, Subject, json, pointer,
+    Clock, Code, DeliveryStatus, Event, EventId, Exchange, IdSource, OrderId, Origin, Outcome, SettleKeys, Skip,
+    Subject, json, pointer,
 };
 use crate::outbound::{Request, hide};
 use crate::routing::{LaneMemory, Router};
@@ -49,6 +50,8 @@ pub struct Tested {
     pub outcome: Outcome,
     /// What went wrong, in a sentence.
     pub error: Option<String>,
+    /// The mail that the response would make, which is not sent. `Err` says why there can be none.
+    pub mail: Option<Result<Exchange, String>>,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
 }
@@ -133,7 +136,31 @@ impl Trials {
         let outcome = sent.judge(&outlet.channel, mails);
         let trial = Trial { exchange: whole(sent.exchange, &delivery), ..trial };
         let duration_ms = u64::try_from(begun.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Tested { trial, code: sent.code, outcome, error: sent.error, duration_ms })
+        let mail = match outlet.channel.email {
+            Some(_) if !mails && outcome.ends_as() == Some(DeliveryStatus::Accepted) => {
+                Some(self.mail_of(&outlet, delivery, sent.said.take()).await)
+            }
+            _ => None,
+        };
+        Ok(Tested { trial, code: sent.code, outcome, error: sent.error, mail, duration_ms })
+    }
+
+    /// The mail of a response by which `delivery` was accepted, as it would go out.
+    async fn mail_of(
+        &self,
+        outlet: &Outlet,
+        delivery: Leased,
+        said: Option<Result<String, String>>,
+    ) -> Result<Exchange, String> {
+        let parcel = mail::parcel_of_response(&delivery, said);
+        let about = Leased { id: self.kit.ids.next(), parcel: Some(Arc::new(parcel)), slot: None, ..delivery };
+        let (draft, key) = attempt::draft(&self.kit, outlet, &about, &Begun::now(&self.kit));
+        let mailer = outlet.mailer.as_ref().ok_or("there is no smtp")?;
+        let exchange = mailer.preview(draft?).await?;
+        Ok(match key {
+            Some(key) => hide(exchange, None, key).await.0,
+            None => exchange,
+        })
     }
 
     /// The request as it goes out: of a channel that sends in buckets, one with this delivery alone.
@@ -164,7 +191,8 @@ impl Trials {
         let deliveries = parcels.len();
         let Some(parcel) = parcels.into_iter().next() else {
             let why = skipped.as_ref().and_then(|skip| skip.detail.clone());
-            let why = why.unwrap_or_else(|| "the order has nothing for this channel".to_owned());
+            let why =
+                why.unwrap_or_else(|| format!("this order makes no delivery for {name}: none of its products match"));
             return Err(TrialFault::NotBuilt(why));
         };
         let delivery = Leased {

@@ -91,6 +91,9 @@ pub struct Parcel {
     /// Which unit of the order this is, from 1, where each unit has a delivery of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<u64>,
+    /// How many units of the order have a delivery of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<u64>,
     /// Why no request can be made for it: it fails at its first attempt, with this sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,

@@ -120,11 +120,13 @@ impl Lines {
                 vec![Parcel { items: all(), quantity: Some(quantity), ..Parcel::default() }]
             }
             Some(Multibuy::Separate) => {
+                let all = good.iter().map(|(_, units)| units).sum();
                 let units = good.iter().flat_map(|(position, units)| (0..*units).map(|_| *position));
                 let parcel = |(unit, position)| Parcel {
                     items: self.positions(vec![position]),
                     quantity: Some(1),
                     unit: Some(unit),
+                    units: Some(all),
                     ..Parcel::default()
                 };
                 (1..).zip(units).map(parcel).collect()
@@ -168,7 +170,8 @@ impl Failing {
             fault = format!("{fault}; {} units are not sent", self.units);
         }
         if self.count > 1 {
-            fault = format!("{fault}; the same of {} more items", self.count - 1);
+            let more = self.count - 1;
+            fault = format!("{fault}; and {more} more item{}", if more == 1 { "" } else { "s" });
         }
         let quantity = (self.units > 0).then_some(self.units);
         Some(Parcel { items: positions(self.positions), quantity, fault: Some(fault), ..Parcel::default() })

@@ -146,6 +146,7 @@ impl Scope {
             "item" => self.item()?,
             "quantity" => self.parcel.as_ref()?.quantity?.into(),
             "unit" => self.parcel.as_ref()?.unit?.into(),
+            "units" => self.parcel.as_ref()?.units?.into(),
             "product_id" => {
                 let product = |within: &Value| {
                     let mut found = places.product.iter().filter_map(|pointer| at(within, pointer));

@@ -21,6 +21,7 @@ pub(super) const ROOTS: &[&str] = &[
     "items",
     "quantity",
     "unit",
+    "units",
     "product_id",
     "order_id",
     "customer_email",

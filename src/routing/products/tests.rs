@@ -21,7 +21,12 @@ fn rules(products: &[&str], multibuy: Option<Multibuy>) -> Items {
 }
 
 fn parcels(order: &Value, items: &Items) -> Result<Vec<Parcel>, Option<String>> {
-    Lines::read(&order.to_string(), &orders()).parcels(items)
+    let mut parcels = Lines::read(&order.to_string(), &orders()).parcels(items)?;
+    let units = parcels.iter().filter(|parcel| parcel.unit.is_some()).count() as u64;
+    for parcel in &mut parcels {
+        assert_eq!(parcel.units.take(), parcel.unit.map(|_| units), "each unit knows how many there are");
+    }
+    Ok(parcels)
 }
 
 fn parcel(items: &[u32], quantity: Option<u64>, unit: Option<u64>) -> Parcel {
@@ -106,7 +111,7 @@ fn units_above_the_limit_fail_and_those_below_go_out() {
     let order = json!({"items": [{"quantity": 999}, {"quantity": 3}, {"quantity": 5}]});
     let made = parcels(&order, &rules(&[], SEPARATE));
     let sentence = "item 1 is about 3 units, and a channel takes 1000 of an order (multibuy_limit); 7 units are not sent; \
-                    the same of 1 more items";
+                    and 1 more item";
     assert_eq!(faults(&made), [sentence]);
     let made = made.expect("parcels");
     assert_eq!(made.len(), 1001);
@@ -134,7 +139,7 @@ fn items_that_are_no_list_of_objects_are_a_recorded_failure() {
     let many = json!({"items": vec![5; 3000]});
     let made = parcels(&many, &rules(&[], SINGLE)).expect("parcels");
     assert_eq!(made[0].items.as_ref().map(Vec::len), Some(NAMED));
-    assert!(made[0].fault.as_ref().is_some_and(|fault| fault.ends_with("the same of 2999 more items")));
+    assert!(made[0].fault.as_ref().is_some_and(|fault| fault.ends_with("and 2999 more items")));
 }
 
 proptest! {

@@ -204,10 +204,40 @@ async fn every_unit_of_a_separate_multibuy_has_a_mail_of_its_own() {
     let mut texts: Vec<_> = mails.iter().map(|mail| part(mail, "text/plain")).collect();
     texts.sort_unstable();
     assert_eq!(texts, ["KEY-1\n", "KEY-2\n", "KEY-3\n"]);
+    let mut subjects: Vec<_> = mails.iter().map(|mail| header(mail, "Subject")).collect();
+    subjects.sort_unstable();
+    assert_eq!(subjects, ["Key A-1 (1 of 3)", "Key A-1 (2 of 3)", "Key A-1 (3 of 3)"]);
     let mut ids: Vec<_> = mails.iter().map(|mail| header(mail, "Message-ID")).collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 3);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_test_shows_the_mail_of_its_response_and_does_not_send_it() {
+    let (server, receiver) = (MailServer::start().await, Receiver::start().await);
+    receiver.answer([markdown("KEY-1"), markdown("KEY-2"), Reply::status(503)]);
+    let channel = "channels: [{name: license, preset: fulfillment, url: RECEIVER/keys, multibuy: separate, email: {subject: 'Unit {{ unit }}/{{ units }}'}}]";
+    let service = Service::start(&(server.section("smtp", "") + &receiver.fill(channel))).await;
+    let order =
+        json!({"id": "A-1", "customer": {"email": "jane@example.com"}, "items": [{"product_id": "P", "quantity": 2}]});
+    let tested = service.api.post("/v1/channels/license/test", &order).await.expect(200);
+    assert_eq!((&tested["outcome"], &tested["mail"]["method"]), (&json!("accepted"), &json!("MAIL")));
+    let mail = text(&tested["mail"], "body");
+    assert!(
+        mail.contains("Subject: Unit 1/2") && mail.contains("KEY-1") && mail.contains("jane@example.com"),
+        "{mail}"
+    );
+
+    let mut nobody = order.clone();
+    nobody["customer"]["email"] = json!("");
+    let tested = service.api.post("/v1/channels/license/test", &nobody).await.expect(200);
+    assert_eq!(tested.get("mail"), None);
+    assert!(text(&tested, "mail_error").contains("no e-mail address"), "{tested:#}");
+    let failed = service.api.post("/v1/channels/license/test", &order).await.expect(200);
+    assert_eq!((failed.get("mail"), failed.get("mail_error")), (None, None), "{failed:#}");
+    assert_eq!(server.mails().await.len(), 0);
     service.stop().await;
 }
 
