@@ -15,7 +15,7 @@ use crate::domain::{Body, Clock, Code, IdSource, Subject, Timestamp};
 use crate::outbound::{
     Client, ClientOptions, HeaderMap, HeaderName, HeaderValue, Reply, Request, Url, header, header_value, named_value,
 };
-use crate::template::Host;
+use crate::template::{Host, Target, check_document};
 
 use super::plugin::{BuildError, Call, Failure, Plugin, StepResult};
 
@@ -87,8 +87,7 @@ impl Callout {
     fn body(&self, call: &Call<'_>) -> Result<Bytes, String> {
         if let Some(body) = &self.options.body {
             let body = body.render(call.scope).map_err(|error| format!("body: {error}"))?;
-            serde_json::from_str::<serde::de::IgnoredAny>(&body)
-                .map_err(|error| format!("body: no valid JSON after filling in: {error}"))?;
+            check_document(Target::Json, &body, true).map_err(|problem| format!("body {problem}"))?;
             return Ok(body.into());
         }
         if self.options.payload == Payload::Order {

@@ -205,16 +205,24 @@ async fn xml_writes_elements_and_says_so() {
 #[tokio::test]
 async fn a_body_that_is_not_its_format_once_filled_in_is_never_sent() {
     for (keys, said) in [
-        ("syntax: merge_fields\nbody: '{\"a\": <Account.Nothing>}'", "body: filled in, it is no JSON: "),
+        (
+            "syntax: merge_fields\nbody: '{\"a\": <Account.Nothing>}'",
+            "body is not valid JSON after filling (line 1, column ",
+        ),
         ("syntax: merge_fields\nbody: '{\"a\": <Account.Name>}'", "body: `Account.Name` is text, which needs quotes"),
-        ("body: '{\"a\": {{ order.nothing }}}'", "body: filled in, it is no JSON: "),
-        ("format: xml\nbody: '<a>{% if order.paid %}<b>{% endif %}</a>'", "body: filled in, it is no XML: "),
+        ("body: '{\"a\": {{ order.nothing }}}'", "body is not valid JSON after filling (line 1, column "),
+        (
+            "format: xml\nbody: '<a>{% if order.paid %}<b>{% endif %}</a>'",
+            "body is not well-formed XML after filling (line 1, column ",
+        ),
     ] {
         let error = unsent(&format!("url: RECEIVER/\n{keys}"), &order()).await;
         assert!(error.starts_with(said), "{keys}: {error}");
     }
-    assert!(refused("url: http://a\nbody: '{'").contains("the body is no JSON"));
-    assert!(refused("url: http://a\nformat: xml\nbody: '<a>'").contains("the body is no XML"));
+    assert!(refused("url: http://a\nbody: '{'").contains("the body is not valid JSON (line 1, column 1)"));
+    assert!(
+        refused("url: http://a\nformat: xml\nbody: '<a>'").contains("the body is not well-formed XML (line 1, column ")
+    );
 }
 
 #[tokio::test]

@@ -261,7 +261,7 @@ impl Shared {
         }
         let own: Vec<_> = group.done.into_iter().filter_map(|job| job.answer(Ok(()))).collect();
         if let Some((_, error)) = group.failed.first() {
-            tracing::error!(%error, writes = group.failed.len(), "the store did not take what was to be written");
+            tracing::error!(%error, writes = group.failed.len(), "write to the store failed");
         }
         for (job, error) in group.failed {
             job.answer(Err(error));
