@@ -44,7 +44,7 @@ pub(super) fn test(config: &[std::path::PathBuf], channel: &str, order: Option<&
         match mail {
             Some(Ok(exchange)) => {
                 output::line("\nthe mail of this response (not sent):\n");
-                output::line(&String::from_utf8_lossy(&exchange.request_body.head));
+                request(&exchange);
             }
             Some(Err(error)) => output::line(&format!("\nno mail can be made of this response: {error}")),
             None => {}
@@ -85,7 +85,6 @@ fn run<F: Future<Output = Result<ExitCode, TrialFault>>>(
 }
 
 fn sent(trial: &Trial) {
-    let Exchange { method, url, request_headers, request_body, .. } = &trial.exchange;
     if let Some(skip) = &trial.skipped {
         let detail = skip.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
         output::line(&format!("# this order would be skipped: {}{detail}", skip.reason));
@@ -93,6 +92,11 @@ fn sent(trial: &Trial) {
     if trial.deliveries > 1 {
         output::line(&format!("# the first of {} deliveries", trial.deliveries));
     }
+    request(&trial.exchange);
+}
+
+fn request(exchange: &Exchange) {
+    let Exchange { method, url, request_headers, request_body, .. } = exchange;
     output::line(&format!("{method} {url}"));
     headers(request_headers);
     if !request_body.head.is_empty() {

@@ -13,6 +13,7 @@
 
 mod client;
 mod harness;
+mod payloads;
 mod peers;
 mod receiver;
 mod smtp;
@@ -37,6 +38,7 @@ mod egress;
 mod events;
 mod fulfillment;
 mod http2;
+mod http_api;
 mod idempotency;
 mod lanes;
 mod limits;
