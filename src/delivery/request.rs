@@ -171,9 +171,9 @@ fn check_length(url: &Url, rules: UrlRules) -> Result<(), String> {
 
 fn custom(template: &Template, scope: &Scope) -> Result<Body, NotBuilt> {
     let text = template.render(scope).map_err(|error| format!("body: {error}"))?;
-    match check_document(template.target(), &text) {
+    match check_document(template.target(), &text, true) {
         Ok(()) => Ok(Body::whole(text)),
-        Err(problem) => Err(NotBuilt { error: format!("body: filled in, it is {problem}"), text }),
+        Err(problem) => Err(NotBuilt { error: format!("body {problem}"), text }),
     }
 }
 
@@ -229,8 +229,6 @@ struct Metadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     chain: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    step: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     cloudevent: Option<&'a serde_json::Map<String, serde_json::Value>>,
 }
 
@@ -260,7 +258,6 @@ fn envelope(event: &Event) -> Result<Body, String> {
         r#type: &subject.kind,
         received_at: subject.received_at,
         chain: subject.chain.as_deref(),
-        step: event.step.as_deref(),
         cloudevent: subject.cloudevent(),
     };
     let failed = |error: serde_json::Error| format!("body: {error}");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{Service, delivery_to, text};
 use crate::receiver::{Receiver, Reply, Request};
 
-/// A channel to a licence server, with more keys.
+/// A channel to a license server, with more keys.
 fn channel(more: &str) -> String {
     format!("channels: [{{name: keys, preset: fulfillment, url: RECEIVER/keys{more}}}]")
 }
