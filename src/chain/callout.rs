@@ -15,7 +15,7 @@ use crate::domain::{Body, Clock, Code, IdSource, Subject, Timestamp};
 use crate::outbound::{
     Client, ClientOptions, HeaderMap, HeaderName, HeaderValue, Reply, Request, Url, header, header_value, named_value,
 };
-use crate::template::{Host, Target, check_document};
+use crate::template::Host;
 
 use super::plugin::{BuildError, Call, Failure, Plugin, StepResult};
 
@@ -86,9 +86,9 @@ impl Callout {
 
     fn body(&self, call: &Call<'_>) -> Result<Bytes, String> {
         if let Some(body) = &self.options.body {
-            let body = body.render(call.scope).map_err(|error| format!("body: {error}"))?;
-            check_document(Target::Json, &body, true).map_err(|problem| format!("body {problem}"))?;
-            return Ok(body.into());
+            let text = body.render(call.scope).map_err(|error| format!("body: {error}"))?;
+            body.check_filled(&text, call.scope).map_err(|problem| format!("body {problem}"))?;
+            return Ok(text.into());
         }
         if self.options.payload == Payload::Order {
             return Ok(call.subject.body.clone());

@@ -20,7 +20,7 @@ pub(crate) fn method(field: &Field<'_>) -> Option<Method> {
 /// A body: a document of that format once it is filled in, and at once where nothing is to be filled in.
 pub(crate) fn body(field: &Field<'_>, language: &Language, format: Format) -> Option<Template> {
     let template = field.template(language, format.target())?;
-    if let Some(Err(problem)) = template.as_static().map(|text| check_document(template.target(), text, false)) {
+    if let Some(Err(problem)) = template.as_static().map(|text| check_document(template.target(), text)) {
         field.fault(format!("the body {problem}"));
         return None;
     }

@@ -12,7 +12,7 @@ use crate::domain::event::EventStep;
 use crate::domain::{AttemptId, Body, Code, Event, Granularity, StepStatus, Timestamp, UrlRules};
 use crate::outbound::{HeaderMap, HeaderName, HeaderValue, Request, Url, header, header_value, named_value};
 use crate::store::Leased;
-use crate::template::{Scope, Template, as_form, as_xml, check_document, percent};
+use crate::template::{Scope, Template, as_form, as_xml, percent};
 
 pub(super) const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -171,7 +171,7 @@ fn check_length(url: &Url, rules: UrlRules) -> Result<(), String> {
 
 fn custom(template: &Template, scope: &Scope) -> Result<Body, NotBuilt> {
     let text = template.render(scope).map_err(|error| format!("body: {error}"))?;
-    match check_document(template.target(), &text, true) {
+    match template.check_filled(&text, scope) {
         Ok(()) => Ok(Body::whole(text)),
         Err(problem) => Err(NotBuilt { error: format!("body {problem}"), text }),
     }

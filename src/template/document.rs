@@ -18,22 +18,54 @@ use minijinja::{Error, Value};
 
 use super::{Target, escape, json};
 
-/// Checks that a text is a document of its target: valid JSON, well-formed XML. `Err` says what it is instead, with the
-/// place, as in "is not valid JSON (line 1, column 5): expected value"; `filled` adds that templates are filled in.
-pub fn check(target: Target, text: &str, filled: bool) -> Result<(), String> {
-    let after = if filled { " after filling" } else { "" };
-    match target {
-        Target::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).map(|_| ()).map_err(|error| {
-            let (line, column, message) = (error.line(), error.column(), error.to_string());
-            let message = message.split(" at line ").next().unwrap_or_default();
-            format!("is not valid JSON{after} (line {line}, column {column}): {message}")
-        }),
-        Target::Xml => roxmltree::Document::parse(text).map(|_| ()).map_err(|error| {
-            let place = error.pos();
-            format!("is not well-formed XML{after} (line {}, column {}): {error}", place.row, place.col)
-        }),
-        Target::Url | Target::Form | Target::Text | Target::Markup => Ok(()),
+/// What is wrong with a text that should be a document, and where.
+pub(super) struct Fault {
+    what: &'static str,
+    line: usize,
+    column: usize,
+    /// Whether the text ends too early.
+    cut: bool,
+    message: String,
+}
+
+impl Fault {
+    /// The sentence about it; `after` and `inside` are put behind what it is not, and behind the place.
+    pub(super) fn sentence(&self, after: &str, inside: &str) -> String {
+        let Self { what, line, column, message, .. } = self;
+        format!("is not {what}{after} (line {line}, column {column}{inside}): {message}")
     }
+
+    /// The place in `text`, in bytes.
+    pub(super) fn offset(&self, text: &str) -> usize {
+        if self.cut {
+            return text.len();
+        }
+        let before: usize = text.split_inclusive('\n').take(self.line.saturating_sub(1)).map(str::len).sum();
+        (before + self.column.saturating_sub(1)).min(text.len())
+    }
+}
+
+/// What keeps a text from being a document of its target: valid JSON, well-formed XML.
+pub(super) fn fault_of(target: Target, text: &str) -> Option<Fault> {
+    match target {
+        Target::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).err().map(|error| {
+            let (line, column, message) = (error.line(), error.column(), error.to_string());
+            let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+            Fault { what: "valid JSON", line, column, cut: error.is_eof(), message }
+        }),
+        Target::Xml => roxmltree::Document::parse(text).err().map(|error| {
+            let place = error.pos();
+            let (line, column) = (place.row as usize, place.col as usize);
+            Fault { what: "well-formed XML", line, column, cut: false, message: error.to_string() }
+        }),
+        Target::Url | Target::Form | Target::Text | Target::Markup => None,
+    }
+}
+
+/// Checks that a text is a document of its target. `Err` says what it is instead, with the place, as in "is not valid
+/// JSON (line 1, column 5): expected value".
+pub fn check(target: Target, text: &str) -> Result<(), String> {
+    fault_of(target, text).map_or(Ok(()), |fault| Err(fault.sentence("", "")))
 }
 
 /// A JSON document as form fields, in the order of its names. The values of a list have their positions as names; any
@@ -224,7 +256,7 @@ mod tests {
         #[test]
         fn any_json_becomes_well_formed_xml(value in any_json()) {
             let text = xml(value.to_string().as_bytes()).unwrap();
-            prop_assert_eq!(check(Target::Xml, &text, true), Ok(()), "{}", text);
+            prop_assert_eq!(check(Target::Xml, &text), Ok(()), "{}", text);
         }
 
         #[test]
@@ -241,7 +273,7 @@ mod tests {
 
         #[test]
         fn any_text_is_checked_without_panic(text in "([<>/=\"'&; a!?-]|<a>|</a>|<!--|<!\\[CDATA\\[|\\PC){0,20}") {
-            let _ = check(Target::Xml, &text, true);
+            let _ = check(Target::Xml, &text);
         }
 
         #[test]

@@ -8,6 +8,7 @@
 //! variant to [`Target`], a writer to `escape.rs`, and its line in `fill.rs`.
 
 mod costs;
+mod culprit;
 mod decimal;
 mod depth;
 mod document;
@@ -112,6 +113,7 @@ impl From<Syntax> for Language {
 #[derive(Clone)]
 pub struct Template {
     source: Arc<str>,
+    language: Language,
     target: Target,
     program: Option<Program>,
 }
@@ -131,14 +133,16 @@ impl Template {
             Syntax::Jinja => {
                 let dynamic = ["{{", "{%", "{#"].iter().any(|mark| source.contains(mark));
                 let program = if dynamic { Some(jinja::Program::compile(source, filler)?) } else { None };
-                return Ok(Self { source: source.into(), target, program: program.map(Arc::new).map(Program::Jinja) });
+                let program = program.map(Arc::new).map(Program::Jinja);
+                return Ok(Self { source: source.into(), language, target, program });
             }
             Syntax::MergeFields => merge_fields::parse(source, target)?,
             Syntax::Placeholder => placeholder::parse(source, target)?,
         };
         let dynamic = pieces.iter().any(|piece| matches!(piece, fields::Piece::Field(_)));
-        let program = if dynamic { Some(fields::Fields::new(source, pieces, filler, language.locale)?) } else { None };
-        Ok(Self { source: source.into(), target, program: program.map(Arc::new).map(Program::Fields) })
+        let program =
+            if dynamic { Some(fields::Fields::new(source, pieces, filler, language.locale.clone())?) } else { None };
+        Ok(Self { source: source.into(), language, target, program: program.map(Arc::new).map(Program::Fields) })
     }
 
     /// The text as it was written.

@@ -14,6 +14,8 @@ const NAMES: &[(&str, &str, &[&str])] = &[
     ("orderUrl", "order_url", &[]),
     ("eventId", "event", &["id"]),
     ("eventType", "event", &["type"]),
+    ("eventSource", "event", &["source"]),
+    ("eventSubject", "event", &["subject"]),
     ("deliveryId", "delivery", &["id"]),
 ];
 

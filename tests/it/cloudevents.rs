@@ -27,6 +27,7 @@ channels:
      headers: {X-Subject: '{{ event.subject }}', X-Region: '{{ event.region }}', X-Own: '{{ event.cloudevent.id }}'}, retry: {attempts: 2, interval: 1h}}
   - {name: merge, url: RECEIVER/merge, events: [com.shop.*], syntax: merge_fields,
      parameters: {source: <Event.source>, region: <Event.region>, schema: <Event.dataschema>, id: <Event.id>}}
+  - {name: place, url: RECEIVER/place, events: [com.shop.*], syntax: placeholder, body: '{"from": "${eventSource}", "about": "${eventSubject}"}'}
   - {name: other, url: RECEIVER/other, events: [com.shop.*], when: event.source == "/elsewhere"}
 "#;
     let service = Service::start(&receiver.fill(yaml)).await;
@@ -34,7 +35,7 @@ channels:
     let more = json!({"subject": "I-7", "dataschema": "https://x/y", "region": "north", "priority": 3, "flag": true});
     sent.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let answer = post(&service, STRUCTURED, &sent).await.expect(202);
-    assert_eq!(answer["deliveries"].as_array().unwrap().len(), 2, "{answer}");
+    assert_eq!(answer["deliveries"].as_array().unwrap().len(), 3, "{answer}");
     sent.as_object_mut().unwrap().remove("data");
     let first = receiver.wait_for_on("/std", 1).await.remove(0);
     assert_eq!(first.json()["data"]["metadata"]["cloudevent"], sent);
@@ -42,6 +43,9 @@ channels:
     assert_eq!(merged["source"], "/shop");
     assert_eq!((&merged["region"], &merged["schema"]), (&json!("north"), &json!("https://x/y")));
     assert!(text(&merged, "id").starts_with("evt_"), "{merged}");
+
+    let placed = receiver.wait_for_on("/place", 1).await.remove(0).json();
+    assert_eq!(placed, json!({"from": "/shop", "about": "I-7"}));
 
     let service = service.restart().await;
     service.advance_to_next_attempt(&delivery_to(&answer, "std")).await;

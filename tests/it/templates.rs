@@ -207,10 +207,25 @@ async fn a_body_that_is_not_its_format_once_filled_in_is_never_sent() {
     for (keys, said) in [
         (
             "syntax: merge_fields\nbody: '{\"a\": <Account.Nothing>}'",
-            "body is not valid JSON after filling (line 1, column ",
+            "body is not valid JSON after filling (line 1, column 7, in <Account.Nothing>): ",
         ),
         ("syntax: merge_fields\nbody: '{\"a\": <Account.Name>}'", "body: `Account.Name` is text, which needs quotes"),
-        ("body: '{\"a\": {{ order.nothing }}}'", "body is not valid JSON after filling (line 1, column "),
+        (
+            "body: '{\"a\": {{ order.nothing }}}'",
+            "body is not valid JSON after filling (line 1, column 7, in {{ order.nothing }}): ",
+        ),
+        (
+            "body: '{\"i\": \"{{ order.id }}\", \"a\": {{ order.nothing }} , \"b\": {{ order.id }}}'",
+            "body is not valid JSON after filling (line 1, column 21, in {{ order.nothing }}): ",
+        ),
+        (
+            "body: '{\"i\": \"{{ order.id }}\", \"a\": , \"b\": 1}'",
+            "body is not valid JSON after filling (line 1, column 20): ",
+        ),
+        (
+            "body: '{\"a\": {{ order.nothing }}'",
+            "body is not valid JSON after filling (line 1, column 6, in {{ order.nothing }}): EOF",
+        ),
         (
             "format: xml\nbody: '<a>{% if order.paid %}<b>{% endif %}</a>'",
             "body is not well-formed XML after filling (line 1, column ",
