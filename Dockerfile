@@ -12,17 +12,21 @@ RUN sed -i '/^\[\[bench\]\]/,/^$/d' Cargo.toml && cargo build --profile dist --l
 # Run: the program, certificates, and a user who owns nothing but the store.
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --home-dir /var/lib/orderhook --create-home orderhook
+ && groupadd --system --gid 10001 orderhook \
+ && useradd --system --uid 10001 --gid 10001 --home-dir /var/lib/orderhook --create-home orderhook
 COPY --from=build /src/target/dist/orderhook /usr/local/bin/orderhook
 COPY LICENSE /usr/share/doc/orderhook/LICENSE
-USER orderhook
+# As a number: Kubernetes checks `runAsNonRoot` by it.
+USER 10001:10001
 WORKDIR /var/lib/orderhook
 VOLUME /var/lib/orderhook
 # Inside a container the service is reached from outside it, so tokens must be configured: see README.
-ENV ORDERHOOK__SERVER__LISTEN=0.0.0.0:8080 \
+# ORDERHOOK_CONFIG is read by every command, so that the health check knows the configuration in force.
+ENV ORDERHOOK_CONFIG=/etc/orderhook/orderhook.yaml \
+    ORDERHOOK__SERVER__LISTEN=0.0.0.0:8080 \
     ORDERHOOK__STORE__URL=sqlite:///var/lib/orderhook/orderhook.db
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=6s --start-period=10s CMD ["orderhook", "healthcheck", "--config", "/etc/orderhook/orderhook.yaml"]
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s CMD ["orderhook", "healthcheck"]
 ENTRYPOINT ["orderhook"]
-CMD ["serve", "--config", "/etc/orderhook/orderhook.yaml"]
+CMD ["serve"]

@@ -29,6 +29,7 @@ use crate::delivery::{self, Lanes, LanesError};
 use crate::domain::{Clock, IdSource, SettleKeys, Timestamp};
 use crate::routing::LaneMemory;
 use crate::store::{self, Replica, StoreError};
+use crate::telemetry::VERSION;
 use crate::telemetry::metrics::Metrics;
 
 use calls::Calls;
@@ -97,13 +98,15 @@ impl App {
     pub async fn start(settings: Settings, parts: Parts) -> Result<Self, StartError> {
         let Parts { clock, seed, loader } = parts;
         let mut random = fastrand::Rng::with_seed(seed);
-        let settings = Arc::new(settings);
         let metrics = Arc::new(Metrics::new());
         let ids = IdSource::new(Arc::clone(&clock), random.u64(..));
         let replica = Replica(random.i64(1..));
         let listener = listen(settings.server.listen).await?;
         let address =
             listener.local_addr().map_err(|error| StartError::Listen { address: settings.server.listen, error })?;
+        let mut settings = settings;
+        settings.server.bound_to(address);
+        let settings = Arc::new(settings);
         let store = store::open(&settings.store, &ids, Arc::clone(&clock), Arc::clone(&metrics))?;
         store.queue.heartbeat(replica, clock.now().after(LEASE)).await?;
         let settle_keys = Arc::new(SettleKeys::new(&store.queue.secret().await?));
@@ -142,6 +145,7 @@ impl App {
         let view = Arc::new(ArcSwap::from_pointee(generation.view(None)));
         let reloader = Arc::new(Reloader {
             loader,
+            address,
             base,
             current: ArcSwap::from_pointee(generation),
             lanes: Arc::clone(&lanes),
@@ -168,7 +172,7 @@ impl App {
         chores.spawn(heartbeat(Arc::clone(&reloader)));
         chores.spawn(retain(Arc::clone(&reloader)));
         chores.close();
-        tracing::info!(%address, channels = settings.channels.len(), chains = settings.chains.len(), store = settings.store.url, "listening");
+        tracing::info!(version = VERSION, %address, channels = settings.channels.len(), chains = settings.chains.len(), store = settings.store.url, "listening");
         Ok(Self { address, reloader, hard, server, chores })
     }
 

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::store::{Backlog, ChannelState};
+use crate::telemetry::VERSION;
 use crate::telemetry::metrics::Gauges;
 
 use super::answer;
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `GET /healthz`: the process answers.
 pub(super) async fn healthz() -> Response {
-    answer::json(&json!({"status": "ok"}))
+    answer::json(&json!({"status": "ok", "version": VERSION}))
 }
 
 /// `GET /readyz`: the store can write, and the workers move.

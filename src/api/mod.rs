@@ -62,6 +62,8 @@ pub use tokens::Tokens;
 pub fn router(api: Api) -> Router {
     // These look at the caller's token themselves: they need its name.
     let ingest = Router::new().route("/v1/orders", post(orders::post)).route("/v1/events", post(events::post));
+    // Clients that join a base and a path often leave a slash behind.
+    let ingest = ingest.route("/v1/orders/", post(orders::post)).route("/v1/events/", post(events::post));
     // And these may be called with a key instead.
     let settle = |verdict| {
         post(move |api: State<Api>, name: Named, query: RawQuery, request: Request| {
@@ -73,6 +75,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/deliveries/{id}/fail", settle(Change::Fail));
     let read = Router::new()
         .route("/v1/orders", get(orders::page))
+        .route("/v1/orders/", get(orders::page))
         .route("/v1/orders/{id}", get(orders::one))
         .route("/v1/deliveries", get(deliveries::page))
         .route("/v1/deliveries/{id}", get(deliveries::one))

@@ -5,6 +5,7 @@
 //! orders go by. Whoever has begun by the one before ends by it.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -50,6 +51,8 @@ impl fmt::Debug for Loader {
 /// Reloads the configuration of a running service.
 pub struct Reloader {
     pub(super) loader: Loader,
+    /// Where the server listens.
+    pub(super) address: SocketAddr,
     pub(super) base: Base,
     pub(super) current: ArcSwap<Generation>,
     pub(super) lanes: Arc<Lanes>,
@@ -88,7 +91,8 @@ impl Reloader {
     async fn take_turn(&self, force: bool) -> Result<Changes, NotReloaded> {
         let loader = self.loader.clone();
         let read = tokio::task::spawn_blocking(move || loader.load_again()).await;
-        let settings = read.map_err(|_| Faults::whole("could not be read: the log says why"))??;
+        let mut settings = read.map_err(|_| Faults::whole("could not be read: the log says why"))??;
+        settings.server.bound_to(self.address);
         let before = self.current.load_full();
         let changes = before.settings.changes_to(&settings)?;
         if !force {

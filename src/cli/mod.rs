@@ -71,7 +71,7 @@ enum Command {
 struct ConfigArgs {
     /// Configuration files (YAML); a later one wins. Of a folder, all `*.yaml` are read as one file. Environment
     /// variables `ORDERHOOK__SECTION__KEY` win over all.
-    #[arg(long, short, value_name = "FILE", num_args = 1..)]
+    #[arg(long, short, value_name = "FILE", num_args = 1.., env = "ORDERHOOK_CONFIG")]
     config: Vec<PathBuf>,
 }
 
@@ -92,7 +92,7 @@ struct TrialArgs {
 struct TrialConfig {
     /// A configuration file (YAML), or a folder; repeatable, a later one wins. Environment variables
     /// `ORDERHOOK__SECTION__KEY` win over all.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", env = "ORDERHOOK_CONFIG")]
     config: Vec<PathBuf>,
 }
 

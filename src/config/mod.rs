@@ -24,6 +24,7 @@ mod node;
 mod overlay;
 mod presets;
 mod prints;
+mod public_url;
 mod read;
 mod reference;
 mod relationships;

@@ -11,6 +11,7 @@ use super::auth::Providers;
 use super::field::Field;
 use super::mail::MailServer;
 use super::prints::{Print, Prints};
+use super::public_url;
 use super::read::Reader;
 use super::settings::{Channel, Delivery, Orders, Scope, Server, Settings, Store, Token};
 use super::unique::Unique;
@@ -127,7 +128,7 @@ fn server(block: &Reader<'_>) -> Option<Server> {
         }
         Some(listen)
     });
-    let public_url = block.get("public_url").and_then(urls::base_url);
+    let given_url = block.optional("public_url", urls::base_url);
     let hosts =
         block.get("hosts").map_or(Some(Vec::new()), |field| field.items().iter().map(urls::host_name).collect());
     let max_body = block.get("max_body").and_then(Field::size);
@@ -137,9 +138,11 @@ fn server(block: &Reader<'_>) -> Option<Server> {
     let body_timeout = block.get("body_timeout").and_then(Field::duration);
     let max_connections = block.get("max_connections").and_then(Field::integer);
     let shutdown_grace = block.get("shutdown_grace").and_then(Field::duration);
+    let (listen, given_url) = (listen?, given_url?);
     Some(Server {
-        listen: listen?,
-        public_url: public_url?,
+        listen,
+        derives_public_url: given_url.is_none(),
+        public_url: given_url.unwrap_or_else(|| public_url::of(listen)),
         hosts: hosts?,
         max_body: max_body? as usize,
         max_depth: max_depth?,
@@ -153,6 +156,19 @@ fn server(block: &Reader<'_>) -> Option<Server> {
     })
 }
 
+/// What stands for a receiver where else the name of a token stands.
+const RECEIVER: &str = "receiver";
+
+/// The name of a token. The audit names a receiver, which has no token, by `receiver`.
+fn token_name(field: &Field<'_>) -> Option<String> {
+    let name = words::name(field)?;
+    if name == RECEIVER {
+        field.fault(format!("found {name}, which the audit calls receivers that have no token; choose another name"));
+        return None;
+    }
+    Some(name)
+}
+
 fn tokens(field: &Field<'_>) -> Option<Vec<Token>> {
     let mut names = Unique::new("a token");
     let mut secrets: Vec<(SecretString, String)> = Vec::new();
@@ -161,7 +177,7 @@ fn tokens(field: &Field<'_>) -> Option<Vec<Token>> {
         .iter()
         .map(|field| {
             let block = field.block()?;
-            let name = block.get("name").and_then(|field| names.claim(field, words::name(field)?));
+            let name = block.get("name").and_then(|field| names.claim(field, token_name(field)?));
             let token = block.get("token").and_then(|field| token(field, &mut secrets));
             let scopes = block.get("scopes").and_then(scopes);
             let rate_limit = block.optional("rate_limit", |field| {

@@ -72,6 +72,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The base of links that receivers get, without a slash at its end.
     pub public_url: String,
+    /// Whether that base follows from `listen`.
+    pub derives_public_url: bool,
     /// Further names of this server in lower case, IPv6 addresses without brackets. Empty: none are configured.
     pub hosts: Vec<String>,
     /// The largest request body, in bytes.

@@ -2,6 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::public_url;
 use super::schema::duration;
 use super::settings::{Channel, ChannelKind, Egress, Email, PluginOptions, Settings, Step, Timeout};
 use crate::domain::{Backoff, EventPattern, RetryPolicy, Runs};
@@ -40,6 +41,14 @@ pub fn summary(settings: &Settings, width: Option<u16>) -> String {
         channels.add_row(row(channel, &settings.egress));
     }
     push(&mut text, &channels, "none: nobody is told about events");
+    let warnings = public_url::warnings(settings);
+    if !warnings.is_empty() {
+        text.push_str("\nWarnings\n");
+        for warning in warnings {
+            text.push_str(&warning);
+            text.push('\n');
+        }
+    }
     text
 }
 

@@ -30,6 +30,7 @@ mod mask;
 mod phase;
 mod received;
 mod retry_after;
+mod self_signed;
 mod starved;
 #[cfg(test)]
 mod tests;

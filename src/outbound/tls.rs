@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, RootCertStore};
 
+use super::self_signed::Verifier;
 use crate::config::settings::Tls;
 use crate::domain::Timestamp;
 
@@ -45,9 +46,15 @@ pub(super) fn with_roots(roots: RootCertStore) -> Result<ClientConfig, String> {
 
 fn build(roots: RootCertStore, tls: Option<&Tls>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
-    let builder = builder.with_root_certificates(roots);
+    let builder = match tls.and_then(|tls| tls.authorities.as_ref()) {
+        None => builder.with_root_certificates(roots),
+        Some(own) => {
+            let verifier = Verifier::new(roots, own, provider)?;
+            builder.dangerous().with_custom_certificate_verifier(verifier)
+        }
+    };
     let mut config = match tls.and_then(|tls| tls.identity.as_ref()) {
         None => builder.with_no_client_auth(),
         Some(identity) => builder

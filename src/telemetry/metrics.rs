@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::domain::{DeliveryStatus, OrderStatus, Outcome};
 
+use super::VERSION;
 use super::exposition::{Page, label};
 use super::histogram::{Histogram, SECONDS, SHORT_SECONDS, SIZES};
 
@@ -48,6 +49,8 @@ pub mod names {
     pub const STORE_COMMIT: &str = "orderhook_store_commit_seconds";
     /// Writes in a group.
     pub const STORE_BATCH: &str = "orderhook_store_batch_size";
+    /// The version of this program.
+    pub const BUILD_INFO: &str = "orderhook_build_info";
     /// Requests to the HTTP API, by route and status.
     pub const REQUESTS: &str = "orderhook_requests_total";
 }
@@ -200,6 +203,8 @@ impl Metrics {
     /// The page of `/metrics`, in the text format of Prometheus (0.0.4). `store_bytes` is how large the store is, where it says so.
     pub fn render(&self, gauges: &[Gauges], store_bytes: Option<u64>) -> String {
         let mut page = Page::default();
+        page.head(names::BUILD_INFO, "gauge", "The version of this program; always 1.");
+        page.sample(names::BUILD_INFO, &label("version", VERSION), 1);
         page.head(names::ORDERS, "counter", "Orders by the status they came to.");
         for status in OrderStatus::ALL {
             page.sample(names::ORDERS, &label("status", status.as_str()), self.orders.get(*status as usize));

@@ -9,3 +9,6 @@ mod throttle;
 
 pub use logs::{LogError, LogFormat, init_logs};
 pub use throttle::Throttle;
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -165,3 +165,31 @@ fn demo_ends_by_itself_after_its_orders() {
     assert!(stdout(&output).contains("curl"), "lines to try: {}", stdout(&output));
     assert!(!stdout(&output).contains('\u{1b}'), "no terminal, no colours: {:?}", stdout(&output));
 }
+
+#[test]
+fn preview_takes_several_files_and_a_later_one_wins() {
+    let home = Home::new();
+    std::fs::write(home.path("one.yaml"), "channels: [{name: erp, url: 'http://one.example/hook', method: PUT}]")
+        .expect("a file");
+    std::fs::write(home.path("two.yaml"), "channels: [{name: erp, url: 'http://two.example/hook'}]").expect("a file");
+    for arguments in [
+        ["preview", "-c", "one.yaml", "-c", "two.yaml", "erp"],
+        ["preview", "erp", "-c", "one.yaml", "--config", "two.yaml"],
+    ] {
+        let output = orderhook(&home, &arguments);
+        assert!(stdout(&output).contains("PUT http://two.example/hook"), "{output:?}");
+    }
+}
+
+#[test]
+fn a_token_cannot_be_called_as_the_audit_calls_receivers() {
+    let home = Home::new();
+    let yaml = "server: {tokens: [{name: receiver, token: a-token-of-some-length, scopes: [read]}]}";
+    std::fs::write(home.path("shop.yaml"), yaml).expect("a file");
+    let output = orderhook(&home, &["check", "-c", "shop.yaml"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && told.contains("server.tokens[0].name") && told.contains("another name"),
+        "{told}"
+    );
+}

@@ -31,6 +31,7 @@ mod cli;
 mod cloudevents;
 mod conditions;
 mod config;
+mod container;
 mod crash;
 mod deliveries_api;
 mod documents;

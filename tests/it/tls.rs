@@ -41,6 +41,15 @@ impl Identity {
         Self { certificate: params.signed_by(&key, by).expect("a certificate"), key }
     }
 
+    /// As `openssl req -x509` makes one by default: an authority (`CA:TRUE`) that is the receiver's certificate as well.
+    fn of_openssl(host: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = CertificateParams::new(vec![host.to_owned()]).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        adjust(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        Self { certificate: params.self_signed(&key).expect("a certificate"), key }
+    }
+
     pub(crate) fn self_signed(host: &str) -> Self {
         let made = rcgen::generate_simple_self_signed(vec![host.to_owned()]).expect("a certificate");
         Self { certificate: made.cert, key: made.signing_key }
@@ -191,6 +200,31 @@ async fn a_self_signed_certificate_can_be_its_own_authority() {
     let url = receiver(&own, None).await;
     let file = files.with("own.pem", &pem("CERTIFICATE", own.certificate.der()));
     assert_eq!(attempt(&url, &format!("{{ca_file: '{file}'}}")).await["code"], 200);
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_of_openssl_can_be_its_own_authority() {
+    let files = Files::new();
+    let made = |name: &str, identity: &Identity| files.with(name, &pem("CERTIFICATE", identity.certificate.der()));
+    let own = Identity::of_openssl("localhost", |_| {});
+    let other = made("other.pem", &Identity::of_openssl("localhost", |_| {}));
+    let ca_file = made("own.pem", &own);
+    let url = receiver(&own, None).await;
+    assert_eq!(attempt(&url, &format!("{{ca_file: '{ca_file}'}}")).await["code"], 200);
+    for tls in ["{}".to_owned(), format!("{{ca_file: '{other}'}}")] {
+        assert_eq!(attempt(&url, &tls).await["code"], -3, "{tls}");
+    }
+    // All else is checked as ever.
+    let past = |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    for (identity, said) in [
+        (Identity::of_openssl("localhost", past), "its certificate expired on"),
+        (Identity::of_openssl("elsewhere.test", |_| {}), "its certificate is for another host"),
+    ] {
+        let ca_file = made("wrong.pem", &identity);
+        let made = attempt(&receiver(&identity, None).await, &format!("{{ca_file: '{ca_file}'}}")).await;
+        assert_eq!(made["code"], -3, "{made}");
+        assert!(text(&made, "error").contains(said), "{made}");
+    }
 }
 
 #[tokio::test]

@@ -70,9 +70,8 @@ server:
         Key::new(
             "public_url",
             Kind::Text("an http or https URL without query, user name or password"),
-            "The base of the links that receivers get. A slash at its end is dropped.",
-        )
-        .or("http://localhost:8080"),
+            "The base of the links that receivers get. A slash at its end is dropped. Without it `http://localhost` with the port of `listen`, or the address of `listen` where it is one that others can reach.",
+        ),
         Key::new(
             "hosts",
             Kind::List(&Kind::Text("a host name or IP address without scheme and port, such as orders.internal")),

@@ -56,6 +56,8 @@ fn tune(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
     conn.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", false)?;
+    // The folder for temporary files may be read-only.
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.query_row("PRAGMA wal_autocheckpoint = 0", [], |_| Ok(()))
 }
 
@@ -69,6 +71,7 @@ pub(super) fn connect_reader(path: &Path, options: &Options) -> Result<Connectio
     let conn = Connection::open_with_flags(path, flags).map_err(|error| about(path, error.into()))?;
     conn.busy_timeout(options.busy_timeout)?;
     conn.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.set_prepared_statement_cache_capacity(32);
     Ok(conn)
 }
