@@ -85,11 +85,10 @@ async fn a_volume_of_another_user_is_an_error_that_says_what_to_do() {
     if !rustix::process::geteuid().is_root() {
         return; // Only root can be somebody else.
     }
-    const SOMEBODY: u32 = 65_534;
     let home = Home::new();
     std::fs::set_permissions(home.path(""), std::fs::Permissions::from_mode(0o755)).expect("a mode");
     let mut command = serve(&home, "");
-    command.uid(SOMEBODY).gid(SOMEBODY);
+    command.uid(65_534).gid(65_534);
     let output = tokio::task::spawn_blocking(move || run(&mut command)).await.expect("an end");
     assert!(!output.status.success());
     let told = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
