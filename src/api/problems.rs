@@ -108,7 +108,7 @@ fn of_lane(lane: &ChannelOverview, backlog: Option<&Backlog>, cause: Option<&Cau
     let waiting = deliveries(pending, "wait");
     let entry = |severity, kind, summary| Entry::of_channel(severity, kind, name, summary, pending);
     match (lane.state, lane.health.failing_since) {
-        (ChannelState::Enabled, Some(since)) => {
+        (ChannelState::Enabled, Some(since)) if pending > 0 => {
             let error = lane.health.last_error.as_ref();
             let said = error.map(|error| format!(", last with {}: {}", error.code, error.error)).unwrap_or_default();
             let summary = format!("every attempt of {name} fails{said}; {waiting}");
@@ -119,7 +119,7 @@ fn of_lane(lane: &ChannelOverview, backlog: Option<&Backlog>, cause: Option<&Cau
                 ..entry(Severity::Failing, "failing", summary)
             })
         }
-        (ChannelState::Enabled, None) => {
+        (ChannelState::Enabled, _) => {
             let due = due?;
             let summary = format!("the oldest due delivery of {name} waits since {due}; {waiting}");
             Some(Entry { first_at: Some(due), ..entry(Severity::Waiting, "waiting", summary) })

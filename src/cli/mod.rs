@@ -1,11 +1,15 @@
-//! The command line: `serve`, `demo`, `check`, `preview`, `test`, `preset`, `healthcheck`.
+//! The command line: `serve`, `demo`, `check`, `preview`, `test`, `preset`, `healthcheck`, `backup`; `orders`, `deliveries`,
+//! `channels`, `problems` and `tail` ask a running server; `completions` and `man` describe it all.
 //!
 //! Exit codes: 0 done, 1 the thing failed, 2 wrong use. To add a command: a variant of [`Command`] with an example in
 //! its help, and a file beside `serve.rs`.
 
+mod backup;
 mod check;
+mod client;
 mod demo;
 mod healthcheck;
+mod manual;
 mod output;
 mod serve;
 mod trial;
@@ -57,6 +61,73 @@ enum Command {
     Preset {
         /// The preset's name.
         name: String,
+    },
+    /// Orders of a running server.
+    #[command(
+        after_help = "Example:\n  orderhook orders list --status rejected --since 2h\n  orderhook orders show SO-1"
+    )]
+    Orders {
+        #[command(flatten)]
+        client: client::ClientArgs,
+        #[command(subcommand)]
+        command: client::OrdersCommand,
+    },
+    /// Deliveries of a running server.
+    #[command(
+        after_help = "Example:\n  orderhook deliveries list --status failed\n  orderhook deliveries retry --channel erp --code 5xx --since 2h"
+    )]
+    Deliveries {
+        #[command(flatten)]
+        client: client::ClientArgs,
+        #[command(subcommand)]
+        command: client::DeliveriesCommand,
+    },
+    /// Channels of a running server.
+    #[command(after_help = "Example:\n  orderhook channels list\n  orderhook channels pause erp --reason inventory")]
+    Channels {
+        #[command(flatten)]
+        client: client::ClientArgs,
+        #[command(subcommand)]
+        command: client::ChannelsCommand,
+    },
+    /// Show what needs a person, worst first. Ends with 1 if anything does.
+    #[command(after_help = "Example:\n  orderhook problems --server https://orders.example.com --token-file token")]
+    Problems {
+        #[command(flatten)]
+        client: client::ClientArgs,
+        /// Failures of deliveries made at that time or later: RFC 3339, or how long ago, such as 24h.
+        #[arg(long, value_name = "TIME", value_parser = client::time)]
+        since: Option<String>,
+    },
+    /// Show what happens, as it happens.
+    #[command(after_help = "Example:\n  orderhook tail --channel erp")]
+    Tail {
+        #[command(flatten)]
+        client: client::ClientArgs,
+        /// What happens to this channel alone.
+        #[arg(long)]
+        channel: Option<String>,
+    },
+    /// Copy the store to a file, consistent, while the service runs.
+    #[command(after_help = "Example:\n  orderhook backup /backup/orderhook.db --config orderhook.yaml")]
+    Backup {
+        /// The file; it must not exist.
+        file: PathBuf,
+        #[command(flatten)]
+        config: TrialConfig,
+    },
+    /// Print the completions of a shell.
+    #[command(after_help = "Example:\n  orderhook completions bash > /etc/bash_completion.d/orderhook")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write the pages of all commands to a folder.
+    #[command(after_help = "Example:\n  orderhook man --dir /usr/local/share/man/man1")]
+    Man {
+        /// The folder for the pages of all commands.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
     /// Ask the service at `server.listen` whether it is ready; for containers.
     #[command(after_help = "Example:\n  orderhook healthcheck --config orderhook.yaml")]
@@ -141,6 +212,14 @@ pub fn main() -> ExitCode {
         Command::Preview(args) => trial::preview(&args.config.config, &args.channel, args.order.as_deref()),
         Command::Test(args) => trial::test(&args.config.config, &args.channel, args.order.as_deref()),
         Command::Preset { name } => check::preset(&name),
+        Command::Orders { client, command } => client::orders(&client, command),
+        Command::Deliveries { client, command } => client::deliveries(&client, command),
+        Command::Channels { client, command } => client::channels(&client, command),
+        Command::Problems { client, since } => client::problems(&client, since.as_deref()),
+        Command::Tail { client, channel } => client::tail(&client, channel.as_deref()),
+        Command::Backup { file, config } => backup::run(&config.config, &file),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::man(dir.as_deref()),
         Command::Healthcheck { config } => healthcheck::run(&config),
     }
 }

@@ -67,6 +67,15 @@ pub fn open(
     }
 }
 
+/// Copies the store that the settings name to the file `to`, which must not exist, while a service may work on it. Returns
+/// the bytes of the copy.
+pub fn backup(settings: &settings::Store, to: &std::path::Path) -> Result<u64, StoreError> {
+    match settings.url.split_once("://") {
+        Some(("sqlite", path)) if !path.is_empty() => sqlite::backup(std::path::Path::new(path), to),
+        _ => Err(StoreError::Unavailable("only a store of sqlite://PATH can be copied".to_owned())),
+    }
+}
+
 impl Store {
     /// As [`Queue::close`].
     pub async fn close(&self) {

@@ -29,6 +29,7 @@ mod chain;
 mod channels;
 mod cli;
 mod cloudevents;
+mod commands;
 mod conditions;
 mod config;
 mod container;

@@ -10,6 +10,7 @@
 
 mod accept;
 mod audit;
+mod backup;
 mod born;
 mod causes;
 mod change;
@@ -38,7 +39,7 @@ mod syncer;
 pub mod writer;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -115,6 +116,11 @@ pub fn open(
         lock: Mutex::new(Some(lock)),
     });
     Ok(Store { ledger: store.clone(), queue: store.clone(), history: store })
+}
+
+/// Copies the database at `from` to the file `to`, which must not exist. Returns the bytes of the copy.
+pub fn backup(from: &Path, to: &Path) -> Result<u64, StoreError> {
+    backup::backup(from, to)
 }
 
 /// One object behind all three traits. Fields end in this order: the lock goes last.

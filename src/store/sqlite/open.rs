@@ -90,7 +90,7 @@ pub(super) fn open(path: &Path, options: &Options, ids: &IdSource) -> Result<Con
     Ok(conn)
 }
 
-fn check(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn check(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     let application: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
