@@ -21,7 +21,9 @@ mod guard;
 mod health;
 mod hosts;
 mod list;
+mod moving;
 mod object;
+mod openapi;
 mod orders;
 mod pace;
 mod path;
@@ -88,7 +90,9 @@ pub fn router(api: Api) -> Router {
     let open = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics));
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::docs));
     ingest
         .merge(settle)
         .merge(read)
@@ -128,6 +132,7 @@ fn manage() -> Router<Api> {
         .route("/v1/channels/{name}/test", post(trials::test))
         .route("/v1/channels/{name}/pause", switch(true))
         .route("/v1/channels/{name}/resume", switch(false))
+        .route("/v1/channels/{name}/move", post(moving::post))
         .route("/v1/config/reload", post(reload::post))
 }
 

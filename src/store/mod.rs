@@ -185,6 +185,9 @@ pub trait Queue: Send + Sync {
     /// Keeps a channel's run-time state, and its cause unless the state is `enabled`.
     async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState, cause: Cause) -> Result<(), StoreError>;
 
+    /// Gives the pending deliveries of a channel that belong to no replica to another channel. Returns how many.
+    async fn move_pending(&self, from: Arc<str>, to: Arc<str>, cause: Cause) -> Result<u64, StoreError>;
+
     /// Keeps a change that a caller made, as of now. A store for one run need not.
     async fn audit(&self, _act: Act) -> Result<(), StoreError> {
         Ok(())

@@ -151,3 +151,59 @@ channels: [{name: erp, url: RECEIVER/erp}]",
     assert_eq!(service.api.with_token("s3cret-boss").list("/v1/audit").await.len(), 7, "kept over a restart");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn pending_deliveries_of_a_removed_channel_move_to_another() {
+    let receiver = Receiver::start().await;
+    receiver.on("/old", [Reply::status(503)]);
+    let yaml = receiver.fill(
+        "channels:
+  - {name: old, url: RECEIVER/old, retry: {attempts: 2, interval: 1h, jitter: 0}}
+  - {name: other, url: RECEIVER/other, events: [none.at.all]}",
+    );
+    let service = Service::start(&yaml).await;
+    let order = service.api.order(&json!({"id": "A-1"})).await;
+    let delivery = delivery_to(&order, "old");
+    service.at_rest(&delivery).await;
+    let service = service.restart_with(&yaml.replace("name: old", "name: new").replace("/old", "/new")).await;
+    assert_eq!(service.api.get("/v1/channels/old").await.expect(200)["state"], "removed");
+
+    let path = "/v1/channels/old/move";
+    assert_eq!(service.api.post(path, &json!({"to": "nope"})).await.problem(422)["type"], "/problems/unknown-channel");
+    service.api.post("/v1/channels/never/move", &json!({"to": "new"})).await.problem(404);
+    service.api.post("/v1/channels/new/move", &json!({"to": "new"})).await.problem(409);
+    service.api.post(path, &json!({})).await.problem(400);
+    let moved = service.api.post(path, &json!({"to": "new", "reason": "renamed"})).await.expect(200);
+    assert_eq!(moved, json!({"count": 1, "left": 0}));
+    let moved = service.api.settled(&delivery).await;
+    assert_eq!((text(&moved, "channel"), text(&moved, "status")), ("new", "accepted"));
+    let sent = receiver.requests_on("/new");
+    assert_eq!(sent[0].header("webhook-id"), Some(delivery.as_str()), "the same delivery");
+    service.api.get("/v1/channels/old").await.problem(404);
+    let audit = service.api.list("/v1/audit").await;
+    assert_eq!(
+        (text(&audit[0], "act"), &audit[0]["detail"], &audit[0]["count"]),
+        ("move", &json!({"to": "new"}), &json!(1))
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn pending_deliveries_of_a_channel_that_delivers_move_too() {
+    let receiver = Receiver::start().await;
+    receiver.on("/slow", [Reply::status(503)]);
+    let yaml = receiver.fill(
+        "channels:
+  - {name: slow, url: RECEIVER/slow, retry: {attempts: 2, interval: 3s, jitter: 0}}
+  - {name: other, url: RECEIVER/other, events: [none.at.all]}",
+    );
+    let service = Service::start(&yaml).await;
+    let order = service.api.order(&json!({"id": "A-1"})).await;
+    let delivery = delivery_to(&order, "slow");
+    service.at_rest(&delivery).await;
+    let moved = service.api.post("/v1/channels/slow/move", &json!({"to": "other"})).await.expect(200);
+    assert_eq!(moved, json!({"count": 1, "left": 0}));
+    let moved = service.api.settled(&delivery).await;
+    assert_eq!((text(&moved, "channel"), text(&moved, "status")), ("other", "accepted"));
+    service.stop().await;
+}

@@ -50,6 +50,7 @@ mod metrics;
 mod misbehave;
 mod ntlm;
 mod oauth;
+mod openapi;
 mod orderful;
 mod orders_api;
 mod outcomes;

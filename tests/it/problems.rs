@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Service, delivery_to, text};
+use crate::harness::{Service, delivery_to, eventually, text};
 use crate::receiver::{Receiver, Reply};
 
 fn kinds(problems: &[Value]) -> Vec<(&str, &str)> {
@@ -76,6 +76,11 @@ async fn channels_that_do_not_deliver_come_first() {
     for channel in ["gone", "down"] {
         service.at_rest(&delivery_to(&order, channel)).await;
     }
+    eventually("the channel to be disabled", || async {
+        let channel = service.api.get("/v1/channels/gone").await.expect(200);
+        (channel["state"] == "disabled").then_some(())
+    })
+    .await;
     let problems = service.api.list("/v1/problems").await;
     assert_eq!(
         kinds(&problems),

@@ -183,6 +183,11 @@ impl Queue for FakeStore {
     async fn remove_finished(&self, _: Timestamp) -> Result<u64, StoreError> {
         unreachable!("{UNUSED}")
     }
+    async fn move_pending(&self, _: Arc<str>, _: Arc<str>, _: Cause) -> Result<u64, StoreError> {
+        self.check()?;
+        Ok(0)
+    }
+
     async fn set_channel_state(&self, _: Arc<str>, _: ChannelState, _: Cause) -> Result<(), StoreError> {
         unreachable!("{UNUSED}")
     }

@@ -24,6 +24,7 @@ mod job;
 mod journal;
 mod lists;
 mod lock;
+mod moving;
 mod once;
 mod open;
 mod private;
@@ -35,6 +36,7 @@ mod rows;
 mod runs;
 mod search;
 mod suspects;
+mod sweeps;
 mod syncer;
 pub mod writer;
 
@@ -63,8 +65,6 @@ use crate::telemetry::metrics::Metrics;
 const BULK: usize = 1000;
 /// Deliveries that a dry run of a bulk change shows.
 const EXAMPLES: usize = 3;
-/// Orders that one commit of a removal takes at most.
-const REMOVE: usize = 500;
 
 /// How a database file is used.
 #[derive(Debug, Clone)]
@@ -295,6 +295,18 @@ impl Queue for Sqlite {
         Ok(())
     }
 
+    async fn move_pending(&self, from: Arc<str>, to: Arc<str>, cause: Cause) -> Result<u64, StoreError> {
+        let mut moved = 0;
+        loop {
+            let (from, to, cause) = (Arc::clone(&from), Arc::clone(&to), cause.clone());
+            let group = self.writer.write(moving::Move { from, to, cause }).await?;
+            moved += group as u64;
+            if group < moving::GROUP {
+                return Ok(moved);
+            }
+        }
+    }
+
     async fn audit(&self, act: Act) -> Result<(), StoreError> {
         self.writer.write(audit::Audit(act)).await
     }
@@ -405,38 +417,5 @@ impl History for Sqlite {
             return Ok(());
         }
         Err(StoreError::Full("it has room for the results of deliveries only".to_owned()))
-    }
-}
-
-impl Sqlite {
-    /// Every delivery that a filter takes now, oldest first.
-    async fn keys(&self, filter: DeliveryFilter) -> Result<Vec<i64>, StoreError> {
-        let filter = Arc::new(filter);
-        let (mut keys, mut before) = (Vec::new(), None);
-        loop {
-            let filter = Arc::clone(&filter);
-            let page = Page { limit: lists::BUDGET, before };
-            let found = self.readers.read(move |conn| lists::deliveries(conn, &filter, page)).await?;
-            keys.extend(found.data);
-            before = found.next;
-            if before.is_none() {
-                keys.sort_unstable();
-                return Ok(keys);
-            }
-        }
-    }
-
-    async fn remove(&self, records: Records, before: Timestamp) -> Result<u64, StoreError> {
-        let before = OrderId::sequence_at(before);
-        let (mut removed, mut after) = (0, 0);
-        loop {
-            let (keys, next) =
-                self.readers.read(move |conn| remove::find_finished(conn, records, after, before)).await?;
-            for keys in keys.chunks(REMOVE) {
-                removed += self.writer.write(remove::Remove { records, keys: keys.to_vec() }).await?;
-            }
-            let Some(next) = next else { return Ok(removed) };
-            after = next;
-        }
     }
 }
