@@ -17,6 +17,8 @@ mod cloudevents;
 mod connection;
 mod deliveries;
 mod events;
+#[doc(hidden)]
+pub mod fuzzed;
 mod guard;
 mod health;
 mod hosts;

@@ -93,6 +93,21 @@ pub fn unquoted(json: &str) -> Option<Cow<'_, str>> {
     (reader.at == json.len()).then_some(text)
 }
 
+/// Bytes that reading looks at, counted in tests.
+mod steps {
+    #[cfg(test)]
+    thread_local!(pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+
+    #[cfg(test)]
+    pub(super) fn count(steps: usize) {
+        STEPS.set(STEPS.get() + steps);
+    }
+
+    #[cfg(not(test))]
+    #[inline]
+    pub(super) const fn count(_steps: usize) {}
+}
+
 fn fault(what: &str) -> Unreadable {
     Unreadable::Invalid(what.to_owned())
 }
@@ -183,6 +198,7 @@ impl<'a> Reader<'a> {
     }
 
     fn peek(&self) -> Option<u8> {
+        steps::count(1);
         self.text.as_bytes().get(self.at).copied()
     }
 
@@ -252,6 +268,7 @@ impl<'a> Reader<'a> {
             let length = run.find(['"', '\\']).ok_or_else(|| fault("unexpected end"))?;
             let plain = run.get(..length).unwrap_or_default();
             self.at += length + 1;
+            steps::count(length);
             if run.as_bytes().get(length) == Some(&b'"') {
                 return Ok(match unescaped {
                     None => Cow::Borrowed(plain),
@@ -260,6 +277,7 @@ impl<'a> Reader<'a> {
             }
             let text = unescaped.get_or_insert_default();
             text.push_str(plain);
+            steps::count(plain.len());
             let escaped = self.escape()?;
             text.push(escaped);
         }
@@ -347,6 +365,43 @@ mod tests {
                 Ok(value) => prop_assert_eq!(ours, Ok(value)),
                 Err(_) => if let Ok(value) = ours { prop_assert!(value.to_string().contains(char::REPLACEMENT_CHARACTER)) },
             }
+        }
+    }
+
+    fn work(text: &str) -> usize {
+        let before = steps::STEPS.get();
+        let _ = parse::<Value>(text.as_bytes(), MAX_DEPTH);
+        steps::STEPS.get() - before
+    }
+
+    proptest! {
+        #[test]
+        fn work_is_linear_in_the_text(
+            start in r#"[\[{" ]{0,3}"#,
+            unit in r#"(\[|\{|\]|\}|,|:|"|"a":|1|-|\.|e| |\\|\\u|d800|\\ud800\\ud800|\\n|ab|é|null,){1,6}"#,
+            times in 1_usize..400,
+        ) {
+            let (small, large) = (start.clone() + &unit.repeat(times), start + &unit.repeat(4 * times));
+            prop_assert!(work(&large) <= 10 * large.len() + 10, "{} for {}", work(&large), large.len());
+            prop_assert!(work(&large) <= 5 * work(&small) + 100 || work(&small) < small.len(), "{}", work(&large));
+        }
+    }
+
+    #[test]
+    fn work_is_linear_in_hostile_texts() {
+        for (open, unit, close) in [
+            ("[", "1,", "1]"),
+            ("[\"", "\\\\", "\"]"),
+            ("[\"", "\\ud800", "\"]"),
+            ("{", "\"a\":1,", "\"a\":1}"),
+            ("[", "\"\",", "\"\"]"),
+            ("[", " ", "]"),
+            ("", "9", ""),
+            ("", "[", ""),
+        ] {
+            let of = |times: usize| work(&format!("{open}{}{close}", unit.repeat(times)));
+            let (one, four) = (of(10_000), of(40_000));
+            assert!(one > 0 && four <= 5 * one, "{unit}: {one}, then {four}");
         }
     }
 }

@@ -25,6 +25,8 @@ mod encodings;
 mod exchange;
 mod fault;
 mod finder;
+#[doc(hidden)]
+pub mod fuzzed;
 pub mod mail;
 mod mask;
 mod phase;

@@ -12,6 +12,7 @@ mod basic;
 mod challenge;
 mod endpoint;
 mod fixed;
+pub(super) mod fuzzed;
 mod jwt;
 pub(super) mod ntlm;
 mod oauth2;

@@ -4,6 +4,8 @@
 //! It counts more than the parser would where it is not sure, never less: a document is refused for being hostile, and
 //! one that a person or a program wrote in earnest is far from the limits.
 
+use crate::outbound::encodings::steps;
+
 /// Elements within each other at most, those of text styles that were not closed included.
 pub(super) const MAX_NESTING: usize = 64;
 
@@ -62,10 +64,12 @@ pub(super) fn is_modest(html: &str) -> bool {
     let mut rest = html;
     while let Some(at) = rest.find('<') {
         let (before, from) = rest.split_at(at);
+        steps::count(at + 1);
         if !before.trim_ascii().is_empty() {
             state.text();
         }
         let Some(after) = state.markup(from) else { return false };
+        steps::count(from.len() - after.len());
         rest = after;
         if !state.is_modest() {
             return false;

@@ -8,6 +8,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 
 use super::modest::{MAX_NESTING, is_modest};
 use super::plain::plain;
+use crate::outbound::encodings::steps;
 
 /// The tags that stay. Others go and leave their text, but for scripts and styles, which go with it.
 const TAGS: &[&str] = &[
@@ -87,6 +88,7 @@ struct Capped {
 
 impl fmt::Write for Capped {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        steps::count(text.len());
         self.left = self.left.checked_sub(text.len()).ok_or(fmt::Error)?;
         self.out.push_str(text);
         Ok(())
@@ -113,6 +115,7 @@ impl Page {
         let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
         let mut depth = 0_usize;
         let events = Parser::new_ext(source, options).map_while(|event| {
+            steps::count(1);
             match &event {
                 Event::Start(_) => depth += 1,
                 Event::End(_) => depth = depth.saturating_sub(1),
@@ -328,6 +331,21 @@ mod tests {
             let leads = |tag: &str| tag.contains(" href=\"javascript:") || tag.contains(" src=\"");
             let hostile = |tag: &&str| tag.starts_with("script") || tag.starts_with("img") || leads(tag);
             prop_assert!(!tags(&html).iter().any(hostile), "{html}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn work_is_linear_in_the_text(
+            start in "(<blockquote>|<table>|<b>|> |- |1. |`|\\*|\\[|<p |){0,3}",
+            unit in "(<b>|</b>|<p>|<div>|</div>|<br>|<td>|<!--|-->|<p a=|'|\"|&amp;|&|> |- |1\\. |\\*|_|`|~|\\[|\\]\\(|!\\[|\\||\n|\n\n| |x|\\\\){1,5}",
+            times in 1_usize..300,
+        ) {
+            let work = |text: &str| steps::of(|| drop((Page::of_markdown(text), Page::of_html(text))));
+            let (small, large) = (start.clone() + &unit.repeat(times), start + &unit.repeat(4 * times));
+            let (one, four) = (work(&small), work(&large));
+            // What is written, and read again as HTML and as text, is bounded by what a short text may become.
+            prop_assert!(four <= 5 * one + 40 * large.len() + 200_000, "{one}, then {four} for {} bytes", large.len());
         }
     }
 }

@@ -3,14 +3,18 @@
 //! It reads what the sanitiser writes, and nothing else: every tag is closed, every attribute quoted, and `&`, `<`, `>`
 //! are character references.
 
+use crate::outbound::encodings::steps;
+
 /// The text of `html`, with a line break at its end; empty where there is none. `None`: it is longer than `largest`.
 pub(super) fn plain(html: &str, largest: usize) -> Option<String> {
     let mut writer = Writer { largest, ..Writer::default() };
     let mut rest = html;
     while let Some(at) = rest.find('<') {
         let (before, from) = rest.split_at(at);
+        steps::count(at + 1);
         writer.text(&decoded(before));
         let (tag, behind) = tag(from);
+        steps::count(from.len() - behind.len());
         writer.tag(tag);
         rest = behind;
         if writer.out.len() > largest {

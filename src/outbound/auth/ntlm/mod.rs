@@ -161,6 +161,13 @@ fn closes(call: &Call<'_>) -> bool {
     call.received.headers.get_all(CONNECTION).iter().any(closes)
 }
 
+/// Message 3 in answer to message 2, for fuzzing.
+pub(super) fn fuzzed(message: &[u8]) -> Option<Vec<u8>> {
+    let challenge = message::Challenge::read(message).ok()?;
+    let proof = message::Proof { username: "user", password: "secret", domain: "D", nonce: [7; 8], time: 1 };
+    Some(message::authenticate(&proof, &message::negotiate(), &challenge))
+}
+
 fn header(message: &[u8]) -> Result<(HeaderName, HeaderValue), Fault> {
     let value = secret(&format!("NTLM {}", STANDARD.encode(message)));
     Ok((AUTHORIZATION, value.map_err(|error| Fault::NotSent(error.to_string()))?))
