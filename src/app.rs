@@ -12,11 +12,13 @@ mod wiring;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Api, Rooms};
 use crate::chain::{Admission, BuildError};
-use crate::config::settings::Settings;
+use crate::config::settings::{Server, Settings};
 use crate::delivery::{self, Lanes, LanesError};
 use crate::domain::{Clock, IdSource, SettleKeys, Timestamp};
 use crate::routing::LaneMemory;
@@ -88,6 +90,7 @@ pub enum StartError {
 pub struct App {
     address: SocketAddr,
     reloader: Arc<Reloader>,
+    draining: CancellationToken,
     hard: CancellationToken,
     server: tokio::task::JoinHandle<()>,
     chores: TaskTracker,
@@ -141,6 +144,7 @@ impl App {
         };
         let lanes = Lanes::start(&settings, lanes).await?;
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+        let draining = CancellationToken::new();
         let (limits, limits_now) = watch::channel(connections::limits(&settings));
         let view = Arc::new(ArcSwap::from_pointee(generation.view(None)));
         let reloader = Arc::new(Reloader {
@@ -163,6 +167,7 @@ impl App {
             reload: Arc::new(reload::Call(Arc::clone(&reloader))),
             calls: reloader.base.calls.handle().clone(),
             stopping: soft.clone(),
+            draining: draining.clone(),
             metrics,
         };
         let router = api::router(Api::new(rooms, view));
@@ -173,7 +178,7 @@ impl App {
         chores.spawn(retain(Arc::clone(&reloader)));
         chores.close();
         tracing::info!(version = VERSION, %address, channels = settings.channels.len(), chains = settings.chains.len(), store = settings.store.url, "listening");
-        Ok(Self { address, reloader, hard, server, chores })
+        Ok(Self { address, reloader, draining, hard, server, chores })
     }
 
     /// What takes up the configuration anew.
@@ -198,9 +203,18 @@ impl App {
     }
 
     async fn drain(self, at_once: impl Future<Output = ()>) {
-        let Self { reloader, hard, server, chores, .. } = self;
+        let Self { reloader, draining, hard, server, chores, .. } = self;
         let Reloader { base, lanes, soft, .. } = &*reloader;
-        let shutdown_grace = reloader.current.load().settings.server.shutdown_grace;
+        let Server { drain_delay, mut shutdown_grace, .. } = reloader.current.load().settings.server;
+        let mut at_once = pin!(at_once.fuse());
+        draining.cancel();
+        if !drain_delay.is_zero() {
+            tracing::info!(delay = ?drain_delay, "asked to stop: not ready any more, still answering");
+            tokio::select! {
+                () = tokio::time::sleep(drain_delay) => {}
+                () = &mut at_once => shutdown_grace = Duration::ZERO,
+            }
+        }
         tracing::info!(grace = ?shutdown_grace, "stopping");
         base.stopping.store(true, Ordering::Release);
         lanes.begin_stop();

@@ -29,6 +29,9 @@ pub(super) async fn healthz() -> Response {
 
 /// `GET /readyz`: the store can write, and the workers move.
 pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> {
+    if api.rooms.draining.is_cancelled() {
+        return Err(Problem::new(Kind::NotReady, "the service was asked to stop"));
+    }
     if !api.rooms.lanes.is_moving() {
         return Err(Problem::new(Kind::NotReady, "the delivery workers stand still"));
     }

@@ -115,6 +115,8 @@ pub struct Rooms {
     pub calls: Handle,
     /// Cancelled when the service stops: streams end.
     pub stopping: CancellationToken,
+    /// Ends when the service was asked to stop; it may answer for some time yet.
+    pub draining: CancellationToken,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
 }

@@ -137,6 +137,7 @@ fn server(block: &Reader<'_>) -> Option<Server> {
     let header_timeout = block.get("header_timeout").and_then(Field::duration);
     let body_timeout = block.get("body_timeout").and_then(Field::duration);
     let max_connections = block.get("max_connections").and_then(Field::integer);
+    let drain_delay = block.get("drain_delay").and_then(Field::duration);
     let shutdown_grace = block.get("shutdown_grace").and_then(Field::duration);
     let (listen, given_url) = (listen?, given_url?);
     Some(Server {
@@ -150,6 +151,7 @@ fn server(block: &Reader<'_>) -> Option<Server> {
         header_timeout: header_timeout?,
         body_timeout: body_timeout?,
         max_connections: max_connections?,
+        drain_delay: drain_delay?,
         shutdown_grace: shutdown_grace?,
         tokens: tokens?,
         verify: verify?,

@@ -2,23 +2,20 @@
 
 mod auth;
 mod mail;
+mod server;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-use secrecy::SecretString;
 
 pub use super::network::{Egress, Place, Proxy};
 use super::prints::{Print, Prints};
 pub use super::tls::{Identity, Tls};
-use crate::domain::{
-    EventPattern, Granularity, HeaderSet, Outcomes, Rate, RetryPolicy, Schedule, SigningKeys, UrlRules,
-};
+use crate::domain::{EventPattern, Granularity, HeaderSet, Outcomes, RetryPolicy, Schedule, SigningKeys, UrlRules};
 use crate::template::{Expression, PathFilter, Syntax, Target, Template};
 pub use auth::{Auth, ClientCredentials, JwtBearer, JwtUse};
 
 pub use mail::{ChannelKind, Email, MailSecurity, Smtp};
+pub use server::{Scope, Server, Token};
 
 /// Everything that a configuration says.
 #[derive(Debug, Clone)]
@@ -63,61 +60,6 @@ pub struct Route {
     pub parties: [Option<String>; 3],
     /// The channel.
     pub channel: Arc<str>,
-}
-
-/// The HTTP server.
-#[derive(Debug, Clone)]
-pub struct Server {
-    /// The address to listen on.
-    pub listen: SocketAddr,
-    /// The base of links that receivers get, without a slash at its end.
-    pub public_url: String,
-    /// Whether that base follows from `listen`.
-    pub derives_public_url: bool,
-    /// Further names of this server in lower case, IPv6 addresses without brackets. Empty: none are configured.
-    pub hosts: Vec<String>,
-    /// The largest request body, in bytes.
-    pub max_body: usize,
-    /// The deepest nesting of a JSON body.
-    pub max_depth: usize,
-    /// The longest time for a whole ingest request.
-    pub request_timeout: Duration,
-    /// The longest time for a request's head to arrive.
-    pub header_timeout: Duration,
-    /// The longest time for a request's body to arrive.
-    pub body_timeout: Duration,
-    /// Connections open at once; further ones wait to be accepted.
-    pub max_connections: usize,
-    /// The longest time that a stop waits for attempts under way.
-    pub shutdown_grace: Duration,
-    /// Who may call.
-    pub tokens: Vec<Token>,
-    /// Whose signatures orders and events must carry; `None`: nobody's.
-    pub verify: Option<Arc<SigningKeys>>,
-}
-
-/// A bearer token of the API.
-#[derive(Debug, Clone)]
-pub struct Token {
-    /// Its name, for logs.
-    pub name: Arc<str>,
-    /// The secret.
-    pub token: SecretString,
-    /// What it is good for.
-    pub scopes: Vec<Scope>,
-    /// How many requests that bring orders or events it is good for; `None`: any number.
-    pub rate_limit: Option<Rate>,
-}
-
-/// What a token is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Posting orders and events.
-    Ingest,
-    /// Reading.
-    Read,
-    /// Changing; implies reading.
-    Manage,
 }
 
 /// The store.

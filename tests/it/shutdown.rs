@@ -110,3 +110,26 @@ async fn an_interrupt_is_a_stop_as_well() {
     process.signal(Signal::INT);
     assert_eq!(process.end().await.code(), Some(0), "{}", process.log);
 }
+
+#[tokio::test]
+async fn after_sigterm_the_service_answers_for_the_drain_delay_but_is_not_ready() {
+    let receiver = Receiver::start().await;
+    let yaml = receiver.fill("server: {drain_delay: 10m}\nchannels: [{name: erp, url: RECEIVER/erp}]");
+    let mut process = Process::start(&yaml).await;
+    process.api.get("/readyz").await.expect(200);
+    process.terminate();
+    eventually("the end of readiness", || async { (process.api.get("/readyz").await.status == 503).then_some(()) })
+        .await;
+    let order = process.api.order(&json!({"id": 1})).await;
+    assert_eq!(process.api.settled(&delivery_to(&order, "erp")).await["status"], "accepted");
+    process.api.get("/healthz").await.expect(200);
+    // A second signal means now.
+    process.terminate();
+    assert_eq!(process.end().await.code(), Some(0), "{}", process.log);
+
+    let mut process = Process::start("server: {drain_delay: 300ms}").await;
+    let begun = Instant::now();
+    process.terminate();
+    assert_eq!(process.end().await.code(), Some(0), "{}", process.log);
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+}

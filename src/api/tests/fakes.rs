@@ -319,6 +319,7 @@ impl World {
             reload: Arc::new(super::reload::FakeReload),
             calls: tokio::runtime::Handle::current(),
             stopping: tokio_util::sync::CancellationToken::new(),
+            draining: tokio_util::sync::CancellationToken::new(),
             metrics: Arc::new(Metrics::new()),
         };
         let trials = Arc::new(Trials::alone(settings.clone(), Arc::new(ManualClock::new(now())), 7));

@@ -97,6 +97,12 @@ server:
         )
         .or("10000"),
         Key::new(
+            "drain_delay",
+            Kind::Duration(Duration::ZERO, HOUR),
+            "How long the service still answers after SIGTERM while `/readyz` says 503, so that a load balancer sends no more before it stops.",
+        )
+        .or("0s"),
+        Key::new(
             "shutdown_grace",
             Kind::Duration(Duration::ZERO, HOUR),
             "How long a stop waits for attempts under way.",
