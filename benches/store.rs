@@ -35,6 +35,10 @@ impl Clock for Ticks {
         Timestamp::from_millis(1_700_000_000_000).after(self.0.elapsed())
     }
 
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
     fn sleep_until(&self, _: Timestamp) -> Sleep {
         Box::pin(std::future::pending())
     }
@@ -106,6 +110,8 @@ impl Bench {
             parcel: None,
             once: None,
             due_at: now,
+            ordering_key: None,
+            promised_at: None,
             slot,
         };
         NewOrder {
@@ -123,7 +129,8 @@ impl Bench {
     fn finished(&self, leased: &Leased) -> Finished {
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         Finished {
-            delivery: leased.id,
+            lease: leased.lease(),
+            holds_key: false,
             attempt: Attempt {
                 id: self.ids.next(),
                 number: 1,
@@ -202,7 +209,7 @@ impl Bench {
             while !born.is_empty() {
                 let group = born.split_off(born.len().saturating_sub(512));
                 let finished = group.iter().map(|leased| self.finished(leased)).collect();
-                self.store.queue.record(ME, Arc::new(finished)).await.unwrap();
+                self.store.queue.record(Arc::new(finished)).await.unwrap();
             }
         }
     }

@@ -44,6 +44,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long after its last sign of life a replica's work moves on.
 const LEASE: Duration = Duration::from_secs(30);
 
+/// How often promises are looked at: what is late is known within this time.
+const PROMISES: Duration = Duration::from_secs(2);
+
 /// How often finished orders past `store.retention` are removed.
 const RETENTION_RUN: Duration = Duration::from_secs(600);
 
@@ -176,6 +179,7 @@ impl App {
         let chores = TaskTracker::new();
         chores.spawn(heartbeat(Arc::clone(&reloader)));
         chores.spawn(retain(Arc::clone(&reloader)));
+        chores.spawn(watch_promises(Arc::clone(&reloader)));
         chores.close();
         tracing::info!(version = VERSION, %address, channels = settings.channels.len(), chains = settings.chains.len(), store = settings.store.url, "listening");
         Ok(Self { address, reloader, draining, hard, server, chores })
@@ -286,6 +290,7 @@ async fn heartbeat(reloader: Arc<Reloader>) {
 async fn beat(reloader: &Reloader, now: Timestamp) -> Result<(), StoreError> {
     let Base { store, replica, .. } = &reloader.base;
     store.queue.heartbeat(*replica, now.after(LEASE)).await?;
+    reloader.lanes.store_orderings().await;
     reloader.lanes.keep_health().await?;
     let freed = store.queue.release_expired(now).await?;
     if freed > 0 {
@@ -317,6 +322,17 @@ async fn retain(reloader: Arc<Reloader>) {
             tracing::error!(%error, "old entries of the audit could not be removed, trying again");
         }
         sleep(clock, now.after(RETENTION_RUN), soft).await;
+    }
+}
+
+/// Marks deliveries that break their channel's promise.
+async fn watch_promises(reloader: Arc<Reloader>) {
+    let Reloader { base: Base { clock, .. }, lanes, soft, .. } = &*reloader;
+    while !soft.is_cancelled() {
+        if let Err(error) = lanes.mark_late().await {
+            tracing::error!(%error, "late deliveries could not be marked, trying again");
+        }
+        sleep(clock, clock.now().after(PROMISES), soft).await;
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::config::settings::Scope;
 use crate::domain::{DeliveryId, DeliveryStatus};
-use crate::store::{Act, Change, Changed};
+use crate::store::{Act, Change, Changed, Lease};
 
 use super::deliveries::{Delivery, id, known_channel, not_found};
 use super::path::Named;
@@ -65,14 +65,10 @@ async fn change(
     let cause = caller.cause(api.rooms.clock.now(), reason);
     let changed = api.rooms.queue.change(id, change, cause.clone()).await?;
     match changed.ok_or_else(|| not_found(name))? {
-        Changed::Done(status, channel) => {
+        Changed::Done(status, channel, number) => {
             let (by, reason) = (cause.by.as_deref(), cause.reason.as_deref());
             tracing::info!(delivery = %id, %channel, %status, by, reason, "delivery {} by {}", done(change), author(&cause));
-            match change {
-                Change::Retry => api.rooms.lanes.hasten(&channel, id),
-                Change::Cancel => api.rooms.lanes.forget(&[id]),
-                Change::Accept | Change::Fail => {}
-            }
+            api.rooms.lanes.changed(&channel, change, Lease { delivery: id, number }).await;
             // Each receiver's verdict is on its delivery.
             if !cause.is_receiver() {
                 let (channel, delivery) = (Some(channel.to_string()), Some(id.to_string()));
@@ -111,8 +107,8 @@ pub(super) async fn all(
     if !dry_run {
         let (count, by, reason) = (changed.count, cause.by.as_deref(), cause.reason.as_deref());
         tracing::info!(count, by, reason, "{count} deliveries {} by {}", done(change), author(&cause));
-        for channel in &changed.channels {
-            api.rooms.lanes.recall(channel);
+        for (channel, count) in &changed.channels {
+            api.rooms.lanes.changed_all(channel, change, *count).await;
         }
         let act = Act { filter: query::filter_of(&body), count: Some(count), ..Act::new(change.as_str(), cause) };
         audit::keep(&api, act).await;

@@ -10,8 +10,9 @@ use serde::Serialize;
 use crate::config::settings::Channel;
 use crate::delivery::LastError;
 use crate::domain::Timestamp;
-use crate::store::{Act, Backlog, Cause, ChannelState};
+use crate::store::{Act, Backlog, Cause, ChannelState, HeldKeys};
 
+use super::limits::{Held, Limits};
 use super::list::list;
 use super::path::Named;
 use super::problem::{Fault, Kind, Problem};
@@ -106,6 +107,7 @@ struct Now {
     lanes: HashMap<Arc<str>, ChannelOverview>,
     backlog: HashMap<Arc<str>, Backlog>,
     causes: HashMap<Arc<str>, Cause>,
+    held: HashMap<Arc<str>, HeldKeys>,
 }
 
 impl Now {
@@ -113,10 +115,16 @@ impl Now {
         let backlog = api.rooms.history.backlog().await?;
         let causes = api.rooms.history.channel_causes().await?;
         let lanes = api.rooms.lanes.overview();
+        let mut held = HashMap::new();
+        for channel in api.view().channels.iter().filter(|channel| channel.holding.ordering.is_some()) {
+            let name = Arc::clone(&channel.name);
+            held.insert(Arc::clone(&name), api.rooms.history.held(name).await?);
+        }
         Ok(Self {
             lanes: lanes.into_iter().map(|lane| (Arc::clone(&lane.channel), lane)).collect(),
             backlog: backlog.into_iter().map(|waits| (Arc::clone(&waits.channel), waits)).collect(),
             causes: causes.into_iter().collect(),
+            held,
         })
     }
 
@@ -141,6 +149,8 @@ impl Now {
             last_success_at: None,
             last_error: None,
             last_hour,
+            limits: None,
+            held: None,
             config: None,
         }
     }
@@ -149,13 +159,13 @@ impl Now {
         let lane = self.lanes.get(&channel.name);
         let state = lane.map_or(ChannelState::Disabled, |lane| lane.state);
         let cause = self.causes.get(&channel.name).filter(|_| state != ChannelState::Enabled);
-        let in_flight = lane.map_or(0, |lane| lane.in_flight);
+        let in_flight = lane.map_or(0, |lane| lane.lane.in_flight);
         let backlog = self.backlog.get(&channel.name);
         let pending = backlog.map_or(0, |backlog| backlog.pending);
         let health = lane.map(|lane| &lane.health);
         Shown {
             name: &channel.name,
-            state: state.as_str(),
+            state: lane.map_or(state.as_str(), ChannelOverview::shown_state),
             cause: cause.map(Switched::of),
             waiting: pending.saturating_sub(in_flight as u64),
             in_flight,
@@ -168,6 +178,8 @@ impl Now {
                 success_rate: lane.and_then(|lane| lane.success_rate),
                 mean_ms: lane.and_then(|lane| lane.mean_ms),
             },
+            limits: lane.map(|lane| Limits::of(channel, lane)),
+            held: self.held.get(&channel.name).map(Held::of),
             config: Some(&channel.shown),
         }
     }
@@ -190,6 +202,10 @@ struct Shown<'a> {
     last_success_at: Option<Timestamp>,
     last_error: Option<LastError>,
     last_hour: LastHour,
+    /// The limits in force, and how much of each is used; `null` for a channel that is no longer configured.
+    limits: Option<Limits>,
+    /// Deliveries that wait for another one with their key; `null` for a channel without `ordering`.
+    held: Option<Held>,
     /// As configured, secrets masked; `null` for a channel that is no longer configured.
     config: Option<&'a serde_json::Value>,
 }

@@ -76,6 +76,11 @@ pub(super) struct Delivery<'a> {
     attempt_count: u32,
     next_attempt_at: Option<Timestamp>,
     last_code: Option<Code>,
+    /// Whether it has missed its channel's promise.
+    late: bool,
+    /// The key by which an ordered channel sends it in sequence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordering_key: Option<&'a str>,
     /// `email` where it mails a response's text to the customer.
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
@@ -111,6 +116,8 @@ impl<'a> Delivery<'a> {
             attempt_count: delivery.attempts,
             next_attempt_at: delivery.next_attempt_at,
             last_code: delivery.last_code,
+            late: delivery.late,
+            ordering_key: delivery.ordering_key.as_deref(),
             kind: parcel.filter(|parcel| parcel.mail).map(|_| "email"),
             items: parcel.and_then(|parcel| parcel.items.as_deref()),
             quantity: parcel.and_then(|parcel| parcel.quantity),

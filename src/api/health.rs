@@ -16,6 +16,7 @@ use crate::telemetry::metrics::Gauges;
 
 use super::answer;
 use super::channels::REMOVED;
+use super::limits::BREAKER_OPEN;
 use super::problem::{Kind, Problem};
 use super::state::{Api, ChannelOverview};
 
@@ -57,6 +58,10 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
     ([(CONTENT_TYPE, kind)], page).into_response()
 }
 
+/// The states of a channel in `orderhook_channel_state`.
+const STATES: [&str; 4] =
+    [ChannelState::Enabled.as_str(), ChannelState::Paused.as_str(), ChannelState::Disabled.as_str(), BREAKER_OPEN];
+
 fn gauges(api: &Api, backlog: Option<Vec<Backlog>>) -> Vec<Gauges> {
     let Some(backlog) = backlog else { return Vec::new() };
     let now = api.rooms.clock.now();
@@ -67,14 +72,14 @@ fn gauges(api: &Api, backlog: Option<Vec<Backlog>>) -> Vec<Gauges> {
     let gauge = |name: &Arc<str>| {
         let waits = waiting.get(name);
         let lane = lanes.get(name);
-        let state = lane.map_or(ChannelState::Disabled, |lane| lane.state);
+        let shown = lane.map_or(ChannelState::Disabled.as_str(), ChannelOverview::shown_state);
         let failing_since = lane.and_then(|lane| lane.health.failing_since);
         Gauges {
             channel: Arc::clone(name),
             pending: waits.map_or(0, |waits| waits.pending),
             lag: waits.and_then(|waits| waits.oldest_due).map_or(Duration::ZERO, |due| now.since(due)),
             failing: failing_since.map_or(Duration::ZERO, |since| now.since(since)),
-            states: ChannelState::ALL.iter().map(|each| (each.as_str(), *each == state)).collect(),
+            states: STATES.iter().map(|each| (*each, *each == shown)).collect(),
         }
     };
     let view = api.view();
@@ -82,7 +87,7 @@ fn gauges(api: &Api, backlog: Option<Vec<Backlog>>) -> Vec<Gauges> {
     let mut removed: Vec<_> = waiting.keys().filter(|name| !configured(name)).collect();
     removed.sort();
     let removed = removed.into_iter().map(|name| {
-        let states = ChannelState::ALL.iter().map(|each| (each.as_str(), false));
+        let states = STATES.iter().map(|each| (*each, false));
         Gauges { states: states.chain([(REMOVED, true)]).collect(), ..gauge(name) }
     });
     view.channels.iter().map(|channel| gauge(&channel.name)).chain(removed).collect()

@@ -22,6 +22,7 @@ pub mod fuzzed;
 mod guard;
 mod health;
 mod hosts;
+mod limits;
 mod list;
 mod moving;
 mod object;

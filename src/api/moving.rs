@@ -81,7 +81,7 @@ async fn pending(api: &Api, channel: &str) -> Result<u64, Problem> {
 /// Its attempts under way.
 fn in_flight(api: &Api, channel: &str) -> u64 {
     let lanes = api.rooms.lanes.overview();
-    lanes.iter().find(|lane| &*lane.channel == channel).map_or(0, |lane| lane.in_flight as u64)
+    lanes.iter().find(|lane| &*lane.channel == channel).map_or(0, |lane| lane.lane.in_flight as u64)
 }
 
 #[derive(Serialize)]

@@ -163,13 +163,19 @@ impl<'a, 'f> Reader<'a, 'f> {
 
     /// `true` or `false`; absent is `false`.
     pub(super) fn flag(&mut self, name: &str) -> bool {
+        self.optional_flag(name).unwrap_or(false)
+    }
+
+    /// `true`, `false`, or nothing.
+    pub(super) fn optional_flag(&mut self, name: &str) -> Option<bool> {
         match self.raw(name).map(RawValue::get) {
-            None | Some("false") => false,
-            Some("true") => true,
+            None => None,
+            Some("false") => Some(false),
+            Some("true") => Some(true),
             Some(other) => {
                 let found = kind(other);
                 self.fault(name, format!("must be true or false, is {found}"));
-                false
+                None
             }
         }
     }

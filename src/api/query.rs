@@ -23,7 +23,7 @@ const MAX_LIMIT: usize = 250;
 const MAX_PARAMETERS: usize = 100;
 
 /// The filters of a list of deliveries.
-const DELIVERY_FILTERS: &[&str] = &["status", "channel", "order_id", "code", "cause", "q", "since", "until"];
+const DELIVERY_FILTERS: &[&str] = &["status", "channel", "order_id", "code", "cause", "late", "q", "since", "until"];
 
 /// Characters of a text to search for at most.
 const MAX_TEXT: usize = 200;
@@ -79,6 +79,15 @@ impl Query {
             .parse()
             .map_err(|error: crate::domain::clock::NotATime| self.fault(name, error.to_string()))
             .ok()
+    }
+
+    fn flag(&mut self, name: &str) -> Option<bool> {
+        let text = self.one(name)?;
+        let flag = text.parse().ok();
+        if flag.is_none() {
+            self.fault(name, "must be true or false");
+        }
+        flag
     }
 
     /// `limit` and `cursor`.
@@ -227,6 +236,7 @@ pub(super) fn deliveries(query: Option<&str>) -> Result<(DeliveryFilter, Page), 
         order_id: query.one("order_id"),
         code: codes(query.several("code"), |name, message| query.fault(name, message)),
         cause: cause(query.one("cause"), |name, message| query.fault(name, message)),
+        late: query.flag("late"),
         q: searched(query.one("q"), |name, message| query.fault(name, message)),
         since: query.time("since"),
         until: query.time("until"),
@@ -289,6 +299,7 @@ pub(super) fn bulk(body: &[u8], change: Change) -> Result<Bulk, Problem> {
         order_id: reader.text("order_id"),
         code: codes(reader.words("code"), |name, message| reader.fault(name, message)),
         cause: cause(reader.words("cause").into_iter().next(), |name, message| reader.fault(name, message)),
+        late: reader.optional_flag("late"),
         q: searched(reader.text("q"), |name, message| reader.fault(name, message)),
         since: reader.time("since"),
         until: reader.time("until"),

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{Channel, Settings};
 use crate::config::{Changes, Faults};
-use crate::delivery::{Health, Trials};
+use crate::delivery::{Health, LaneView, Trials};
 use crate::domain::{Clock, DeliveryId, SettleKeys, SigningKeys};
 use crate::intake::{Answered, Incoming, NotAgain, PostedEvent, Refusal};
-use crate::store::{Answer, Cause, ChannelState, History, OrderDetail, Queue, SignedId, StoreError};
+use crate::store::{Answer, Cause, Change, ChannelState, History, Lease, OrderDetail, Queue, SignedId, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 use super::hosts::Hosts;
@@ -41,12 +41,13 @@ pub trait Ingest: Send + Sync {
 /// The lanes, as far as the API has to do with them.
 #[async_trait]
 pub trait Lanes: Send + Sync {
-    /// This channel's delivery was retried: it is due, in the store or in memory.
-    fn hasten(&self, channel: &str, delivery: DeliveryId);
-    /// Many of this channel's deliveries were changed: what waits in memory is to be claimed anew.
+    /// A delivery of this channel was changed in the store, under this lease. After a cancel, nothing of it starts once this
+    /// returns.
+    async fn changed(&self, channel: &str, change: Change, lease: Lease);
+    /// Many deliveries of this channel are others in the store now: what its lane holds is claimed again.
     fn recall(&self, channel: &str);
-    /// These deliveries were cancelled: those still waiting in memory need not be sent.
-    fn forget(&self, deliveries: &[DeliveryId]);
+    /// So many deliveries of this channel were changed.
+    async fn changed_all(&self, channel: &str, change: Change, count: u64);
     /// Every channel that has a lane.
     fn overview(&self) -> Vec<ChannelOverview>;
     /// Stops a channel for a while. `None`: it has no lane. The state is kept in the store.
@@ -85,8 +86,8 @@ pub struct ChannelOverview {
     pub channel: Arc<str>,
     /// Its state at run time.
     pub state: ChannelState,
-    /// Attempts under way.
-    pub in_flight: usize,
+    /// What its lane does, and the limits in force.
+    pub lane: LaneView,
     /// Attempts ended in the last hour.
     pub attempts: u64,
     /// The share of them that succeeded; `None` without attempts.

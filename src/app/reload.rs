@@ -110,8 +110,8 @@ impl Reloader {
         if self.soft.is_cancelled() {
             return Err(NotReloaded::Stopping);
         }
-        // From here on nothing waits and nothing fails.
-        self.lanes.take_over(&next.settings, prepared, Arc::clone(&next.router));
+        // From here on nothing fails.
+        self.lanes.take_over(&next.settings, prepared, Arc::clone(&next.router)).await;
         self.base.admission.resize(next.settings.delivery.chain_concurrency);
         self.limits.send_replace(connections::limits(&next.settings));
         let view = next.view(Some(&self.view.load()));

@@ -8,7 +8,7 @@ use crate::api::{self, ChannelOverview};
 use crate::delivery::{self, Lanes};
 use crate::domain::DeliveryId;
 use crate::intake::{Answered, Incoming, Intake, NotAgain, PostedEvent, Refusal};
-use crate::store::{Answer, Cause, ChannelState, OrderDetail, StoreError};
+use crate::store::{Answer, Cause, Change, ChannelState, Lease, OrderDetail, StoreError};
 
 /// Takes in orders and events by one configuration.
 pub(super) struct Door(pub(super) Arc<Intake>);
@@ -37,23 +37,23 @@ pub(super) struct Ways(pub(super) Arc<Lanes>);
 
 #[async_trait]
 impl api::Lanes for Ways {
-    fn hasten(&self, channel: &str, delivery: DeliveryId) {
-        self.0.hasten(channel, delivery);
+    async fn changed(&self, channel: &str, change: Change, lease: Lease) {
+        self.0.changed(channel, change, lease).await;
     }
 
     fn recall(&self, channel: &str) {
         self.0.recall(channel);
     }
 
-    fn forget(&self, deliveries: &[DeliveryId]) {
-        self.0.forget(deliveries);
+    async fn changed_all(&self, channel: &str, change: Change, count: u64) {
+        self.0.changed_all(channel, change, count).await;
     }
 
     fn overview(&self) -> Vec<ChannelOverview> {
         let overview = |lane: delivery::Overview| ChannelOverview {
             channel: lane.channel,
             state: lane.state,
-            in_flight: lane.in_flight,
+            lane: lane.lane,
             attempts: lane.rates.attempts,
             success_rate: lane.rates.success_rate,
             mean_ms: lane.rates.mean_ms,

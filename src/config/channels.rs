@@ -14,7 +14,7 @@ use super::schema::{CHANNEL, EMAIL_KEYS, one_of};
 use super::sections::Limits;
 use super::settings::{Channel, ChannelKind, Format, Items, Method, Multibuy, Parameter, Payload, Timeout};
 use super::unique::Unique;
-use super::{presets, schedules, shown, tls, urls, words};
+use super::{holding, presets, schedules, shown, tls, urls, words};
 use crate::domain::{Backoff, HeaderSet, Outcome, Outcomes, RetryPolicy, Rule};
 use crate::template::{Language, Locale, Syntax, Target};
 
@@ -130,6 +130,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<
         headers.as_deref(),
     );
     let concurrency = block.get("concurrency").and_then(Field::integer);
+    let holding = holding::holding(&block, schedule.as_ref().and_then(Option::as_ref));
     own?;
     takes_buckets?;
     let fine = match kind {
@@ -185,6 +186,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<
         retry: retry?,
         schedule: schedule?,
         concurrency: concurrency?,
+        holding: holding?,
         email,
         print,
         shown: shown(&node, kind?),

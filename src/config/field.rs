@@ -273,6 +273,12 @@ impl<'r> Field<'r> {
         self.block_as(block)
     }
 
+    /// The block of keys that may stand in place of a word.
+    pub(crate) fn inner_block(&self) -> Option<Reader<'r>> {
+        let Kind::WordOr(_, block) = self.kind else { return self.wrong() };
+        self.block_as(block)
+    }
+
     /// The same, by another table.
     pub(crate) fn block_as(&self, block: &'static Block) -> Option<Reader<'r>> {
         match &self.node.data {

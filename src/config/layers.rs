@@ -75,7 +75,7 @@ fn checked(keys: Map<String, Value>, report: &Report) -> Map<String, Value> {
         match (ROOT.keys.iter().find(|key| key.name == name).map(|key| &key.kind), &value.kind) {
             (Some(_), ValueKind::Nil) => {}
             (Some(Kind::List(_)), ValueKind::Array(_))
-            | (Some(Kind::Block(_)), ValueKind::Table(_))
+            | (Some(Kind::Block(_) | Kind::WordOr(..)), ValueKind::Table(_))
             | (Some(Kind::Text(_)), ValueKind::String(_)) => {
                 known.insert(name, value);
             }

@@ -16,6 +16,7 @@ mod expand;
 mod faults;
 mod field;
 mod files;
+mod holding;
 mod jwt_key;
 mod layers;
 mod mail;

@@ -40,7 +40,7 @@ pub(crate) fn join(
         };
         let origin = value.origin().unwrap_or_default().to_owned();
         match (&mut there.kind, value.kind, kind_of(block, &name)) {
-            (ValueKind::Table(there), ValueKind::Table(more), Some(Kind::Block(block))) => {
+            (ValueKind::Table(there), ValueKind::Table(more), Some(Kind::Block(block) | Kind::WordOr(_, block))) => {
                 join(there, more, block, &path, report);
             }
             (ValueKind::Array(there), ValueKind::Array(more), Some(Kind::List(_))) if is_named(&name) => {
@@ -102,7 +102,7 @@ fn drop_alternatives(lower: &mut Map<String, Value>, upper: &Map<String, Value>,
 fn over(lower: Value, upper: Value, name: &str, kind: Option<Kind>) -> Value {
     let origin = upper.origin().map(str::to_owned);
     let kind = match (lower.kind, upper.kind, kind) {
-        (ValueKind::Table(mut lower), ValueKind::Table(upper), Some(Kind::Block(block))) => {
+        (ValueKind::Table(mut lower), ValueKind::Table(upper), Some(Kind::Block(block) | Kind::WordOr(_, block))) => {
             overlay(&mut lower, upper, block);
             ValueKind::Table(lower)
         }

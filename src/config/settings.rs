@@ -7,6 +7,7 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use super::holding::Holding;
 pub use super::network::{Egress, Place, Proxy};
 use super::prints::{Print, Prints};
 pub use super::tls::{Identity, Tls};
@@ -78,7 +79,7 @@ pub struct Store {
 pub struct Delivery {
     /// Attempts in flight at most, over all channels.
     pub workers: usize,
-    /// Bytes of deliveries that one channel may hold in memory; the rest waits in the store.
+    /// Bytes of deliveries that a channel may hold in memory.
     pub lane_memory: usize,
     /// Orders of one chain that run at once while their caller waits, and as many in the background.
     pub chain_concurrency: usize,
@@ -316,7 +317,7 @@ pub struct Channel {
     pub url_rules: UrlRules,
     /// Further headers.
     pub headers: Vec<(String, Template)>,
-    /// How it proves who it is.
+    /// How it authenticates.
     pub auth: Auth,
     /// How long an attempt may take.
     pub timeout: Timeout,
@@ -340,6 +341,8 @@ pub struct Channel {
     pub schedule: Option<Schedule>,
     /// Attempts in flight at most.
     pub concurrency: usize,
+    /// What holds its deliveries back.
+    pub holding: Holding,
     /// The mails it sends; none without.
     pub email: Option<Email>,
     /// Of all that its requests and mails depend on: its keys, and what it takes from other sections.

@@ -38,7 +38,7 @@ fn value_of(node: &Node, key: &Key) -> Value {
         (_, Data::Text(text)) if matches!(key.name, "url" | "endpoint") => {
             shown_url(node.written.as_deref().unwrap_or(text)).into()
         }
-        (Kind::Block(block), Data::Map(_)) => masked(node, block),
+        (Kind::Block(block) | Kind::WordOr(_, block), Data::Map(_)) => masked(node, block),
         (Kind::Variants(variants), Data::Map(_)) => {
             let kind = node.get("type").map(plain);
             let block = variants.iter().find(|(name, _)| kind.as_ref().is_some_and(|kind| kind == name));

@@ -4,8 +4,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::public_url;
 use super::schema::duration;
-use super::settings::{Channel, ChannelKind, Egress, Email, PluginOptions, Settings, Step, Timeout};
-use crate::domain::{Backoff, EventPattern, RetryPolicy, Runs};
+use super::settings::{Channel, ChannelKind, Egress, Email, Holding, PluginOptions, Settings, Step, Timeout};
+use crate::domain::{Backoff, BreakerPolicy, EventPattern, OrderingPolicy, RetryPolicy, Runs};
 use crate::template::{Expression, Host, Template};
 
 /// The settings as lines and tables, `width` characters wide at most; as wide as they need to be without.
@@ -91,8 +91,33 @@ fn row(channel: &Channel, egress: &Egress) -> [String; 4] {
         format!("{}\npreset {}{off}", channel.name, channel.preset),
         gets,
         sends_to,
-        format!("{}\n{timeout} each, {} at once{}", retries(&channel.retry), channel.concurrency, runs(channel)),
+        format!(
+            "{}\n{timeout} each, {} at once{}{}",
+            retries(&channel.retry),
+            channel.concurrency,
+            runs(channel),
+            holding(&channel.holding)
+        ),
     ]
+}
+
+/// What holds deliveries back, each on a line of its own.
+fn holding(holding: &Holding) -> String {
+    let lines = [
+        holding.ordering.as_ref().map(OrderingPolicy::describe),
+        holding.rate_limit.map(|rate| format!("at most {rate}")),
+        holding.breaker.map(|BreakerPolicy { failures, cooldown }| {
+            format!("breaker: {} for {}", counted(failures), duration(cooldown))
+        }),
+        holding.disable_after.map(|after| format!("disabled after {} of failure", duration(after))),
+        holding.promise.map(|promise| format!("late after {}", duration(promise))),
+    ];
+    lines.into_iter().flatten().map(|line| format!("\n{line}")).collect()
+}
+
+/// `1 failure`, `10 failures`.
+fn counted(failures: u32) -> String {
+    if failures == 1 { "1 failure".to_owned() } else { format!("{failures} failures") }
 }
 
 /// `60 every 15m`, on a line of its own.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::config::settings::Channel;
 use crate::domain::event::is_own;
 use crate::domain::{
-    Attempt, AttemptId, Body, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject, Timestamp,
+    AfterFailure, Attempt, AttemptId, Body, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject,
+    Timestamp,
 };
 use crate::outbound::mail::Mail;
 use crate::outbound::{self, MASK, Reply, Request, exchange, hide, text};
@@ -15,9 +16,9 @@ use crate::store::{Finished, Leased, NewDelivery, Next};
 use crate::template::Scope;
 
 use super::confirm;
+use super::context::Context;
 use super::health::Turn;
 use super::lane::Lane;
-use super::lanes::Shared;
 use super::mail;
 use super::outlet::{Kit, Outlet};
 use super::request::NotBuilt;
@@ -35,13 +36,8 @@ const REFUSED_KEPT: usize = 60_000;
 /// What is said of a 200 that `confirm_body` does not take for one.
 const DENIED: &str = "the response says \"success\": false";
 
-/// An attempt's end: the record, and the delivery itself where it stays.
-pub(super) struct Ended {
-    pub(super) finished: Finished,
-    pub(super) delivery: Leased,
-}
-
 /// An attempt that has begun.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Begun {
     pub(super) id: AttemptId,
     pub(super) started_at: Timestamp,
@@ -55,11 +51,29 @@ impl Begun {
         let (started_at, started) = (kit.clock.now(), Instant::now());
         Self { id: kit.ids.next(), started_at, started, chance: None }
     }
+}
 
-    /// The same for each of `count` deliveries of one request.
-    pub(super) fn together(shared: &Shared, count: usize) -> Vec<Self> {
-        let first = Self { chance: Some(shared.chance()), ..Self::now(shared) };
-        (0..count).map(|_| Self { id: shared.ids.next(), ..first }).collect()
+/// Begins an attempt of `count` deliveries in one request.
+pub(super) fn begin(context: &Context, count: usize) -> Vec<Begun> {
+    let first = Begun::now(context);
+    if count == 1 {
+        return vec![first];
+    }
+    // Deliveries of one request are tried again together.
+    let first = Begun { chance: Some(context.random()), ..first };
+    (0..count).map(|_| Begun { id: context.ids.next(), ..first }).collect()
+}
+
+/// An attempt of a delivery, and what it came to.
+pub(super) struct Tried {
+    pub(super) begun: Begun,
+    pub(super) sent: Sent,
+}
+
+impl Tried {
+    /// An attempt that ended by a panic.
+    pub(super) fn panicked(begun: Begun) -> Self {
+        Self { begun, sent: Sent::internal() }
     }
 }
 
@@ -69,6 +83,8 @@ pub(super) struct Sent {
     auth: bool,
     /// This machine could open no connection: no attempt was made.
     pub(super) starved: bool,
+    /// The failure is that of somebody else than the receiver, such as a proxy.
+    elsewhere: bool,
     /// The body says that it was no success.
     denied: bool,
     /// The body's text, or why it is none, where the channel wants one.
@@ -88,6 +104,7 @@ impl Sent {
             code: reply.code,
             auth: reply.auth,
             starved: reply.starved,
+            elsewhere: reply.elsewhere,
             retry_after: reply.retry_after(kit.clock.now()),
             error: reply.error.clone().or_else(|| denied.then(|| DENIED.to_owned())),
             exchange: exchange(request, reply),
@@ -108,11 +125,32 @@ impl Sent {
             code: Code::NOT_BUILT,
             auth: false,
             starved: false,
+            elsewhere: false,
             denied: false,
             said: None,
             retry_after: None,
             error: Some(error),
             exchange,
+        }
+    }
+
+    /// Whether its failure is that of somebody else than the receiver.
+    pub(super) fn is_not_the_receiver(&self) -> bool {
+        self.elsewhere
+    }
+
+    /// A panic of our own.
+    fn internal() -> Self {
+        Self {
+            code: Code::NOT_BUILT,
+            auth: false,
+            starved: false,
+            elsewhere: false,
+            denied: false,
+            said: None,
+            retry_after: None,
+            error: Some("internal: the attempt panicked; the log has the place".to_owned()),
+            exchange: Exchange::default(),
         }
     }
 
@@ -145,7 +183,8 @@ impl Sent {
 impl From<outbound::mail::Sent> for Sent {
     fn from(sent: outbound::mail::Sent) -> Self {
         let outbound::mail::Sent { code, auth, starved, error, exchange } = sent;
-        Self { code, auth, starved, denied: false, said: None, retry_after: None, error, exchange }
+        let (elsewhere, denied) = (false, false);
+        Self { code, auth, starved, elsewhere, denied, said: None, retry_after: None, error, exchange }
     }
 }
 
@@ -160,34 +199,34 @@ fn answered(code: Code, mails: bool) -> String {
 }
 
 /// Makes one attempt.
-pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, delivery: Leased) -> Ended {
-    let watch = Watch::begin(shared, std::iter::once(delivery.id)).await;
-    let mut begun = Begun::now(shared);
-    let mut sent = run_once(shared, outlet, &delivery, &begun, &watch).await;
+pub(super) async fn run(context: &Context, outlet: &Outlet, delivery: &Leased, begun: &Begun) -> Tried {
+    let watch = Watch::begin(context, std::iter::once(delivery.id)).await;
+    let mut begun = *begun;
+    let mut sent = run_once(context, outlet, delivery, &begun, &watch).await;
     while sent.starved {
-        put_off(shared, &delivery).await;
-        begun = Begun::now(shared);
-        sent = run_once(shared, outlet, &delivery, &begun, &watch).await;
+        put_off(context, delivery).await;
+        begun = Begun::now(context);
+        sent = run_once(context, outlet, delivery, &begun, &watch).await;
     }
-    watch.end(shared).await;
-    end(shared, lane, outlet, delivery, &begun, sent)
+    watch.end(context).await;
+    Tried { begun, sent }
 }
 
 /// Waits before an attempt that this machine could open no connection for begins again. Nothing of it is on record.
-pub(super) async fn put_off(shared: &Shared, delivery: &Leased) {
+pub(super) async fn put_off(context: &Context, delivery: &Leased) {
     tracing::info!(channel = &*delivery.channel, delivery = %delivery.id, "an attempt begins again: this machine could open no connection");
-    shared.clock.sleep_until(shared.clock.now().after(PUT_OFF)).await;
+    context.clock.sleep_until(context.clock.now().after(PUT_OFF)).await;
 }
 
-async fn run_once(shared: &Shared, outlet: &Outlet, delivery: &Leased, begun: &Begun, watch: &Watch<'_>) -> Sent {
+async fn run_once(context: &Context, outlet: &Outlet, delivery: &Leased, begun: &Begun, watch: &Watch<'_>) -> Sent {
     if watch.is_poisoned(delivery.id) {
         Sent::not_built(outlet, suspects::ERROR.to_owned().into())
     } else if mail::is_mail(&outlet.channel, delivery) {
         // In a box: requests, of which there are more, need not make room for it.
-        Box::pin(send_mail(shared, outlet, delivery, begun)).await
+        Box::pin(send_mail(context, outlet, delivery, begun)).await
     } else {
-        let (request, key) = build(shared, outlet, delivery, begun);
-        send(shared, outlet, request).await.hiding(key).await
+        let (request, key) = build(context, outlet, delivery, begun);
+        send(context, outlet, request).await.hiding(key).await
     }
 }
 
@@ -240,30 +279,31 @@ pub(super) fn build(
     (request, filled.into_inner().and_then(|scope| scope.used_key().map(str::to_owned)))
 }
 
-/// What an attempt makes of its delivery.
+/// What an attempt makes of its delivery. `keep`: the lane has room for it if it is tried again soon.
 pub(super) fn end(
-    shared: &Shared,
+    context: &Context,
     lane: &Lane,
     outlet: &Outlet,
-    delivery: Leased,
-    begun: &Begun,
-    mut sent: Sent,
-) -> Ended {
+    delivery: &Leased,
+    tried: Tried,
+    keep: bool,
+) -> Finished {
+    let Tried { begun, mut sent } = tried;
     let channel = &outlet.channel;
     let took = begun.started.elapsed();
-    let now = shared.clock.now();
+    let now = context.clock.now();
     let number = delivery.attempts + 1;
-    let mails = mail::is_mail(channel, &delivery);
+    let mails = mail::is_mail(channel, delivery);
     let mut outcome = sent.judge(channel, mails);
     let next = if let Some(status) = outcome.ends_as() {
         Next::End(status)
     } else {
-        let chance = begun.chance.unwrap_or_else(|| shared.chance());
+        let chance = begun.chance.unwrap_or_else(|| context.random());
         let made = number - delivery.round_start;
         let elapsed = now.since(begun.started_at);
         match (channel.retry.wait_after(made, elapsed, sent.retry_after, chance), &channel.schedule) {
             (Some(wait), Some(schedule)) => Next::Wait(schedule.run_for(now.after(wait), now)),
-            (Some(wait), None) if wait <= SOON => Next::Keep(now.after(wait)),
+            (Some(wait), None) if wait <= SOON && keep => Next::Keep(now.after(wait)),
             (Some(wait), None) => Next::Wait(now.after(wait)),
             (None, _) => {
                 outcome = Outcome::Failed;
@@ -283,20 +323,21 @@ pub(super) fn end(
     };
     let turn = lane.attempted(now, &attempt, took);
     let mut deliveries = match next {
-        Next::End(DeliveryStatus::Failed) => failure_event(shared, &delivery, &attempt, now),
+        Next::End(DeliveryStatus::Failed) => failure_event(context, delivery, &attempt, now),
         Next::End(DeliveryStatus::Accepted) if channel.email.is_some() && !mails => {
-            vec![mail::of_response(shared, channel, &delivery, sent.said, now)]
+            vec![mail::of_response(context, channel, delivery, sent.said, now)]
         }
         _ => Vec::new(),
     };
     if let Some(turn) = turn {
-        deliveries.extend(announce(shared, &delivery, &attempt, &turn, now));
+        deliveries.extend(announce(context, delivery, &attempt, &turn, now));
     }
-    Ended { finished: Finished { delivery: delivery.id, attempt, next, deliveries }, delivery }
+    let holds_key = channel.holding.ordering.as_ref().is_some_and(|it| it.after_failure == AfterFailure::Hold);
+    Finished { lease: delivery.lease(), attempt, next, holds_key, deliveries }
 }
 
 /// Logs that a channel's receiver has begun to fail, or has recovered. Returns the deliveries of `channel.failing`.
-fn announce(shared: &Shared, delivery: &Leased, attempt: &Attempt, turn: &Turn, now: Timestamp) -> Vec<NewDelivery> {
+fn announce(context: &Context, delivery: &Leased, attempt: &Attempt, turn: &Turn, now: Timestamp) -> Vec<NewDelivery> {
     const KIND: &str = "channel.failing";
     let channel = &*delivery.channel;
     let since = match turn {
@@ -315,24 +356,24 @@ fn announce(shared: &Shared, delivery: &Leased, attempt: &Attempt, turn: &Turn, 
         "code": attempt.code,
         "error": error,
     });
-    own_deliveries(shared, KIND, delivery, channel, &data, now)
+    own_deliveries(context, KIND, delivery, channel, &data, now)
 }
 
 /// The deliveries of an own event about a delivery; none where that is about such an event itself, so that there is no end to
 /// none of them.
 fn own_deliveries(
-    shared: &Shared,
+    context: &Context,
     kind: &str,
     about: &Leased,
     order_id: &str,
     data: &serde_json::Value,
     now: Timestamp,
 ) -> Vec<NewDelivery> {
-    if is_own(&about.event.kind) || !shared.router().wants(kind) {
+    if is_own(&about.event.kind) || !context.router().wants(kind) {
         return Vec::new();
     }
-    let event = own_event(shared, kind, order_id, data, now);
-    let mut deliveries = shared.router().plan(&event, now, now).deliveries;
+    let event = own_event(context, kind, order_id, data, now);
+    let mut deliveries = context.router().plan(&event, now, now).deliveries;
     for delivery in &mut deliveries {
         // They are born with the record, which may have to be written more than once: they wait in the store.
         delivery.slot = None;
@@ -341,7 +382,7 @@ fn own_deliveries(
 }
 
 /// The deliveries of `delivery.failed`.
-fn failure_event(shared: &Shared, delivery: &Leased, attempt: &Attempt, now: Timestamp) -> Vec<NewDelivery> {
+fn failure_event(context: &Context, delivery: &Leased, attempt: &Attempt, now: Timestamp) -> Vec<NewDelivery> {
     const KIND: &str = "delivery.failed";
     let data = serde_json::json!({
         "delivery_id": delivery.id,
@@ -353,18 +394,18 @@ fn failure_event(shared: &Shared, delivery: &Leased, attempt: &Attempt, now: Tim
         "code": attempt.code,
         "error": attempt.error,
     });
-    own_deliveries(shared, KIND, delivery, &delivery.event.subject.order_id, &data, now)
+    own_deliveries(context, KIND, delivery, &delivery.event.subject.order_id, &data, now)
 }
 
 /// An event of the product's own.
 pub(super) fn own_event(
-    shared: &Shared,
+    context: &Context,
     kind: &str,
     order_id: &str,
     data: &serde_json::Value,
     now: Timestamp,
 ) -> Arc<Event> {
-    let id: EventId = shared.ids.next();
+    let id: EventId = context.ids.next();
     let subject = Subject {
         origin: Origin::Event(id),
         order_id: order_id.to_owned(),

@@ -13,9 +13,8 @@ use crate::domain::{Body, DeliveryId, Timestamp};
 use crate::outbound::{HeaderName, Request, header_value};
 use crate::store::Leased;
 
-use super::attempt::{Begun, Ended, Sent, build, end, put_off};
-use super::lane::Lane;
-use super::lanes::Shared;
+use super::attempt::{Begun, Sent, Tried, build, put_off};
+use super::context::Context;
 use super::outlet::Outlet;
 use super::request::{IDEMPOTENCY_KEY, NotBuilt, WEBHOOK_ID, WEBHOOK_SIGNATURE};
 use super::suspects::{self, Watch};
@@ -23,71 +22,75 @@ use super::suspects::{self, Watch};
 const DELIVERIES: HeaderName = HeaderName::from_static("orderhook-deliveries");
 
 /// A delivery that has its part in the request.
-struct Part {
-    delivery: Leased,
-    begun: Begun,
+struct Part<'a> {
+    /// Its place among the deliveries.
+    at: usize,
+    delivery: &'a Leased,
     request: Request,
     key: Option<String>,
 }
 
-/// Makes one attempt of all of these deliveries together.
-pub(super) async fn run(shared: &Shared, lane: &Lane, outlet: &Outlet, mut deliveries: Vec<Leased>) -> Vec<Ended> {
-    deliveries.sort_by_key(|delivery| delivery.id);
-    let watch = Watch::begin(shared, deliveries.iter().map(|delivery| delivery.id)).await;
-    let ended = watched(shared, lane, outlet, deliveries, &watch).await;
-    watch.end(shared).await;
-    ended
+/// Makes one attempt of all of these deliveries together. Returns one result for each, in their order.
+pub(super) async fn run(context: &Context, outlet: &Outlet, deliveries: &[Leased], begun: &[Begun]) -> Vec<Tried> {
+    let watch = Watch::begin(context, deliveries.iter().map(|delivery| delivery.id)).await;
+    let tried = watched(context, outlet, deliveries, begun, &watch).await;
+    watch.end(context).await;
+    tried
 }
 
 async fn watched(
-    shared: &Shared,
-    lane: &Lane,
+    context: &Context,
     outlet: &Outlet,
-    deliveries: Vec<Leased>,
+    deliveries: &[Leased],
+    begun: &[Begun],
     watch: &Watch<'_>,
-) -> Vec<Ended> {
-    let begun = Begun::together(shared, deliveries.len());
-    let (mut parts, mut ended) = (Vec::new(), Vec::new());
-    for (delivery, begun) in deliveries.into_iter().zip(begun) {
+) -> Vec<Tried> {
+    let mut sent: Vec<Option<Sent>> = deliveries.iter().map(|_| None).collect();
+    let mut parts = Vec::new();
+    for (at, (delivery, begun)) in deliveries.iter().zip(begun).enumerate() {
         let built = if watch.is_poisoned(delivery.id) {
             (Err(suspects::ERROR.to_owned().into()), None)
         } else {
-            build(shared, outlet, &delivery, &begun)
+            build(context, outlet, delivery, begun)
         };
         match built {
-            (Ok(request), key) => parts.push(Part { delivery, begun, request, key }),
-            (Err(refused), key) => {
-                let sent = Sent::not_built(outlet, refused).hiding(key).await;
-                ended.push(end(shared, lane, outlet, delivery, &begun, sent));
-            }
+            (Ok(request), key) => parts.push(Part { at, delivery, request, key }),
+            (Err(refused), key) => keep(&mut sent, at, Sent::not_built(outlet, refused).hiding(key).await),
         }
     }
+    parts.sort_by_key(|part| part.delivery.id);
     let requests: Vec<_> = parts.iter().map(|part| (part.delivery.id, &part.request)).collect();
-    let Some(started_at) = parts.first().map(|part| part.begun.started_at) else { return ended };
-    let Some(whole) = together(&outlet.channel, &requests, started_at) else { return ended };
-    let whole = match whole {
-        Ok(whole) => whole,
-        Err(error) => {
-            for part in parts {
-                let sent = Sent::not_built(outlet, error.clone()).hiding(part.key).await;
-                ended.push(end(shared, lane, outlet, part.delivery, &part.begun, sent));
+    let started_at = begun.first().map(|begun| begun.started_at).unwrap_or_default();
+    match together(&outlet.channel, &requests, started_at) {
+        None => {}
+        Some(Ok(whole)) => {
+            let mut reply = outlet.client.send(&whole).await;
+            while reply.starved {
+                if let Some(part) = parts.first() {
+                    put_off(context, part.delivery).await;
+                }
+                reply = outlet.client.send(&whole).await;
             }
-            return ended;
+            for part in parts {
+                let own = Request { headers: whole.headers.clone(), ..part.request };
+                let one = Sent::reply(context, &outlet.channel, &own, &reply).hiding(part.key).await;
+                keep(&mut sent, part.at, one);
+            }
         }
-    };
-    let mut reply = outlet.client.send(&whole).await;
-    while reply.starved {
-        if let Some(part) = parts.first() {
-            put_off(shared, &part.delivery).await;
+        Some(Err(error)) => {
+            for part in parts {
+                keep(&mut sent, part.at, Sent::not_built(outlet, error.clone()).hiding(part.key).await);
+            }
         }
-        reply = outlet.client.send(&whole).await;
     }
-    for part in parts {
-        let own = Request { headers: whole.headers.clone(), ..part.request };
-        let sent = Sent::reply(shared, &outlet.channel, &own, &reply).hiding(part.key).await;
-        ended.push(end(shared, lane, outlet, part.delivery, &part.begun, sent));
+    let tried = sent.into_iter().zip(begun).filter_map(|(sent, begun)| Some(Tried { begun: *begun, sent: sent? }));
+    tried.collect()
+}
+
+fn keep(sent: &mut [Option<Sent>], at: usize, one: Sent) {
+    if let Some(place) = sent.get_mut(at) {
+        *place = Some(one);
     }
-    ended
 }
 
 /// The request of all these deliveries' own requests; none where there are none.

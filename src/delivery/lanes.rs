@@ -1,8 +1,7 @@
 //! All lanes together: their threads, what is handed over to them, pause and resume, and the stop.
 
-use std::collections::{HashMap, HashSet};
-use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -12,19 +11,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Named;
 use crate::config::settings::Settings;
-use crate::domain::{Clock, Code, DeliveryId, IdSource, SettleKeys, Timestamp};
+use crate::domain::{AfterFailure, Clock, IdSource, SettleKeys, Timestamp};
 use crate::routing::{LaneMemory, Router};
-use crate::store::{Cause, ChannelState, Handover, Leased, Replica, Store, StoreError};
+use crate::store::{Cause, Change, ChannelState, Handover, Lease, Leased, Replica, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
-use super::attempt::own_event;
+use super::context::Context;
 use super::health::Health;
-use super::lane::{Lane, lock};
+use super::lane::{Lane, LaneEvent, LaneView, Pool, Threads};
 use super::outlet::Kit;
 use super::reload::LanesError;
 use super::stats::Rates;
-use super::thread::Threads;
-use super::workers::Pool;
 
 /// What the lanes need of the rest.
 pub struct Parts {
@@ -48,89 +45,6 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
 }
 
-/// What every lane works with.
-pub(super) struct Shared {
-    pub(super) store: Store,
-    pub(super) kit: Kit,
-    pub(super) memory: Arc<LaneMemory>,
-    pub(super) replica: Replica,
-    pub(super) soft: CancellationToken,
-    pub(super) hard: CancellationToken,
-    pub(super) tasks: TaskTracker,
-    random: Mutex<fastrand::Rng>,
-    /// Held while a lane is switched, by a reload or by hand.
-    switching: Mutex<()>,
-    pub(super) begun: Instant,
-}
-
-impl Deref for Shared {
-    type Target = Kit;
-
-    fn deref(&self) -> &Kit {
-        &self.kit
-    }
-}
-
-impl Shared {
-    /// A number from 0 to 1.
-    pub(super) fn chance(&self) -> f64 {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).f64()
-    }
-
-    /// One lane is switched after the other, so that none runs that a reload has switched off.
-    pub(super) fn switching(&self) -> MutexGuard<'_, ()> {
-        self.switching.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Stops a channel whose receiver wants nothing any more: its deliveries stay pending until `/resume`.
-    pub(super) async fn disable(&self, lane: &Lane, delivery: &Leased, code: Code) {
-        if lane.state() == ChannelState::Disabled {
-            return;
-        }
-        let channel = &lane.name;
-        tracing::error!(channel = &**channel, delivery = %delivery.id, code = code.as_i32(), "channel disabled: its receiver wants nothing any more; `resume` it when that has changed");
-        let reason = serde_json::json!({ "channel": &**channel, "delivery_id": delivery.id, "code": code });
-        let why = Some(Arc::from(format!("an attempt ended with code {}", code.as_i32())));
-        let cause = Cause { reason: why, ..self.clock.now().into() };
-        if let Err(error) =
-            self.change_state(lane, ChannelState::Disabled, cause, Some(("channel.disabled", reason))).await
-        {
-            tracing::error!(channel = &**channel, %error, "the channel is disabled until the next restart only");
-        }
-    }
-
-    async fn change_state(
-        &self,
-        lane: &Lane,
-        state: ChannelState,
-        cause: Cause,
-        event: Option<(&str, serde_json::Value)>,
-    ) -> Result<(), StoreError> {
-        let channel = &lane.name;
-        {
-            let _held = self.switching();
-            if state == ChannelState::Enabled && !lane.is_on() {
-                return Ok(()); // a reload has just switched it off
-            }
-            self.memory.set_open(channel, state == ChannelState::Enabled);
-            lane.set_state(state);
-        }
-        self.store.queue.set_channel_state(Arc::clone(channel), state, cause).await?;
-        if let Some((kind, data)) = event
-            && self.router().wants(kind)
-        {
-            let now = self.clock.now();
-            let event = own_event(self, kind, channel, &data, now);
-            let deliveries = self.router().plan(&event, now, now).deliveries;
-            self.store.queue.insert(deliveries).await?;
-        }
-        if state == ChannelState::Enabled {
-            lane.waiting(self.clock.now());
-        }
-        Ok(())
-    }
-}
-
 /// A channel at a glance.
 #[derive(Debug, Clone)]
 pub struct Overview {
@@ -138,8 +52,8 @@ pub struct Overview {
     pub channel: Arc<str>,
     /// Whether it delivers.
     pub state: ChannelState,
-    /// Attempts under way.
-    pub in_flight: usize,
+    /// What its lane does, and the limits in force.
+    pub lane: LaneView,
     /// How it has fared in the last hour.
     pub rates: Rates,
     /// How its receiver fares.
@@ -149,10 +63,12 @@ pub struct Overview {
 /// Every channel's lane.
 pub struct Lanes {
     pub(super) known: ArcSwap<Known>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<Context>,
     pub(super) pool: Arc<Pool>,
     pub(super) threads: Mutex<Threads>,
     pub(super) metrics: Arc<Metrics>,
+    /// The `ordering` of channels that the store has not applied yet.
+    pub(super) orderings: Mutex<HashMap<Arc<str>, Option<AfterFailure>>>,
 }
 
 /// The lanes that there are.
@@ -181,7 +97,7 @@ impl Lanes {
     /// Builds the lanes and starts their threads. Deliveries born from now on are handed over to them.
     pub async fn start(settings: &Settings, parts: Parts) -> Result<Arc<Self>, LanesError> {
         let Parts { store, router, memory, clock, ids, seed, settle_keys, replica, metrics } = parts;
-        let shared = Arc::new(Shared {
+        let context = Arc::new(Context {
             store,
             kit: Kit::new(Arc::clone(&router), clock, ids, settle_keys),
             memory,
@@ -190,55 +106,68 @@ impl Lanes {
             hard: CancellationToken::new(),
             tasks: TaskTracker::new(),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
-            switching: Mutex::new(()),
             begun: Instant::now(),
+            failure: OnceLock::new(),
         });
         let lanes = Arc::new(Self {
             known: ArcSwap::default(),
-            shared,
+            context,
             pool: Arc::new(Pool::new()),
             threads: Mutex::new(Threads::default()),
             metrics,
+            orderings: Mutex::default(),
         });
         // The first configuration is as any other: all of its channels are new.
         let added: Vec<_> = settings.channels.iter().map(|channel| Arc::clone(&channel.name)).collect();
         let prepared = lanes.prepare(settings, &Named { added, ..Named::default() }).await?;
-        lanes.take_over(settings, prepared, router);
-        lanes.shared.store.queue.connect(Arc::clone(&lanes) as Arc<dyn Handover>);
+        lanes.take_over(settings, prepared, router).await;
+        lanes.context.store.queue.connect(Arc::clone(&lanes) as Arc<dyn Handover>);
         Ok(lanes)
     }
 
-    /// Many of that channel's deliveries have changed in the store: what is held in memory is claimed anew.
+    /// A delivery of that channel was changed in the store, under this lease. After a cancel, no attempt of it starts once this
+    /// returns.
+    pub async fn changed(&self, channel: &str, change: Change, lease: Lease) {
+        let Some(lane) = self.lane(channel) else { return };
+        match change {
+            Change::Retry => return lane.post(LaneEvent::Hasten(lease.delivery)),
+            Change::Cancel => {
+                lane.post(LaneEvent::Forget(lease));
+                lane.settle().await;
+            }
+            Change::Accept | Change::Fail => {}
+        }
+        lane.metrics.delivery(change.makes());
+    }
+
+    /// Many deliveries of that channel are others in the store now: what its lane holds is claimed again.
     pub fn recall(&self, channel: &str) {
-        if let Some(lane) = self.known.load().all.get(channel) {
-            lane.recall();
+        if let Some(lane) = self.lane(channel) {
+            lane.post(LaneEvent::Recall);
         }
     }
 
-    /// A delivery of that channel was retried: it is due, in the store or in memory.
-    pub fn hasten(&self, channel: &str, delivery: DeliveryId) {
-        if let Some(lane) = self.known.load().all.get(channel) {
-            let now = self.shared.clock.now();
-            lock(&lane.queue).hasten(delivery, now);
-            lane.waiting(now);
+    /// So many deliveries of that channel were changed in the store. After a cancel, no attempt of them starts once this returns.
+    pub async fn changed_all(&self, channel: &str, change: Change, count: u64) {
+        self.recall(channel);
+        let Some(lane) = self.lane(channel) else { return };
+        if change != Change::Retry {
+            lane.settle().await;
+            lane.metrics.deliveries(change.makes(), count);
         }
     }
 
-    /// Makes no further attempt of deliveries that were cancelled.
-    pub fn forget(&self, deliveries: &[DeliveryId]) {
-        let deliveries: HashSet<DeliveryId> = deliveries.iter().copied().collect();
-        for lane in self.known.load().all.values() {
-            lane.forget(&deliveries);
-        }
+    fn lane(&self, channel: &str) -> Option<Arc<Lane>> {
+        self.known.load().all.get(channel).cloned()
     }
 
     /// Every channel, in the order of the configuration.
     pub fn overview(&self) -> Vec<Overview> {
-        let now = self.shared.clock.now();
+        let now = self.context.clock.now();
         let overview = |lane: &Arc<Lane>| Overview {
             channel: Arc::clone(&lane.name),
             state: lane.state(),
-            in_flight: lane.in_flight(),
+            lane: lane.view(),
             rates: lane.rates(now),
             health: lane.health(),
         };
@@ -249,7 +178,8 @@ impl Lanes {
     pub async fn pause(&self, channel: &str, cause: Cause) -> Result<Option<ChannelState>, StoreError> {
         let Some(lane) = self.configured(channel) else { return Ok(None) };
         if lane.state() != ChannelState::Disabled {
-            self.shared.change_state(&lane, ChannelState::Paused, cause, None).await?;
+            self.context.change_state(&lane, ChannelState::Paused, cause, None).await?;
+            lane.settle().await;
         }
         Ok(Some(lane.state()))
     }
@@ -260,7 +190,7 @@ impl Lanes {
         if lane.is_on() {
             let recovered = lane.state() == ChannelState::Disabled;
             let event = recovered.then(|| ("channel.recovered", serde_json::json!({ "channel": channel })));
-            self.shared.change_state(&lane, ChannelState::Enabled, cause, event).await?;
+            self.context.change_state(&lane, ChannelState::Enabled, cause, event).await?;
         }
         Ok(Some(lane.state()))
     }
@@ -269,15 +199,15 @@ impl Lanes {
     pub async fn keep_health(&self) -> Result<(), StoreError> {
         let known = self.known.load_full();
         let changed = known.all.values().filter_map(|lane| {
-            let text = lock(&lane.record).take_changed()?;
+            let text = lane.take_changed()?;
             Some((Arc::clone(&lane.name), text))
         });
         let changed: Vec<_> = changed.collect();
         let names: Vec<_> = changed.iter().map(|(name, _)| Arc::clone(name)).collect();
-        let kept = self.shared.store.queue.keep_health(changed).await;
+        let kept = self.context.store.queue.keep_health(changed).await;
         if kept.is_err() {
             for lane in names.iter().filter_map(|name| known.all.get(name)) {
-                lock(&lane.record).changed = true;
+                lane.not_kept();
             }
         }
         kept
@@ -285,7 +215,7 @@ impl Lanes {
 
     /// Whether every delivery thread has moved lately.
     pub fn is_moving(&self) -> bool {
-        self.threads().are_moving(self.shared.begun)
+        self.context.failure.get().is_none() && self.threads().are_moving(self.context.begun)
     }
 
     pub(super) fn threads(&self) -> MutexGuard<'_, Threads> {
@@ -299,20 +229,20 @@ impl Lanes {
     /// Starts nothing any more.
     pub fn begin_stop(&self) {
         for channel in self.known.load().all.keys() {
-            self.shared.memory.set_open(channel, false);
+            self.context.memory.set_open(channel, false);
         }
-        self.shared.soft.cancel();
-        self.shared.tasks.close();
+        self.context.soft.cancel();
+        self.context.tasks.close();
     }
 
     /// Waits until attempts under way have ended, then until they are recorded; `cut_off` ends the wait for attempts.
     pub async fn finish(&self, cut_off: impl Future<Output = ()>) {
         self.begin_stop();
         tokio::select! {
-            () = self.shared.tasks.wait() => {}
-            () = cut_off => tracing::warn!(attempts = self.shared.tasks.len(), "attempts cut off: they are made again after a restart"),
+            () = self.context.tasks.wait() => {}
+            () = cut_off => tracing::warn!(attempts = self.context.tasks.len(), "attempts cut off: they are made again after a restart"),
         }
-        self.shared.hard.cancel();
+        self.context.hard.cancel();
         let threads = self.threads().take();
         let (done, joined) = oneshot::channel();
         std::thread::spawn(move || {
@@ -336,7 +266,7 @@ impl Handover for Lanes {
             let same = std::iter::from_fn(|| deliveries.next_if(|next| next.channel == channel));
             let group: Vec<Leased> = std::iter::once(first).chain(same).collect();
             if let Some(lane) = known.all.get(&channel) {
-                lane.take_for_now(group.into_iter());
+                lane.post(LaneEvent::HandedOver(group));
             }
         }
     }
@@ -344,10 +274,10 @@ impl Handover for Lanes {
     fn waiting(&self, channel: &str, due_at: Timestamp) {
         if let Some(lane) = self.known.load().all.get(channel) {
             // Before the lane hears of it: the look that it then takes is the one that ends this.
-            if due_at <= self.shared.clock.now() {
-                self.shared.memory.fall_behind(channel);
+            if due_at <= self.context.clock.now() {
+                self.context.memory.fall_behind(channel);
             }
-            lane.waiting(due_at);
+            lane.post(LaneEvent::StoreHas(due_at));
         }
     }
 }

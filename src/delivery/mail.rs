@@ -12,7 +12,7 @@ use crate::outbound::mail::{Mail, Sent};
 use crate::store::{Leased, NewDelivery};
 use crate::template::{Scope, Template};
 
-use super::lanes::Shared;
+use super::context::Context;
 use super::outlet::Outlet;
 
 /// Whether a delivery goes out as a mail.
@@ -28,7 +28,7 @@ pub(super) fn outcomes(channel: &Channel, mails: bool) -> &Outcomes {
 /// The mail of a response by which a delivery was accepted, about the same items. One that has no text fails with that
 /// as its reason.
 pub(super) fn of_response(
-    shared: &Shared,
+    context: &Context,
     channel: &Channel,
     delivery: &Leased,
     said: Option<Result<String, String>>,
@@ -36,12 +36,14 @@ pub(super) fn of_response(
 ) -> NewDelivery {
     let parcel = parcel_of_response(delivery, said);
     NewDelivery {
-        id: shared.ids.next(),
+        id: context.ids.next(),
         channel: Arc::clone(&delivery.channel),
         event: Arc::clone(&delivery.event),
         parcel: Some(Arc::new(parcel)),
         once: None,
         due_at: channel.schedule.as_ref().map_or(now, |schedule| schedule.run_for(now, now)),
+        ordering_key: channel.holding.ordering.as_ref().and_then(|ordering| ordering.key(&delivery.event)),
+        promised_at: channel.holding.promise.map(|promise| now.after(promise)),
         slot: None,
     }
 }

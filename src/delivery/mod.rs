@@ -1,17 +1,14 @@
 //! Delivering: a lane for each channel, attempts, their record.
 //!
-//! - `queue.rs`: what a lane holds in memory and what it starts next. Pure, no I/O.
-//! - `lane.rs`: the task that drives a lane: starts attempts, claims from the store, waits for what is due.
-//! - `claims.rs`: what a lane takes out of the store.
-//! - `runs.rs`: what a lane with a schedule claims, and when. Pure, no I/O.
+//! - `lane/`: what a channel holds, starts and claims: a state machine and the task that owns it.
 //! - `request.rs`: from a channel and an event to a request.
 //! - `attempt.rs`: one attempt, and what becomes of its delivery.
 //! - `bucket.rs`: one attempt of several deliveries in one request.
 //! - `suspects.rs`: deliveries that were under way when the process died.
 //! - `health.rs`: how a channel's receiver fares. Pure, no I/O.
+//! - `promises.rs`: deliveries that are late.
+//! - `context.rs`: what all of them work with; changes of a channel's state.
 //! - `reload.rs`: how lanes take up another configuration.
-//! - `thread.rs`: where lanes live.
-//! - `record.rs`: finished attempts on their way into the store, in groups.
 //! - `lanes.rs`: all lanes together: threads, hand-over, pause and resume, stop.
 //!
 //! A lane lives on one thread with a runtime of its own, so that a delivery is handed over once and then wakes nobody
@@ -20,25 +17,22 @@
 
 mod attempt;
 mod bucket;
-mod claims;
 mod confirm;
+mod context;
 mod health;
 mod lane;
 mod lanes;
 mod mail;
 mod outlet;
-mod queue;
-mod record;
+mod promises;
 mod reload;
 mod request;
-mod runs;
 mod stats;
 mod suspects;
-mod thread;
 mod trial;
-mod workers;
 
 pub use health::{Health, LastError};
+pub use lane::{BreakerView, LaneView};
 pub use lanes::{Lanes, Overview, Parts};
 pub use reload::{LanesError, Prepared};
 pub use trial::{Tested, Trial, TrialFault, Trials};

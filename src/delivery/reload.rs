@@ -7,15 +7,18 @@
 //! store, as from a paused one.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use futures_util::future::join_all;
 
 use crate::config::Named;
 use crate::config::settings::{Channel, Settings};
+use crate::domain::AfterFailure;
 use crate::routing::Router;
 use crate::store::{ChannelState, StoreError};
 
 use super::health::Record;
-use super::lane::{Lane, lock};
+use super::lane::Lane;
 use super::lanes::{Known, Lanes};
 use super::outlet::Outlet;
 
@@ -44,36 +47,34 @@ pub enum LanesError {
 impl Lanes {
     /// Builds what the channels need that are new or have changed. After an `Err` nothing has changed.
     pub async fn prepare(&self, settings: &Settings, changes: &Named) -> Result<Prepared, LanesError> {
-        let shared = &self.shared;
+        let context = &self.context;
         let concerned =
             |channel: &&Arc<Channel>| changes.added.contains(&channel.name) || changes.changed.contains(&channel.name);
         let outlets = settings.channels.iter().filter(concerned);
-        let outlets: Vec<_> = outlets.map(|channel| Outlet::new(channel, settings, &shared.clock)).collect();
+        let outlets: Vec<_> = outlets.map(|channel| Outlet::new(channel, settings, &context.clock)).collect();
         let outlets = outlets.into_iter().collect::<Result<Vec<_>, _>>().map_err(LanesError::Build)?;
-        let states = shared.store.queue.channel_states().await?;
-        let health = shared.store.queue.health().await?.into_iter().collect();
+        let states = context.store.queue.channel_states().await?;
+        let health = context.store.queue.health().await?.into_iter().collect();
         let known = self.known.load();
         let new = settings.channels.iter().filter(|channel| !known.all.contains_key(&channel.name)).count();
         // Lanes stay on their threads, also those whose channels are gone.
-        self.threads().grow(known.all.len() + new, shared).map_err(LanesError::Build)?;
+        self.threads().grow(known.all.len() + new, context).map_err(LanesError::Build)?;
         Ok(Prepared { outlets, removed: changes.removed.clone(), states: states.into_iter().collect(), health })
     }
 
-    /// Goes by that configuration from now on. Orders may be routed by it once this has returned, and by the one before
-    /// as long as somebody does.
-    pub fn take_over(&self, settings: &Settings, prepared: Prepared, router: Arc<Router>) {
+    /// Uses that configuration from now on. Orders may be routed by it once this has returned, and by the one before as long as
+    /// somebody does.
+    pub async fn take_over(self: &Arc<Self>, settings: &Settings, prepared: Prepared, router: Arc<Router>) {
         let Prepared { outlets, removed, states, health } = prepared;
-        let (shared, before) = (&self.shared, self.known.load_full());
+        let (context, before) = (&self.context, self.known.load_full());
         let order: Vec<_> = settings.channels.iter().map(|channel| Arc::clone(&channel.name)).collect();
-        shared.memory.reload(order.iter().cloned(), settings.delivery.lane_memory);
+        context.memory.reload(order.iter().cloned(), settings.delivery.lane_memory);
         let mut all = before.all.clone();
         let mut new = Vec::new();
         for name in &order {
             all.entry(Arc::clone(name)).or_insert_with(|| {
-                let lane = Arc::new(Lane::new(name, self.metrics.channel(name), self.pool.lane()));
-                if let Some(kept) = health.get(name) {
-                    *lock(&lane.record) = Record::read(name, kept);
-                }
+                let record = health.get(name).map(|kept| Record::read(name, kept)).unwrap_or_default();
+                let lane = Arc::new(Lane::new(name, self.metrics.channel(name), self.pool.lane(), record));
                 new.push(Arc::clone(&lane));
                 lane
             });
@@ -86,27 +87,56 @@ impl Lanes {
         self.pool.share(settings.delivery.workers, reserved, &workers);
         // Before anything is handed over to a lane it has to be known.
         self.known.store(Arc::clone(&known));
-        shared.kit.route_by(router);
-        let held = shared.switching();
+        context.kit.route_by(router);
+        let memory = settings.delivery.lane_memory;
         for outlet in outlets {
             let Some(lane) = known.all.get(&outlet.channel.name) else { continue };
+            let _switching = lane.switching.lock().await;
             let (was_on, is_on) = (lane.outlet().map(|before| before.channel.enabled), outlet.channel.enabled);
-            lane.configure(outlet, shared.clock.now());
+            let ordering = outlet.channel.holding.ordering.as_ref();
+            self.orderings().insert(Arc::clone(&lane.name), ordering.map(|ordering| ordering.after_failure));
+            lane.configure(outlet);
             if was_on != Some(is_on) {
                 self.switch(lane, is_on, states.get(&lane.name).copied());
             }
         }
+        known.ordered().for_each(|lane| lane.set_memory(memory));
         for name in &removed {
             if let Some(lane) = known.all.get(name) {
-                shared.memory.set_open(name, false);
+                let _switching = lane.switching.lock().await;
+                context.memory.set_open(name, false);
                 lane.retire();
             }
         }
-        drop(held);
-        let mut threads = self.threads();
-        for lane in new {
-            threads.drive(lane);
+        {
+            let mut threads = self.threads();
+            for lane in new {
+                threads.drive(lane);
+            }
         }
+        // A store that is slow holds up no reload.
+        let lanes = Arc::clone(self);
+        tokio::spawn(async move { lanes.store_orderings().await });
+    }
+
+    /// Has the store apply the `ordering` of channels to deliveries that were inserted by another one. What it does not take is tried
+    /// again with the next heartbeat.
+    pub async fn store_orderings(&self) {
+        let orderings = std::mem::take(&mut *self.orderings());
+        let queue = &self.context.store.queue;
+        let apply = orderings.into_iter().map(|(channel, after_failure)| async move {
+            (queue.set_ordering(Arc::clone(&channel), after_failure).await, channel, after_failure)
+        });
+        for (applied, channel, after_failure) in join_all(apply).await {
+            if let Err(error) = applied {
+                tracing::error!(channel = &*channel, %error, "the ordering of pending deliveries could not be changed, trying again");
+                self.orderings().entry(channel).or_insert(after_failure);
+            }
+        }
+    }
+
+    fn orderings(&self) -> MutexGuard<'_, HashMap<Arc<str>, Option<AfterFailure>>> {
+        self.orderings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A channel is switched on, or off, by the configuration. On, it is as it was left; off, what it still holds stays
@@ -114,10 +144,7 @@ impl Lanes {
     fn switch(&self, lane: &Lane, on: bool, kept: Option<ChannelState>) {
         let kept = kept.unwrap_or(ChannelState::Enabled);
         let state = if !on && kept == ChannelState::Enabled { ChannelState::Disabled } else { kept };
-        self.shared.memory.set_open(&lane.name, state == ChannelState::Enabled && !self.shared.soft.is_cancelled());
-        lane.set_state(state);
-        if state == ChannelState::Enabled {
-            lane.waiting(self.shared.clock.now());
-        }
+        self.context.memory.set_open(&lane.name, state == ChannelState::Enabled && !self.context.soft.is_cancelled());
+        lane.set_state(state, false);
     }
 }

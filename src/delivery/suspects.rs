@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::domain::{DeliveryId, Timestamp};
 
-use super::lanes::Shared;
+use super::context::Context;
 
 /// Ends of the process after which a delivery is set aside.
 const POISONED: u32 = 3;
@@ -46,8 +46,8 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// Begins an attempt of these deliveries. Costs nothing where none is a suspect.
-    pub(super) async fn begin(shared: &'a Shared, deliveries: impl Iterator<Item = DeliveryId>) -> Self {
-        let queue = &shared.store.queue;
+    pub(super) async fn begin(context: &'a Context, deliveries: impl Iterator<Item = DeliveryId>) -> Self {
+        let queue = &context.store.queue;
         let suspects = deliveries.map(|id| (id, queue.crashes(id))).filter(|(_, crashes)| *crashes > 0);
         let (poisoned, marked): (Vec<_>, Vec<_>) = suspects.partition(|(_, crashes)| *crashes >= POISONED);
         for (delivery, _) in &poisoned {
@@ -55,8 +55,8 @@ impl<'a> Watch<'a> {
         }
         let mut apart = None;
         if marked.iter().any(|(_, crashes)| *crashes + 1 >= POISONED) {
-            shared.clock.sleep_until(shared.suspects.started_at.after(SETTLED)).await;
-            apart = Some(shared.suspects.apart.lock().await);
+            context.clock.sleep_until(context.suspects.started_at.after(SETTLED)).await;
+            apart = Some(context.suspects.apart.lock().await);
         }
         let ids = |of: Vec<(DeliveryId, u32)>| of.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
         let (poisoned, marked) = (ids(poisoned), ids(marked));
@@ -74,9 +74,9 @@ impl<'a> Watch<'a> {
     }
 
     /// Ends the attempt: the process is still there.
-    pub(super) async fn end(self, shared: &Shared) {
+    pub(super) async fn end(self, context: &Context) {
         for id in self.marked.iter().chain(&self.poisoned) {
-            if let Err(error) = shared.store.queue.clear_suspect(*id).await {
+            if let Err(error) = context.store.queue.clear_suspect(*id).await {
                 tracing::warn!(delivery = %id, %error, "a delivery stays suspected of having ended the process");
             }
         }

@@ -203,6 +203,7 @@ impl Trials {
             due_at: now,
             attempts: 0,
             round_start: 0,
+            lease: 0,
             slot: None,
         };
         let outlet = Outlet::new(channel, &self.settings, &self.kit.clock).map_err(TrialFault::NotBuilt)?;

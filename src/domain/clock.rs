@@ -96,6 +96,8 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The time now.
     fn now(&self) -> Timestamp;
+    /// Returns how much time has passed since some fixed moment: a monotonic clock, which nobody sets.
+    fn elapsed(&self) -> Duration;
     /// Waits until `at`; ends at once when that has passed.
     fn sleep_until(&self, at: Timestamp) -> Sleep;
 }
@@ -134,6 +136,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).now
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.now().since(Timestamp::default())
     }
 
     fn sleep_until(&self, at: Timestamp) -> Sleep {

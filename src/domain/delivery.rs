@@ -65,6 +65,11 @@ names! {
 }
 
 impl Outcome {
+    /// Whether the receiver has the delivery.
+    pub const fn is_success(self) -> bool {
+        matches!(self, Self::Accepted | Self::Dispatched)
+    }
+
     /// The status in which a delivery ends by this outcome; `None` for one that may be tried again.
     pub const fn ends_as(self) -> Option<DeliveryStatus> {
         match self {

@@ -20,6 +20,7 @@ pub const OWN_EVENTS: &[&str] = &[
     "order.rejected",
     "order.step_failed",
     "delivery.failed",
+    "delivery.late",
     "channel.disabled",
     "channel.recovered",
     "channel.failing",

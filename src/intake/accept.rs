@@ -66,11 +66,12 @@ impl Intake {
         let completed = self.event("order.completed", &subject, &context, now);
         let mut taken = Taken::new();
         loop {
+            // In the order of their events: an ordered channel sends them so.
+            let mut deliveries = self.deliveries_of(received.as_ref(), now, &taken);
             let mut plan = self.router.plan_without(&completed, now, now, &taken);
             if let Some(received) = &received {
                 self.router.explain(&mut plan.skipped, received, now, &taken);
             }
-            let mut deliveries = self.deliveries_of(received.as_ref(), now, &taken);
             deliveries.extend(plan.deliveries);
             let listed = listed(&deliveries);
             let answer = self.answering.order(&OrderView {

@@ -97,6 +97,7 @@ impl Router {
         let partner = self.partner(event);
         for channel in &self.channels {
             // What a schedule sends waits in the store for its run.
+            let wanted_at = due_at;
             let due_at = channel.schedule.as_ref().map_or(due_at, |schedule| schedule.run_for(due_at, now));
             let share = self.verdict(channel, event, &partner, now, &mut scope);
             let mut deliver = |parcel: Option<Parcel>, once: Option<&Arc<Once>>| {
@@ -107,6 +108,8 @@ impl Router {
                     parcel: parcel.map(Arc::new),
                     once: once.cloned(),
                     due_at,
+                    ordering_key: channel.holding.ordering.as_ref().and_then(|ordering| ordering.key(event)),
+                    promised_at: channel.holding.promise.map(|promise| event.at.max(wanted_at).after(promise)),
                     slot: if due_at <= now { self.memory.reserve(&channel.name, event) } else { None },
                 });
             };
@@ -175,6 +178,8 @@ impl Router {
             parcel: parcel.map(Arc::new),
             once: None,
             due_at,
+            ordering_key: channel.holding.ordering.as_ref().and_then(|ordering| ordering.key(event)),
+            promised_at: channel.holding.promise.map(|promise| now.after(promise)),
             slot: None,
         };
         Ok(parcels.into_iter().map(delivery).collect())

@@ -50,3 +50,12 @@ pub struct NextDue {
     /// The next retry.
     pub retry: Option<Timestamp>,
 }
+
+impl NextDue {
+    /// Returns the earlier one of each time.
+    #[must_use]
+    pub fn or_earlier(self, other: Self) -> Self {
+        let earlier = |one: Option<Timestamp>, other: Option<Timestamp>| one.into_iter().chain(other).min();
+        Self { first: earlier(self.first, other.first), retry: earlier(self.retry, other.retry) }
+    }
+}

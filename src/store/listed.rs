@@ -64,6 +64,8 @@ pub struct DeliveryFilter {
     pub code: Vec<Codes>,
     /// That failed by the cause of that number ([`FailureCause`]).
     pub cause: Option<i64>,
+    /// That have broken their channel's promise, or have not; `None`: all.
+    pub late: Option<bool>,
     /// Of orders and events with this text, as in [`OrderFilter`]; or with that id.
     pub q: Option<String>,
     /// Created at that time or later.
@@ -146,6 +148,10 @@ pub struct DeliverySummary {
     pub next_attempt_at: Option<Timestamp>,
     /// The code of the last attempt.
     pub last_code: Option<Code>,
+    /// The key within whose line its channel sends it.
+    pub ordering_key: Option<String>,
+    /// Whether it has broken its channel's promise.
+    pub late: bool,
     /// What it carries of the event, where that is not all of it.
     pub parcel: Option<Arc<Parcel>>,
 }
@@ -193,4 +199,33 @@ pub struct Backlog {
     pub pending: u64,
     /// The earliest time at which one of them is, or was, due.
     pub oldest_due: Option<Timestamp>,
+}
+
+/// What the keys of an ordered channel hold back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HeldKeys {
+    /// Deliveries that wait for another one with their key; counted up to [`HeldKeys::MOST`].
+    pub deliveries: u64,
+    /// Keys that a failed or rejected delivery holds; counted up to [`HeldKeys::MOST`].
+    pub keys: u64,
+    /// The oldest of these, at most [`HeldKeys::SHOWN`].
+    pub behind: Vec<HeldKey>,
+}
+
+/// A key that a failure holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldKey {
+    /// The key.
+    pub key: String,
+    /// The delivery that failed.
+    pub delivery: DeliveryId,
+    /// Deliveries that wait for it; counted up to [`HeldKeys::MOST`].
+    pub waiting: u64,
+}
+
+impl HeldKeys {
+    /// Where counting ends.
+    pub const MOST: u64 = 10_000;
+    /// Keys that are shown.
+    pub const SHOWN: usize = 20;
 }

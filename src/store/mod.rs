@@ -31,7 +31,7 @@ pub use listed::*;
 pub use types::*;
 
 use crate::config::settings;
-use crate::domain::{Clock, DeliveryId, IdSource, OrderId, Timestamp};
+use crate::domain::{AfterFailure, Clock, DeliveryId, IdSource, OrderId, Timestamp};
 use crate::telemetry::metrics::Metrics;
 
 /// A store's three faces. One object implements all of them.
@@ -153,13 +153,14 @@ pub trait Queue: Send + Sync {
     async fn next_due(&self, channel: Arc<str>) -> Result<NextDue, StoreError>;
 
     /// Records attempts and what becomes of their deliveries, all in one commit; answers for each, in order.
-    /// A result whose delivery no longer belongs to the replica, or has gone past that attempt, is fenced: its
-    /// attempt is kept in the history where it has a free number, the delivery is left alone (but for its count of
-    /// attempts, where it has ended: a further round does not give the number away).
-    async fn record(&self, replica: Replica, finished: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError>;
+    /// A result under an older lease than the delivery's is fenced: its attempt is kept in the history, the delivery is left
+    /// alone (but for its count of attempts, where it has ended: a further round does not give the number away). An
+    /// attempt whose number is taken gets the next free one.
+    async fn record(&self, finished: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError>;
 
     /// Puts deliveries back as waiting, as they were, without an attempt (a stop, a paused or removed channel).
-    async fn put_back(&self, replica: Replica, deliveries: Vec<DeliveryId>) -> Result<(), StoreError>;
+    /// Those whose lease has an older number are left alone.
+    async fn put_back(&self, leases: Vec<Lease>) -> Result<(), StoreError>;
 
     /// Makes deliveries durable that belong to no new order: the product's own events. They wait in the store, and
     /// slots are given back. A one-off that its channel had before is left out, here and in [`Queue::record`].
@@ -182,8 +183,32 @@ pub trait Queue: Send + Sync {
     /// deliveries with them, in groups. Returns how many orders and events.
     async fn remove_finished(&self, before: Timestamp) -> Result<u64, StoreError>;
 
-    /// Keeps a channel's run-time state, and its cause unless the state is `enabled`.
-    async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState, cause: Cause) -> Result<(), StoreError>;
+    /// Keeps a channel's run-time state, and its cause unless the state is `enabled`, in one commit with the deliveries of the
+    /// event that goes with it; their slots are given back.
+    async fn set_channel_state(
+        &self,
+        channel: Arc<str>,
+        state: ChannelState,
+        cause: Cause,
+        deliveries: Vec<NewDelivery>,
+    ) -> Result<(), StoreError>;
+
+    /// Makes deliveries go by what a channel's `ordering` has become: with `None` all leave the lines of their keys, with
+    /// [`AfterFailure::Continue`] those whose failure holds a key. Others are not concerned.
+    async fn set_ordering(&self, channel: Arc<str>, after_failure: Option<AfterFailure>) -> Result<(), StoreError>;
+
+    /// Returns up to `limit` deliveries that have broken their channel's promise and are not marked as late yet, the longest
+    /// overdue first.
+    async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<DeliverySummary>, StoreError>;
+
+    /// Marks deliveries as late and inserts the deliveries of the events about that, in one commit, each once: where another
+    /// call has marked one of them meanwhile, nothing is inserted. Returns those that this call has marked.
+    async fn mark_late(
+        &self,
+        now: Timestamp,
+        late: Vec<DeliveryId>,
+        deliveries: Vec<NewDelivery>,
+    ) -> Result<Vec<DeliveryId>, StoreError>;
 
     /// Gives the pending deliveries of a channel that belong to no replica to another channel. Returns how many.
     async fn move_pending(&self, from: Arc<str>, to: Arc<str>, cause: Cause) -> Result<u64, StoreError>;
@@ -272,6 +297,9 @@ pub trait History: Send + Sync {
 
     /// Why channels are not enabled, as given to [`Queue::set_channel_state`].
     async fn channel_causes(&self) -> Result<Vec<(Arc<str>, Cause)>, StoreError>;
+
+    /// Which keys of an ordered channel hold deliveries back.
+    async fn held(&self, channel: Arc<str>) -> Result<HeldKeys, StoreError>;
 
     /// For each channel with pending deliveries: how many, and since when the oldest of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;

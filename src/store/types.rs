@@ -133,6 +133,10 @@ pub struct NewDelivery {
     pub once: Option<Arc<Once>>,
     /// When its first attempt is due.
     pub due_at: Timestamp,
+    /// The key within whose line an ordered channel sends it; `None`: it is sent alone.
+    pub ordering_key: Option<Arc<str>>,
+    /// When it is late, where its channel makes a promise.
+    pub promised_at: Option<Timestamp>,
     /// Room in its lane. With it the delivery is born leased to the replica and handed over once durable.
     pub slot: Option<Slot>,
 }
@@ -166,8 +170,26 @@ pub struct Leased {
     pub attempts: u32,
     /// Attempts made before the present round.
     pub round_start: u32,
+    /// The number of the lease.
+    pub lease: i64,
     /// Room in its lane; `None` for one that was claimed.
     pub slot: Option<Slot>,
+}
+
+impl Leased {
+    /// The lease by which it belongs to this replica.
+    pub fn lease(&self) -> Lease {
+        Lease { delivery: self.id, number: self.lease }
+    }
+}
+
+/// A lease of a delivery. The store raises the number at each lease, cancel and retry: what names an older one is fenced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// The lease's number.
+    pub number: i64,
 }
 
 /// A step, and what comes with it. All in one commit.
@@ -227,15 +249,27 @@ pub struct Interrupted {
 /// A finished attempt, and what becomes of its delivery.
 #[derive(Debug)]
 pub struct Finished {
-    /// The delivery.
-    pub delivery: DeliveryId,
-    /// The attempt. Its number is the fence.
+    /// The lease under which it was made: the fence.
+    pub lease: Lease,
+    /// The attempt.
     pub attempt: Attempt,
     /// What becomes of the delivery.
     pub next: Next,
+    /// Whether a failure holds the delivery's ordering key.
+    pub holds_key: bool,
     /// Deliveries born with it: of `delivery.failed`, or the mail of an accepted response. They wait in the store; none
     /// has a slot.
     pub deliveries: Vec<NewDelivery>,
+}
+
+impl Finished {
+    /// About how many bytes it takes until it is recorded.
+    pub fn bytes(&self) -> usize {
+        let exchange = &self.attempt.exchange;
+        let body = &exchange.request_body;
+        let request = body.head.len() + body.spliced.as_ref().map_or(0, Bytes::len);
+        1024 + request + exchange.response_body.len() + 512 * self.deliveries.len()
+    }
 }
 
 /// What becomes of a delivery after an attempt.
@@ -245,7 +279,7 @@ pub enum Next {
     End(DeliveryStatus),
     /// It is tried again at that time and waits in the store.
     Wait(Timestamp),
-    /// It is tried again at that time and stays with the replica.
+    /// It is tried again at that time and stays with the replica, under the next lease number.
     Keep(Timestamp),
 }
 
@@ -355,8 +389,8 @@ impl Change {
 /// What a change did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    /// The delivery has this status now; its channel.
-    Done(DeliveryStatus, Arc<str>),
+    /// The delivery has this status now; its channel, and the number of its lease.
+    Done(DeliveryStatus, Arc<str>, i64),
     /// Its attempt is under way: the receiver's verdict is kept, and decides once a response of `dispatched` is recorded.
     Kept(Arc<str>),
     /// Its status does not allow it.
@@ -368,8 +402,8 @@ pub enum Changed {
 pub struct BulkChanged {
     /// How many deliveries.
     pub count: u64,
-    /// Their channels, each once.
-    pub channels: Vec<Arc<str>>,
+    /// Their channels, and how many of each.
+    pub channels: Vec<(Arc<str>, u64)>,
     /// The newest three of them; after a dry run only.
     pub examples: Vec<DeliverySummary>,
 }

@@ -51,6 +51,8 @@ pub mod names {
     pub const STORE_BATCH: &str = "orderhook_store_batch_size";
     /// The version of this program.
     pub const BUILD_INFO: &str = "orderhook_build_info";
+    /// Deliveries that have broken their channel's promise.
+    pub const LATE: &str = "orderhook_deliveries_late_total";
     /// Requests to the HTTP API, by route and status.
     pub const REQUESTS: &str = "orderhook_requests_total";
 }
@@ -97,6 +99,7 @@ struct Channel {
     attempts: Counts<{ Outcome::ALL.len() }>,
     duration: Histogram,
     condition_errors: AtomicU64,
+    late: AtomicU64,
 }
 
 /// A counter for each of a few values, by their position.
@@ -135,7 +138,17 @@ impl ChannelMetrics {
 
     /// A delivery came to `status`.
     pub fn delivery(&self, status: DeliveryStatus) {
-        self.0.deliveries.add(status as usize, 1);
+        self.deliveries(status, 1);
+    }
+
+    /// So many deliveries came to `status`.
+    pub fn deliveries(&self, status: DeliveryStatus, count: u64) {
+        self.0.deliveries.add(status as usize, count);
+    }
+
+    /// A delivery has broken its channel's promise.
+    pub fn late(&self) {
+        self.0.late.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -179,6 +192,7 @@ impl Metrics {
                 attempts: Counts::default(),
                 duration: Histogram::new(SECONDS),
                 condition_errors: AtomicU64::new(0),
+                late: AtomicU64::new(0),
             }))
         })
     }
@@ -249,6 +263,10 @@ impl Metrics {
                 let labels = format!("{},{}", label("channel", name), label("status", status.as_str()));
                 page.sample(names::DELIVERIES, &labels, channel.0.deliveries.get(*status as usize));
             }
+        }
+        page.head(names::LATE, "counter", "Deliveries without an accepted end within their channel's promise.");
+        for (name, channel) in &*channels {
+            page.sample(names::LATE, &label("channel", name), channel.0.late.load(Ordering::Relaxed));
         }
         page.head(names::ATTEMPTS, "counter", "Attempts by their outcome.");
         for (name, channel) in &*channels {

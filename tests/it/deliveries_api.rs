@@ -342,7 +342,8 @@ async fn what_a_bulk_retry_starts_again_goes_behind_new_orders() {
     let gate = Gate::new();
     let replies = (0..30).map(|_| Reply::status(500)).chain([Reply::status(200).held(&gate)]);
     receiver.answer(replies);
-    let yaml = "channels: [{name: erp, url: RECEIVER/erp, concurrency: 1, retry: {attempts: 1, interval: 1s}}]";
+    let yaml =
+        "channels: [{name: erp, url: RECEIVER/erp, concurrency: 1, breaker: null, retry: {attempts: 1, interval: 1s}}]";
     let service = Service::start(&receiver.fill(yaml)).await;
     for number in 0..30 {
         service.api.order(&json!({"id": format!("old-{number}")})).await;

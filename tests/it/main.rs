@@ -39,6 +39,7 @@ mod documents;
 mod egress;
 mod events;
 mod fulfillment;
+mod holding;
 mod http2;
 mod http_api;
 mod idempotency;

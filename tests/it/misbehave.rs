@@ -151,7 +151,7 @@ fn configuration(faults: &[Fault], stages: &[Stage], world: &World, healthy: &Re
     for (number, (fault, Stage { url, .. })) in faults.iter().zip(stages).enumerate() {
         let millis = fault.patience.as_millis();
         channels.push_str(&format!(
-            "  - {{name: fault-{number}, url: '{url}', events: [fault.{number}], tls: {tls}, timeout: {{total: {millis}ms}}, retry: {{attempts: 1, interval: 1s}}}}\n"
+            "  - {{name: fault-{number}, url: '{url}', events: [fault.{number}], tls: {tls}, timeout: {{total: {millis}ms}}, breaker: null, retry: {{attempts: 1, interval: 1s}}}}\n"
         ));
         chains.push_str(&format!(
             "  - {{name: fault-{number}, when: 'order.type == \"fault-{number}\"', plugins: [{{critical: true, name: calloutPlugin, options: {{endpoint: '{url}', timeoutValue: {millis}, tls: {tls}}}}}]}}\n"

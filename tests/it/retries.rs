@@ -61,8 +61,9 @@ async fn the_standard_schedule_has_eight_attempts_over_28_hours() {
 async fn jitter_spreads_the_waits() {
     let receiver = Receiver::start().await;
     receiver.answer([Reply::status(503)]);
-    let yaml =
-        receiver.fill("channels: [{name: erp, url: RECEIVER/erp, retry: {attempts: 2, interval: 1000s, jitter: 0.5}}]");
+    let yaml = receiver.fill(
+        "channels: [{name: erp, url: RECEIVER/erp, breaker: null, retry: {attempts: 2, interval: 1000s, jitter: 0.5}}]",
+    );
     let service = Service::start(&yaml).await;
     let mut all = Vec::new();
     for number in 0..20 {

@@ -85,9 +85,9 @@ macro_rules! contract {
                 a_retry_waits_or_stays_with_its_replica
                 a_group_is_answered_one_by_one
                 a_result_of_another_replica_is_fenced_and_kept
-                a_result_out_of_turn_is_fenced
-                a_fenced_attempt_never_replaces_one_that_counted
-                an_attempt_that_counts_takes_its_number_from_a_fenced_one
+                a_result_under_an_older_lease_is_fenced
+                a_late_result_changes_nothing_after_a_cancel_and_a_retry
+                fenced_attempts_and_those_that_count_have_numbers_of_their_own
                 an_attempt_under_way_while_cancelled_counts_for_the_next_round
                 a_result_for_a_delivery_that_never_was_is_fenced
                 a_failure_brings_its_own_event

@@ -13,8 +13,8 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use crate::config::load_text;
-use crate::delivery::Trials;
-use crate::domain::{DeliveryId, DeliveryStatus, IdSource, ManualClock, SettleKeys, Timestamp};
+use crate::delivery::{LaneView, Trials};
+use crate::domain::{AfterFailure, DeliveryId, DeliveryStatus, IdSource, ManualClock, SettleKeys, Timestamp};
 use crate::intake::{Answered, Incoming, NotAgain, PostedEvent, Refusal};
 use crate::store::*;
 use crate::telemetry::metrics::Metrics;
@@ -133,6 +133,11 @@ impl History for FakeStore {
         Ok(Vec::new())
     }
 
+    async fn held(&self, _: Arc<str>) -> Result<HeldKeys, StoreError> {
+        self.check()?;
+        Ok(HeldKeys::default())
+    }
+
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         self.check()?;
         Ok(vec![Backlog { channel: "erp".into(), pending: 5, oldest_due: Some(now().before(Duration::from_secs(90))) }])
@@ -171,10 +176,10 @@ impl Queue for FakeStore {
     async fn next_due(&self, _: Arc<str>) -> Result<NextDue, StoreError> {
         unreachable!("{UNUSED}")
     }
-    async fn record(&self, _: Replica, _: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError> {
+    async fn record(&self, _: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError> {
         unreachable!("{UNUSED}")
     }
-    async fn put_back(&self, _: Replica, _: Vec<DeliveryId>) -> Result<(), StoreError> {
+    async fn put_back(&self, _: Vec<Lease>) -> Result<(), StoreError> {
         unreachable!("{UNUSED}")
     }
     async fn insert(&self, _: Vec<NewDelivery>) -> Result<(), StoreError> {
@@ -188,7 +193,27 @@ impl Queue for FakeStore {
         Ok(0)
     }
 
-    async fn set_channel_state(&self, _: Arc<str>, _: ChannelState, _: Cause) -> Result<(), StoreError> {
+    async fn set_channel_state(
+        &self,
+        _: Arc<str>,
+        _: ChannelState,
+        _: Cause,
+        _: Vec<NewDelivery>,
+    ) -> Result<(), StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn set_ordering(&self, _: Arc<str>, _: Option<AfterFailure>) -> Result<(), StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn overdue(&self, _: Timestamp, _: usize) -> Result<Vec<DeliverySummary>, StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn mark_late(
+        &self,
+        _: Timestamp,
+        _: Vec<DeliveryId>,
+        _: Vec<NewDelivery>,
+    ) -> Result<Vec<DeliveryId>, StoreError> {
         unreachable!("{UNUSED}")
     }
     async fn secret(&self) -> Result<[u8; 32], StoreError> {
@@ -215,7 +240,7 @@ impl Queue for FakeStore {
         self.changes.lock().expect("changes").push(format!("{change:?} {:?} {dry_run}", filter.status));
         Ok(BulkChanged {
             count: 3,
-            channels: vec!["erp".into()],
+            channels: vec![("erp".into(), 3)],
             examples: if dry_run { vec![delivery(&ids(), DeliveryStatus::Failed).summary] } else { Vec::new() },
         })
     }
@@ -229,23 +254,23 @@ pub(super) struct FakeLanes {
 
 #[async_trait]
 impl Lanes for FakeLanes {
-    fn hasten(&self, channel: &str, delivery: DeliveryId) {
-        self.calls.lock().expect("calls").push(format!("hasten {delivery} of {channel}"));
+    async fn changed(&self, channel: &str, change: Change, lease: Lease) {
+        self.calls.lock().expect("calls").push(format!("{} {} of {channel}", change.as_str(), lease.delivery));
     }
 
     fn recall(&self, channel: &str) {
         self.calls.lock().expect("calls").push(format!("recall {channel}"));
     }
 
-    fn forget(&self, deliveries: &[DeliveryId]) {
-        self.calls.lock().expect("calls").push(format!("forget {deliveries:?}"));
+    async fn changed_all(&self, channel: &str, change: Change, count: u64) {
+        self.calls.lock().expect("calls").push(format!("{} {count} of {channel}", change.as_str()));
     }
 
     fn overview(&self) -> Vec<ChannelOverview> {
         vec![ChannelOverview {
             channel: "erp".into(),
             state: *self.state.lock().expect("a state"),
-            in_flight: 2,
+            lane: LaneView { in_flight: 2, ..LaneView::default() },
             attempts: 8,
             success_rate: Some(0.75),
             mean_ms: Some(12.5),

@@ -73,6 +73,8 @@ pub(super) fn delivery(ids: &IdSource, status: DeliveryStatus) -> DeliveryDetail
             attempts: 1,
             next_attempt_at: None,
             last_code: Some(Code::status(503)),
+            ordering_key: None,
+            late: false,
             parcel: None,
         },
         verdicts: Vec::new(),

@@ -61,7 +61,7 @@ fn describe(
 
 fn blocks(kind: &Kind) -> Vec<&'static Block> {
     match kind {
-        Kind::Block(block) | Kind::List(Kind::Block(block)) => vec![block],
+        Kind::Block(block) | Kind::WordOr(_, block) | Kind::List(Kind::Block(block)) => vec![block],
         Kind::Variants(variants) => variants.iter().map(|(_, block)| *block).collect(),
         Kind::Options => vec![&CALLOUT],
         _ => Vec::new(),
@@ -111,6 +111,10 @@ fn kind(kind: &Kind) -> String {
         Kind::List(inner) => format!("list: {}", self::kind(inner)),
         Kind::Map(inner) => format!("names and values: {}", self::kind(inner)),
         Kind::Block(block) => format!("block [{0}](#{1})", block.title, anchor(block.title)),
+        Kind::WordOr(words, block) => {
+            let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+            format!("{}, or block [{1}](#{2})", words.join(", "), block.title, anchor(block.title))
+        }
         Kind::Variants(_) => "block by its `type`".to_owned(),
         Kind::Options => "block by the plugin".to_owned(),
     }
@@ -127,9 +131,13 @@ fn allowed(kind: &Kind) -> String {
         Kind::Class(_) | Kind::Parameter => kind.allowed(),
         Kind::List(inner) | Kind::Map(inner) => allowed(inner),
         Kind::Variants(variants) => variants.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-        Kind::Template | Kind::Expression | Kind::Secret | Kind::Boolean | Kind::Block(_) | Kind::Options => {
-            String::new()
-        }
+        Kind::Template
+        | Kind::Expression
+        | Kind::Secret
+        | Kind::Boolean
+        | Kind::Block(_)
+        | Kind::WordOr(..)
+        | Kind::Options => String::new(),
     }
 }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::domain::HeaderSet;
 
 use super::chains::{METHODS, URL};
+use super::holding::{BREAKER, ORDERING};
 use super::network::TLS;
 use super::schedules::SCHEDULE;
 use super::sections::{LOCALE, NAME, POINTER};
-use super::{AUTH, Block, DAY, EMAIL, HEADERS, HOUR, Key, Kind, MILLISECOND};
+use super::{AUTH, Block, DAY, EMAIL, HEADERS, HOUR, Key, Kind, MILLISECOND, SECOND};
 
 /// A channel.
 pub(crate) static CHANNEL: Block = Block {
@@ -173,13 +174,30 @@ channels:
         Key::new("schedule", Kind::Block(&SCHEDULE), "When what waits is sent. Without it: at once."),
         Key::new("concurrency", Kind::Integer(1, 100_000, "attempts"), "Attempts in flight at most for this channel.")
             .required(),
+        Key::new(
+            "rate_limit",
+            Kind::Text("a rate such as 50/s, 600/m or 1000/h"),
+            "Attempts that start in a time at most, retries included. They are spread evenly: at most a quarter of a second's worth, and one at least, may start together.",
+        ),
+        Key::new("ordering", ORDERING, "Which deliveries are sent one after the other.").or("none"),
+        Key::new("breaker", Kind::Block(&BREAKER), "When attempts stop because the receiver fails. Without it: never."),
+        Key::new(
+            "disable_after",
+            Kind::Duration(SECOND, DAY.saturating_mul(365)),
+            "The channel is disabled after this time of nothing but failure, counted from the first of an unbroken row of failed attempts. Without it: never.",
+        ),
+        Key::new(
+            "promise",
+            Kind::Duration(SECOND, DAY.saturating_mul(365)),
+            "The time from an event to the accepted (or dispatched) end of its delivery. A delivery that misses it is `late`: in lists, in metrics, and by the event `delivery.late`. Without it: none is late.",
+        ),
         Key::new("email", Kind::Block(&EMAIL), "The mails it sends. Without it: none."),
     ],
     either: &[],
 };
 
 const EVENT: Kind = Kind::Text(
-    "order.received, order.completed, order.rejected, order.step_failed, delivery.failed, channel.failing, channel.disabled, channel.recovered, or a type posted to /v1/events; * stands for any characters",
+    "order.received, order.completed, order.rejected, order.step_failed, delivery.failed, delivery.late, channel.failing, channel.disabled, channel.recovered, or a type posted to /v1/events; * stands for any characters",
 );
 
 static URL_RULES: Block = Block {

@@ -113,6 +113,8 @@ pub(crate) const EMAIL_KEYS: &[&str] = &[
     "rate_limit",
     "concurrency",
     "ordering",
+    "breaker",
     "disable_after",
+    "promise",
     "email",
 ];

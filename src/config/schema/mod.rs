@@ -8,6 +8,7 @@
 mod auth;
 mod chains;
 mod channels;
+mod holding;
 mod mail;
 mod network;
 mod relationships;
@@ -114,6 +115,8 @@ pub(crate) enum Kind {
     List(&'static Kind),
     /// Names of one's own and their values.
     Map(&'static Kind),
+    /// One of some words, or a block.
+    WordOr(&'static [&'static str], &'static Block),
     /// A block.
     Block(&'static Block),
     /// A block whose keys depend on its `type`. What is found below is never shown.
@@ -168,6 +171,7 @@ impl Kind {
                 other => format!("a list, each: {}", other.allowed()),
             },
             Self::Map(kind) => format!("a block of names and values, each value: {}", kind.allowed()),
+            Self::WordOr(words, _) => format!("{}, or a block of keys", words.join(", ")),
             Self::Block(_) | Self::Options => "a block of keys".to_owned(),
             Self::Variants(variants) => {
                 let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
@@ -212,6 +216,7 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use rusqlite::params;
 
 use super::db::{Db, Terms};
+use super::line::{self, Key};
 use super::once;
 use super::rows::{self, EMPTY, state};
 use crate::domain::ids::Id;
-use crate::domain::{Origin, Subject, Timestamp};
+use crate::domain::{DeliveryId, Origin, Subject, Timestamp};
 use crate::store::{Leased, NewDelivery, Replica, StoreError};
 
 /// How a delivery's origin and it are joined.
@@ -62,7 +63,20 @@ pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Bi
     let channel = db.channel(&delivery.channel)?;
     let event = &delivery.event;
     let origin = event.subject.origin;
-    let owner = birth.replica.filter(|_| is_leased(delivery, db.terms));
+    let key = delivery.ordering_key.as_deref();
+    let held = match key {
+        Some(key) => line::is_taken(db, Key { channel, key })?,
+        None => false,
+    };
+    let owner = birth.replica.filter(|_| !held && is_leased(delivery, db.terms));
+    let state = match owner {
+        Some(_) => state::LEASED,
+        None if held => state::HELD,
+        None => state::FIRST,
+    };
+    if held {
+        db.notes.held.push(delivery.id);
+    }
     let inherited = match origin {
         Origin::Order(_) => birth.inherited,
         Origin::Event(_) => Some(EMPTY),
@@ -72,7 +86,7 @@ pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Bi
         delivery.id.sequence(),
         delivery.id.to_bytes(),
         channel,
-        if owner.is_some() { state::LEASED } else { state::FIRST },
+        state,
         rows::origin_key(origin),
         owner.map(|replica| replica.0),
         delivery.due_at.as_millis(),
@@ -86,6 +100,10 @@ pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Bi
         delivery.parcel.as_deref().map(rows::parcel_text).transpose()?,
         delivery.parcel.as_deref().and_then(|parcel| parcel.text.as_deref()),
         rows::steps_text(&event.steps)?,
+        i64::from(owner.is_some()),
+        key,
+        key.map(|_| 1),
+        delivery.promised_at.map(Timestamp::as_millis),
     ])?;
     db.count(channel, 1);
     once::take(db, delivery)
@@ -117,12 +135,17 @@ pub(super) struct Born {
     pub(super) leased: Vec<Leased>,
     /// Channels and times of deliveries that belong to nobody.
     pub(super) waiting: Vec<(Arc<str>, Timestamp)>,
+    /// Deliveries of the write at hand that were inserted as held.
+    pub(super) held: Vec<DeliveryId>,
 }
 
 impl Born {
     /// Takes over those that were inserted as leased, and notes the others; their slots are given back.
     pub(super) fn take(&mut self, deliveries: &mut Vec<NewDelivery>, terms: Terms) {
         for delivery in std::mem::take(deliveries) {
+            if self.held.contains(&delivery.id) {
+                continue;
+            }
             if is_leased(&delivery, terms) {
                 self.leased.push(Leased {
                     id: delivery.id,
@@ -132,6 +155,7 @@ impl Born {
                     due_at: delivery.due_at,
                     attempts: 0,
                     round_start: 0,
+                    lease: 1,
                     slot: delivery.slot,
                 });
             } else {
@@ -142,7 +166,8 @@ impl Born {
 
     /// Notes deliveries that were inserted as waiting.
     pub(super) fn wait(&mut self, deliveries: &[NewDelivery]) {
-        self.waiting.extend(deliveries.iter().map(|delivery| (Arc::clone(&delivery.channel), delivery.due_at)));
+        let waits = deliveries.iter().filter(|delivery| !self.held.contains(&delivery.id));
+        self.waiting.extend(waits.map(|delivery| (Arc::clone(&delivery.channel), delivery.due_at)));
     }
 }
 

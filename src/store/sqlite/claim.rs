@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::db::Db;
 use super::fault::corrupt;
 use super::job::{Job, Task, Write};
+use super::line::{self, Key};
 use super::rows::{self, state};
 use crate::domain::{DeliveryId, Event, EventId, Subject, Timestamp};
-use crate::store::{Claim, Leased, Replica, StoreError, Which};
+use crate::store::{Claim, Lease, Leased, Replica, StoreError, Which};
 
 /// [`crate::store::Queue::claim`].
 pub(super) struct ClaimDue(pub(super) Claim);
@@ -22,9 +23,8 @@ impl Write for ClaimDue {
     }
 
     fn unheard(&self, output: Vec<Leased>) -> Option<Box<dyn Job>> {
-        let deliveries: Vec<_> = output.iter().map(|delivery| delivery.id).collect();
-        let back = PutBack { replica: self.0.replica, deliveries };
-        (!back.deliveries.is_empty()).then(|| Box::new(Task::alone(back)) as Box<dyn Job>)
+        let back = PutBack(output.iter().map(Leased::lease).collect());
+        (!back.0.is_empty()).then(|| Box::new(Task::alone(back)) as Box<dyn Job>)
     }
 }
 
@@ -32,7 +32,7 @@ impl Write for ClaimDue {
 macro_rules! claimed {
     ($from:literal) => {
         concat!(
-            "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context, parcel, mail, steps
+            "SELECT seq, id, origin, attempts, round_start, due_at, event_id, event_type, event_at, step, context, parcel, mail, steps, lease
                 FROM deliveries ",
             $from,
             " ORDER BY due_at, seq LIMIT ?4"
@@ -106,13 +106,14 @@ pub(super) fn claim(db: &mut Db<'_>, claim: &Claim) -> Result<Vec<Leased>, Store
                 due_at: rows::time(row, 5)?,
                 attempts: row.get(3)?,
                 round_start: row.get(4)?,
+                lease: row.get::<_, i64>(14)? + 1,
                 slot: None,
             });
         }
     }
-    let mut lease = db.conn.prepare_cached("UPDATE deliveries SET state = 2, owner = ?2 WHERE seq = ?1")?;
+    let mut lease = db.conn.prepare_cached("UPDATE deliveries SET state = 2, owner = ?2, lease = ?3 WHERE seq = ?1")?;
     for delivery in &leased {
-        lease.execute([delivery.id.sequence(), claim.replica.0])?;
+        lease.execute([delivery.id.sequence(), claim.replica.0, delivery.lease])?;
     }
     Ok(leased)
 }
@@ -135,24 +136,38 @@ pub(super) fn load_origin(conn: &Connection, origin: i64) -> Result<Option<Share
 }
 
 /// [`crate::store::Queue::put_back`].
-pub(super) struct PutBack {
-    pub(super) replica: Replica,
-    pub(super) deliveries: Vec<DeliveryId>,
-}
+pub(super) struct PutBack(pub(super) Vec<Lease>);
 
 impl Write for PutBack {
     type Output = ();
 
     fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
-        let mut free = db.conn.prepare_cached(
-            "UPDATE deliveries SET state = (attempts > 0), owner = NULL
-                WHERE seq = ?1 AND id = ?2 AND state = 2 AND owner = ?3",
-        )?;
-        for id in &self.deliveries {
-            free.execute(params![id.sequence(), id.to_bytes(), self.replica.0])?;
+        let mut lines = Vec::new();
+        {
+            let mut free = db.conn.prepare_cached(
+                "UPDATE deliveries SET state = (attempts > 0), owner = NULL
+                    WHERE seq = ?1 AND id = ?2 AND state = 2 AND lease = ?3
+                    RETURNING channel, CASE WHEN line IS NOT NULL THEN ordering_key END",
+            )?;
+            for Lease { delivery, number } in &self.0 {
+                let line =
+                    free.query_row(params![delivery.sequence(), delivery.to_bytes(), number], in_line).optional()?;
+                lines.extend(line.flatten());
+            }
         }
-        Ok(())
+        advance(db, &lines)
     }
+}
+
+/// A channel's number and the key in whose line the row is, where it is in one.
+fn in_line(row: &Row<'_>) -> rusqlite::Result<Option<(i64, String)>> {
+    let channel = row.get(0)?;
+    Ok(row.get::<_, Option<String>>(1)?.map(|key| (channel, key)))
+}
+
+/// An older delivery may have been retried while these were leased.
+fn advance(db: &mut Db<'_>, lines: &[(i64, String)]) -> Result<(), StoreError> {
+    lines.iter().try_for_each(|(channel, key)| line::advance(db, Key { channel: *channel, key }))
 }
 
 /// [`crate::store::Queue::heartbeat`].
@@ -189,14 +204,19 @@ impl Write for ReleaseExpired {
         if !db.exists("SELECT 1 FROM replicas WHERE alive_until <= ?1", [self.now.as_millis()])? {
             return Ok(0);
         }
-        let deliveries = db
-            .conn
-            .prepare_cached(
+        let lines = {
+            let mut free = db.conn.prepare_cached(
                 "UPDATE deliveries SET state = (attempts > 0), owner = NULL WHERE seq IN
                     (SELECT seq FROM deliveries INDEXED BY deliveries_by_state WHERE state = 2 AND state <> 3
-                        AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1) LIMIT ?2)",
-            )?
-            .execute(params![self.now.as_millis(), self.limit as i64])?;
+                        AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1) LIMIT ?2)
+                    RETURNING channel, CASE WHEN line IS NOT NULL THEN ordering_key END",
+            )?;
+            let freed = free.query_map(params![self.now.as_millis(), self.limit as i64], in_line)?;
+            freed.collect::<Result<Vec<_>, _>>()?
+        };
+        let deliveries = lines.len();
+        let lines: Vec<_> = lines.into_iter().flatten().collect();
+        advance(db, &lines)?;
         let orders = db
             .conn
             .prepare_cached(

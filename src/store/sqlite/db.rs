@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Statement};
 
 use super::room::Room;
-use crate::domain::Timestamp;
+use crate::domain::{DeliveryId, Timestamp};
 use crate::store::StoreError;
 
 /// The names of channels by their numbers, and how many deliveries of each are pending: as committed.
@@ -62,6 +62,12 @@ impl Tally {
         tally.values().any(|(known, _)| **known == *name)
     }
 
+    /// The number of a channel.
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.iter().find(|(_, (known, _))| **known == *name).map(|(number, _)| *number)
+    }
+
     fn names(&self) -> HashMap<Arc<str>, i64> {
         let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tally.iter().map(|(channel, (name, _))| (Arc::clone(name), *channel)).collect()
@@ -83,6 +89,15 @@ impl Tally {
 /// Orders whose own ids share a slot of the index. More make a page written for each order likelier, fewer make a
 /// search longer.
 const SLOT: u32 = 1024;
+
+/// What a write learned that its caller does not: about deliveries in the lines of ordered channels.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Deliveries that were inserted as held.
+    pub(super) held: Vec<DeliveryId>,
+    /// Channels and due times of deliveries that can be claimed now.
+    pub(super) waiting: Vec<(Arc<str>, Timestamp)>,
+}
 
 /// What holds for all of a group.
 #[derive(Debug, Clone, Copy)]
@@ -122,18 +137,22 @@ impl<'c> Hot<'c> {
             )?,
             insert_delivery: conn.prepare(
                 "INSERT INTO deliveries (seq, id, channel, state, origin, owner, attempts, round_start, due_at, updated_at,
-                    event_id, event_type, event_at, step, context, late, parcel, mail, steps)
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                    event_id, event_type, event_at, step, context, late, parcel, mail, steps, lease, ordering_key, line, promised_at)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
             )?,
-            find_delivery: conn.prepare("SELECT id, channel, state, owner, attempts FROM deliveries WHERE seq = ?1")?,
+            find_delivery: conn.prepare(
+                "SELECT id, channel, state, lease, owner, ordering_key, line IS NOT NULL FROM deliveries WHERE seq = ?1",
+            )?,
             record: conn.prepare(
-                "UPDATE deliveries SET state = ?2, owner = ?3, attempts = ?4, due_at = ifnull(?5, due_at),
-                    updated_at = ?6, last_code = ?7 WHERE seq = ?1",
+                "UPDATE deliveries SET state = ?2, owner = ?3, attempts = ?4, due_at = ifnull(?5, due_at), updated_at = ?6,
+                    last_code = ?7, round_start = round_start + ?8, lease = lease + ?9,
+                    promised_at = CASE WHEN ?2 IN (3, 4) AND ?6 <= promised_at THEN NULL ELSE promised_at END
+                    WHERE seq = ?1",
             )?,
             insert_attempt: conn.prepare(
-                "INSERT OR REPLACE INTO attempts (delivery, number, id, started_at, duration_ms, code, outcome, error,
+                "INSERT INTO attempts (delivery, number, id, started_at, duration_ms, code, outcome, error,
                     exchange, request_head, request_tail, response_body)
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
             )?,
         })
     }
@@ -146,6 +165,8 @@ pub(super) struct Db<'c> {
     pub(super) terms: Terms,
     /// What is left for orders and events.
     pub(super) room: Room,
+    /// Of the write that is being applied.
+    pub(super) notes: Notes,
     tally: Arc<Tally>,
     channels: HashMap<Arc<str>, i64>,
     fresh: Vec<Arc<str>>,
@@ -164,6 +185,7 @@ impl<'c> Db<'c> {
             conn,
             hot: Hot::prepare(conn)?,
             terms: Terms { now: Timestamp::default(), connected: false },
+            notes: Notes::default(),
             channels: tally.names(),
             room,
             tally,
@@ -206,6 +228,7 @@ impl<'c> Db<'c> {
             self.channels.remove(&name);
         }
         self.changes.clear();
+        self.notes = Notes::default();
     }
 
     /// The number of a channel, made on first use.

@@ -1,5 +1,6 @@
 //! Orders and deliveries with all that is known of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,8 +15,8 @@ use crate::domain::{
     Attempt, AttemptId, Body, Code, DeliveryId, DeliveryStatus, EventId, Exchange, OrderId, Outcome, Timestamp,
 };
 use crate::store::{
-    Backlog, Cause, Change, ChannelState, DeliveryDetail, DeliveryFilter, DeliverySummary, NextDue, OrderDetail,
-    OrderFilter, OrderKey, OrderSummary, Page, Paged, StoreError, Verdict,
+    Backlog, Cause, Change, ChannelState, DeliveryDetail, DeliveryFilter, DeliverySummary, HeldKey, HeldKeys, NextDue,
+    OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, StoreError, Verdict,
 };
 
 /// [`crate::store::History::orders`].
@@ -137,7 +138,8 @@ pub(super) fn summaries(conn: &Connection, tally: &Tally, keys: Vec<i64>) -> Res
 fn delivery_summary(conn: &Connection, tally: &Tally, seq: i64) -> Result<DeliverySummary, StoreError> {
     conn.prepare_cached(
         "SELECT d.id, d.channel, d.state, d.origin, d.event_id, d.event_type, d.updated_at, d.attempts, d.due_at,
-            d.last_code, o.id, o.order_id, e.id, e.kind, d.parcel
+            d.last_code, o.id, o.order_id, e.id, e.kind, d.parcel, d.ordering_key,
+            d.broke_promise IS NOT NULL
             FROM deliveries d LEFT JOIN orders o ON o.seq = d.origin LEFT JOIN events e ON e.seq = -d.origin
             WHERE d.seq = ?1",
     )?
@@ -175,6 +177,8 @@ fn read_summary(row: &Row<'_>, tally: &Tally, seq: i64) -> Result<DeliverySummar
         next_attempt_at: (status == DeliveryStatus::Pending).then_some(due_at),
         last_code: last_code.map(Code::from_i32),
         parcel: rows::parcel(row.get(14)?, None, seq)?,
+        ordering_key: row.get(15)?,
+        late: row.get(16)?,
     })
 }
 
@@ -272,10 +276,62 @@ fn oldest_waiting(conn: &Connection, channel: i64, state: i64) -> Result<Option<
     Ok(due.map(Timestamp::from_millis))
 }
 
+/// [`crate::store::Queue::overdue`].
+pub(super) fn overdue(
+    conn: &Connection,
+    tally: &Tally,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<DeliverySummary>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT seq FROM deliveries INDEXED BY deliveries_promised
+            WHERE promised_at IS NOT NULL AND promised_at <= ?1 ORDER BY promised_at LIMIT ?2",
+    )?;
+    let found = statement.query_map([now.as_millis(), limit as i64], |row| row.get(0))?;
+    summaries(conn, tally, found.collect::<Result<_, _>>()?)
+}
+
+/// [`crate::store::History::held`].
+pub(super) fn held(conn: &Connection, tally: &Tally, channel: &str) -> Result<HeldKeys, StoreError> {
+    let Some(number) = tally.number(channel) else { return Ok(HeldKeys::default()) };
+    let count = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Result<u64, StoreError> {
+        Ok(conn.prepare_cached(sql)?.query_row(params, |row| row.get::<_, i64>(0))?.unsigned_abs())
+    };
+    let most = HeldKeys::MOST as i64;
+    let deliveries = count(
+        "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_waiting
+            WHERE channel = ?1 AND state = -1 AND state < 2 LIMIT ?2)",
+        &[&number, &most],
+    )?;
+    let keys = count(
+        "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_closing
+            WHERE channel = ?1 AND line IS NOT NULL AND state > 4 LIMIT ?2)",
+        &[&number, &most],
+    )?;
+    let mut statement = conn.prepare_cached(
+        "SELECT id, ordering_key FROM deliveries INDEXED BY deliveries_closing
+            WHERE channel = ?1 AND line IS NOT NULL AND state > 4 ORDER BY seq LIMIT ?2",
+    )?;
+    let closing = statement.query_map([number, HeldKeys::SHOWN as i64], |row| {
+        Ok((DeliveryId::from_bytes(row.get(0)?), row.get::<_, String>(1)?))
+    })?;
+    let mut behind = Vec::new();
+    for closing in closing {
+        let (delivery, key) = closing?;
+        let waiting = count(
+            "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_in_line
+                WHERE channel = ?1 AND ordering_key = ?2 AND line IS NOT NULL AND state = -1 LIMIT ?3)",
+            &[&number, &key, &most],
+        )?;
+        behind.push(HeldKey { key, delivery, waiting });
+    }
+    Ok(HeldKeys { deliveries, keys, behind })
+}
+
 /// [`crate::store::History::backlog`].
 pub(super) fn backlog(conn: &Connection, tally: &Tally) -> Result<Vec<Backlog>, StoreError> {
     let pending = tally.pending();
-    let mut leased = std::collections::HashMap::new();
+    let mut leased = HashMap::new();
     let mut statement = conn.prepare_cached(
         "SELECT channel, min(due_at) FROM deliveries INDEXED BY deliveries_by_state
             WHERE state = 2 AND state <> 3 GROUP BY channel",
@@ -325,17 +381,14 @@ pub(super) fn channel_states(conn: &Connection) -> Result<Vec<(Arc<str>, Channel
     Ok(states)
 }
 
-/// How many of these deliveries there are, and the numbers of their channels.
-pub(super) fn channels(conn: &Connection, keys: &[i64]) -> Result<(u64, Vec<i64>), StoreError> {
+/// The numbers of the channels of these deliveries, and how many of each there are.
+pub(super) fn channels(conn: &Connection, keys: &[i64]) -> Result<HashMap<i64, u64>, StoreError> {
     let mut statement = conn.prepare_cached("SELECT channel FROM deliveries WHERE seq = ?1")?;
-    let (mut count, mut channels) = (0, Vec::new());
+    let mut channels = HashMap::new();
     for seq in keys {
         if let Some(channel) = statement.query_row([seq], |row| row.get(0)).optional()? {
-            count += 1;
-            if !channels.contains(&channel) {
-                channels.push(channel);
-            }
+            *channels.entry(channel).or_default() += 1;
         }
     }
-    Ok((count, channels))
+    Ok(channels)
 }

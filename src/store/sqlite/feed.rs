@@ -82,11 +82,11 @@ fn attempts(
     let done = finished.iter().zip(done).filter(|(_, done)| **done).map(|(one, _)| one);
     let happening = |one: &Finished| {
         let attempt = &one.attempt;
-        let mut found = details::summaries(conn, tally, vec![one.delivery.sequence()])?;
+        let mut found = details::summaries(conn, tally, vec![one.lease.delivery.sequence()])?;
         let Some(delivery) = found.pop() else { return Ok(None) };
         Ok(Some(Happening::Attempt {
             at: attempt.started_at.after(std::time::Duration::from_millis(attempt.duration_ms)),
-            delivery: one.delivery,
+            delivery: one.lease.delivery,
             channel: delivery.channel,
             order_id: delivery.order_id,
             number: attempt.number,

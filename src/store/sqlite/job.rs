@@ -5,7 +5,7 @@
 use tokio::sync::oneshot;
 
 use super::born::Born;
-use super::db::{Db, Terms};
+use super::db::{Db, Notes, Terms};
 use crate::store::StoreError;
 
 /// Something to be written. Runs inside a transaction that it shares with others.
@@ -54,6 +54,7 @@ pub(super) trait Job: Send {
 pub(super) struct Task<W: Write> {
     work: W,
     output: Option<W::Output>,
+    notes: Notes,
     caller: Option<oneshot::Sender<Result<W::Output, StoreError>>>,
 }
 
@@ -61,12 +62,12 @@ impl<W: Write> Task<W> {
     /// A write, and where its result will be.
     pub(super) fn new(work: W) -> (Self, oneshot::Receiver<Result<W::Output, StoreError>>) {
         let (caller, result) = oneshot::channel();
-        (Self { work, output: None, caller: Some(caller) }, result)
+        (Self { work, output: None, notes: Notes::default(), caller: Some(caller) }, result)
     }
 
     /// A write whose result nobody waits for.
     pub(super) fn alone(work: W) -> Self {
-        Self { work, output: None, caller: None }
+        Self { work, output: None, notes: Notes::default(), caller: None }
     }
 }
 
@@ -81,17 +82,21 @@ impl<W: Write> Job for Task<W> {
 
     fn apply(&mut self, db: &mut Db<'_>) -> Result<(), StoreError> {
         self.output = Some(self.work.apply(db)?);
+        self.notes = std::mem::take(&mut db.notes);
         Ok(())
     }
 
     fn born(&mut self, terms: Terms, born: &mut Born) {
         if let Some(output) = &self.output {
+            let Notes { held, waiting } = std::mem::take(&mut self.notes);
+            born.held = held;
             self.work.born(output, terms, born);
+            born.waiting.extend(waiting);
         }
     }
 
     fn answer(self: Box<Self>, result: Result<(), StoreError>) -> Option<Box<dyn Job>> {
-        let Self { work, output, caller } = *self;
+        let Self { work, output, caller, .. } = *self;
         let result = result.and_then(|()| output.ok_or(StoreError::Closed));
         let output = match (caller, result) {
             (Some(caller), Ok(output)) => caller.send(Ok(output)).err()?.ok()?,

@@ -162,6 +162,9 @@ pub(super) fn delivery_condition(filter: &DeliveryFilter, page: Page) -> Conditi
         let codes = filter.code.iter().map(|Codes { from, to }| format!("last_code BETWEEN {from} AND {to}"));
         condition.taken.push_str(&format!(" AND ({})", codes.collect::<Vec<_>>().join(" OR ")));
     }
+    if let Some(late) = filter.late {
+        condition.taken.push_str(if late { " AND broke_promise IS NOT NULL" } else { " AND broke_promise IS NULL" });
+    }
     condition
 }
 
@@ -219,6 +222,13 @@ pub(super) fn delivery_sources(
             condition.next()
         );
         return Ok(vec![condition.source(sql, filter.cause.map(Value::Integer))]);
+    }
+    if filter.late == Some(true) {
+        let sql = format!(
+            "SELECT seq, {taken} FROM deliveries INDEXED BY deliveries_past_promise
+                WHERE broke_promise IS NOT NULL AND broke_promise = 1 AND seq >= ?1 AND seq < ?2 ORDER BY seq DESC"
+        );
+        return Ok(vec![condition.source(sql, [])]);
     }
     if !filter.code.is_empty() && filter.code.iter().all(|Codes { from, to }| *to < 200 || *from > 299) {
         let mut codes = Vec::new();

@@ -12,6 +12,7 @@ mod accept;
 mod audit;
 mod backup;
 mod born;
+mod bulk;
 mod causes;
 mod change;
 mod checkpoint;
@@ -22,6 +23,7 @@ mod fault;
 mod feed;
 mod job;
 mod journal;
+mod line;
 mod lists;
 mod lock;
 mod moving;
@@ -40,7 +42,6 @@ mod sweeps;
 mod syncer;
 pub mod writer;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -54,17 +55,15 @@ use self::remove::Records;
 use self::writer::{Connected, Writer};
 use super::{
     Acceptance, Act, Answer, Backlog, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryDetail,
-    DeliveryFilter, DeliverySummary, FailureCause, Finished, Handover, Happening, History, Interrupted, JournalEntry,
-    Journaled, Leased, Ledger, NewDelivery, NewEvents, NewOrder, NextDue, OrderDetail, OrderFilter, OrderKey,
-    OrderSummary, Page, Paged, Period, Queue, Recorded, Replica, Run, Store, StoreError,
+    DeliveryFilter, DeliverySummary, FailureCause, Finished, Handover, Happening, HeldKeys, History, Interrupted,
+    JournalEntry, Journaled, Lease, Leased, Ledger, NewDelivery, NewEvents, NewOrder, NextDue, OrderDetail,
+    OrderFilter, OrderKey, OrderSummary, Page, Paged, Period, Queue, Recorded, Replica, Run, Store, StoreError,
 };
-use crate::domain::{Clock, DeliveryId, DeliveryStatus, IdSource, OrderId, Timestamp};
+use crate::domain::{AfterFailure, Clock, DeliveryId, IdSource, OrderId, Timestamp};
 use crate::telemetry::metrics::Metrics;
 
 /// Deliveries that one commit of a bulk change or a release takes at most.
 const BULK: usize = 1000;
-/// Deliveries that a dry run of a bulk change shows.
-const EXAMPLES: usize = 3;
 
 /// How a database file is used.
 #[derive(Debug, Clone)]
@@ -219,17 +218,17 @@ impl Queue for Sqlite {
         self.readers.read(move |conn| details::next_due(conn, &channel)).await
     }
 
-    async fn record(&self, replica: Replica, finished: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError> {
+    async fn record(&self, finished: Arc<Vec<Finished>>) -> Result<Vec<Recorded>, StoreError> {
         let told = self.feed.is_watched().then(|| Arc::clone(&finished));
-        let recorded = self.writer.write(record::Record { replica, finished }).await?;
+        let recorded = self.writer.write(record::Record(finished)).await?;
         if let Some(finished) = told {
             self.feed.attempted(&self.readers, &self.tally, finished, &recorded).await;
         }
         Ok(recorded)
     }
 
-    async fn put_back(&self, replica: Replica, deliveries: Vec<DeliveryId>) -> Result<(), StoreError> {
-        self.writer.write(claim::PutBack { replica, deliveries }).await
+    async fn put_back(&self, leases: Vec<Lease>) -> Result<(), StoreError> {
+        self.writer.write(claim::PutBack(leases)).await
     }
 
     async fn insert(&self, deliveries: Vec<NewDelivery>) -> Result<(), StoreError> {
@@ -238,7 +237,7 @@ impl Queue for Sqlite {
 
     async fn change(&self, delivery: DeliveryId, change: Change, cause: Cause) -> Result<Option<Changed>, StoreError> {
         let changed = self.writer.write(change::ChangeOne { delivery, change, cause: cause.clone() }).await?;
-        if let Some(Changed::Done(status, channel)) = &changed {
+        if let Some(Changed::Done(status, channel, _)) = &changed {
             let (channel, status) = (Arc::clone(channel), *status);
             self.feed.tell(Happening::Delivery { delivery, channel, act: change, status, cause });
         }
@@ -252,45 +251,22 @@ impl Queue for Sqlite {
         cause: Cause,
         dry_run: bool,
     ) -> Result<BulkChanged, StoreError> {
-        let asked = if filter.status.is_empty() { DeliveryStatus::ALL } else { &filter.status };
-        let statuses: Vec<_> = asked.iter().copied().filter(|status| change.allows(*status)).collect();
-        if statuses.is_empty() {
-            return Ok(BulkChanged::default());
-        }
-        let keys = self.keys(DeliveryFilter { status: statuses.clone(), ..filter }).await?;
-        let statuses: Arc<[_]> = statuses.into();
-        let mut examples = Vec::new();
-        if dry_run {
-            let tally = Arc::clone(&self.tally);
-            let shown: Vec<i64> = keys.iter().rev().take(EXAMPLES).copied().collect();
-            examples = self.readers.read(move |conn| details::summaries(conn, &tally, shown)).await?;
-        }
-        let (mut count, mut channels) = (0, BTreeSet::new());
-        for keys in keys.chunks(BULK) {
-            let keys = keys.to_vec();
-            let group = if dry_run {
-                self.readers.read(move |conn| details::channels(conn, &keys)).await?
-            } else {
-                let (statuses, cause) = (Arc::clone(&statuses), cause.clone());
-                self.writer.write(change::ChangeSome { keys, statuses, change, cause }).await?
-            };
-            count += group.0;
-            channels.extend(group.1);
-        }
-        if !dry_run && count > 0 {
-            self.feed.tell(Happening::Deliveries { act: change, count, cause });
-        }
-        let channels = channels.into_iter().map(|channel| self.tally.name(channel)).collect::<Result<_, _>>()?;
-        Ok(BulkChanged { count, channels, examples })
+        self.change_matching(filter, change, cause, dry_run).await
     }
 
     async fn remove_finished(&self, before: Timestamp) -> Result<u64, StoreError> {
         Ok(self.remove(Records::Orders, before).await? + self.remove(Records::Events, before).await?)
     }
 
-    async fn set_channel_state(&self, channel: Arc<str>, state: ChannelState, cause: Cause) -> Result<(), StoreError> {
+    async fn set_channel_state(
+        &self,
+        channel: Arc<str>,
+        state: ChannelState,
+        cause: Cause,
+        deliveries: Vec<NewDelivery>,
+    ) -> Result<(), StoreError> {
         let (named, why) = (Arc::clone(&channel), cause.clone());
-        self.writer.write(change::SetChannelState { channel, state, cause }).await?;
+        self.writer.write(change::SetChannelState { channel, state, cause, deliveries }).await?;
         self.feed.tell(Happening::Channel { channel: named, state, cause: why });
         Ok(())
     }
@@ -305,6 +281,29 @@ impl Queue for Sqlite {
                 return Ok(moved);
             }
         }
+    }
+
+    async fn set_ordering(&self, channel: Arc<str>, after_failure: Option<AfterFailure>) -> Result<(), StoreError> {
+        loop {
+            let channel = Arc::clone(&channel);
+            if self.writer.write(line::SetOrdering { channel, after_failure, limit: BULK }).await? < BULK {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<DeliverySummary>, StoreError> {
+        let tally = Arc::clone(&self.tally);
+        self.readers.read(move |conn| details::overdue(conn, &tally, now, limit)).await
+    }
+
+    async fn mark_late(
+        &self,
+        now: Timestamp,
+        late: Vec<DeliveryId>,
+        deliveries: Vec<NewDelivery>,
+    ) -> Result<Vec<DeliveryId>, StoreError> {
+        self.writer.write(change::MarkLate { now, late, deliveries }).await
     }
 
     async fn audit(&self, act: Act) -> Result<(), StoreError> {
@@ -401,6 +400,11 @@ impl History for Sqlite {
 
     async fn channel_causes(&self) -> Result<Vec<(Arc<str>, Cause)>, StoreError> {
         self.readers.read(details::channel_causes).await
+    }
+
+    async fn held(&self, channel: Arc<str>) -> Result<HeldKeys, StoreError> {
+        let tally = Arc::clone(&self.tally);
+        self.readers.read(move |conn| details::held(conn, &tally, &channel)).await
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0013_audit.sql"),
     include_str!("migrations/0014_causes.sql"),
     include_str!("migrations/0015_arrival.sql"),
+    include_str!("migrations/0016_leases_and_keys.sql"),
 ];
 
 /// Bytes of a page. Large ones make for fewer of them in a group's commit, at little cost to a lone one.

@@ -28,17 +28,17 @@ pub(super) fn find_finished(
         Records::Orders => {
             "SELECT seq, status >= 2
                 AND NOT EXISTS (SELECT 1 FROM json_each(orders.deliveries) CROSS JOIN deliveries d ON d.seq = value
-                    WHERE state IN (0, 1, 2, 4))
+                    WHERE (state IN (-1, 0, 1, 2, 4) OR line IS NOT NULL))
                 AND NOT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_late
-                    WHERE late = orders.seq AND late IS NOT NULL AND state IN (0, 1, 2, 4))
+                    WHERE late = orders.seq AND late IS NOT NULL AND (state IN (-1, 0, 1, 2, 4) OR line IS NOT NULL))
                 FROM orders WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3"
         }
         Records::Events => {
             "SELECT seq,
                 NOT EXISTS (SELECT 1 FROM json_each(events.deliveries) CROSS JOIN deliveries d ON d.seq = value
-                    WHERE state IN (0, 1, 2, 4))
+                    WHERE (state IN (-1, 0, 1, 2, 4) OR line IS NOT NULL))
                 AND NOT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_late
-                    WHERE late = -events.seq AND late IS NOT NULL AND state IN (0, 1, 2, 4))
+                    WHERE late = -events.seq AND late IS NOT NULL AND (state IN (-1, 0, 1, 2, 4) OR line IS NOT NULL))
                 FROM events WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3"
         }
     };
@@ -68,17 +68,17 @@ impl Write for Remove {
         let conn = db.conn;
         let mut open = conn.prepare_cached(match self.records {
             Records::Orders => {
-                "SELECT d.seq, d.state IN (0, 1, 2, 4)
+                "SELECT d.seq, d.state IN (-1, 0, 1, 2, 4) OR d.line IS NOT NULL
                     FROM orders, json_each(orders.deliveries) CROSS JOIN deliveries d ON d.seq = value
                     WHERE orders.seq = ?1
-                    UNION ALL SELECT seq, state IN (0, 1, 2, 4) FROM deliveries INDEXED BY deliveries_late
+                    UNION ALL SELECT seq, (state IN (-1, 0, 1, 2, 4) OR line IS NOT NULL) FROM deliveries INDEXED BY deliveries_late
                         WHERE late = ?1 AND late IS NOT NULL"
             }
             Records::Events => {
-                "SELECT d.seq, d.state IN (0, 1, 2, 4)
+                "SELECT d.seq, d.state IN (-1, 0, 1, 2, 4) OR d.line IS NOT NULL
                     FROM events, json_each(events.deliveries) CROSS JOIN deliveries d ON d.seq = value
                     WHERE events.seq = ?1
-                    UNION ALL SELECT seq, state IN (0, 1, 2, 4) FROM deliveries INDEXED BY deliveries_late
+                    UNION ALL SELECT seq, (state IN (-1, 0, 1, 2, 4) OR line IS NOT NULL) FROM deliveries INDEXED BY deliveries_late
                         WHERE late = -?1 AND late IS NOT NULL"
             }
         })?;

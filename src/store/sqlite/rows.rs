@@ -13,6 +13,8 @@ use crate::store::StoreError;
 
 /// `deliveries.state`: a delivery's status, and while it is pending, who has it.
 pub(super) mod state {
+    /// Waits for the deliveries before it in the line of its key.
+    pub(in crate::store::sqlite) const HELD: i64 = -1;
     /// Waits for its first attempt.
     pub(in crate::store::sqlite) const FIRST: i64 = 0;
     /// Waits for a further attempt, also the first of a new round.
@@ -25,6 +27,9 @@ pub(super) mod state {
     pub(in crate::store::sqlite) const FAILED: i64 = 6;
     pub(in crate::store::sqlite) const CANCELLED: i64 = 7;
 
+    /// The states in which a delivery can be in the line of a key, but for [`LEASED`].
+    pub(in crate::store::sqlite) const IN_LINE: [i64; 5] = [HELD, FIRST, RETRY, REJECTED, FAILED];
+
     /// Whether the delivery is pending.
     pub(in crate::store::sqlite) const fn is_pending(state: i64) -> bool {
         state <= LEASED
@@ -34,7 +39,7 @@ pub(super) mod state {
 /// The states that a status stands for.
 pub(super) const fn states(status: DeliveryStatus) -> &'static [i64] {
     match status {
-        DeliveryStatus::Pending => &[state::FIRST, state::RETRY, state::LEASED],
+        DeliveryStatus::Pending => &[state::HELD, state::FIRST, state::RETRY, state::LEASED],
         DeliveryStatus::Accepted => &[state::ACCEPTED],
         DeliveryStatus::Dispatched => &[state::DISPATCHED],
         DeliveryStatus::Rejected => &[state::REJECTED],
@@ -107,7 +112,7 @@ pub(super) const fn origin_id(origin: Origin) -> EventId {
 
 /// The types of orderhook's own events by the number that `deliveries.event_type` has for them. Numbers are for ever:
 /// a new one goes to the end.
-const TYPES: [&str; 8] = [
+const TYPES: [&str; 9] = [
     "order.received",
     "order.completed",
     "order.rejected",
@@ -116,8 +121,9 @@ const TYPES: [&str; 8] = [
     "channel.disabled",
     "channel.recovered",
     "channel.failing",
+    "delivery.late",
 ];
-static TYPE_NAMES: LazyLock<[Arc<str>; 8]> = LazyLock::new(|| TYPES.map(Arc::from));
+static TYPE_NAMES: LazyLock<[Arc<str>; 9]> = LazyLock::new(|| TYPES.map(Arc::from));
 
 /// `deliveries.event_type` for an event of that type on that subject.
 pub(super) fn event_type<'a>(kind: &'a str, subject: &Subject) -> rusqlite::types::ToSqlOutput<'a> {

@@ -29,9 +29,8 @@ impl Write for BeginRun {
     }
 
     fn unheard(&self, output: Option<Vec<Leased>>) -> Option<Box<dyn Job>> {
-        let deliveries: Vec<_> = output.iter().flatten().map(|delivery| delivery.id).collect();
-        let back = PutBack { replica: self.claim.replica, deliveries };
-        (!back.deliveries.is_empty()).then(|| Box::new(Task::alone(back)) as Box<dyn Job>)
+        let back = PutBack(output.iter().flatten().map(Leased::lease).collect());
+        (!back.0.is_empty()).then(|| Box::new(Task::alone(back)) as Box<dyn Job>)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderhook::domain::{DeliveryStatus, Parcel, Timestamp};
-use orderhook::store::{Backlog, Change, Claim, Finished, JournalEntry, Next, NextDue, Recorded, Which};
+use orderhook::store::{Backlog, Change, Claim, Finished, JournalEntry, Lease, Next, NextDue, Recorded, Which};
 
 use super::world::*;
 
@@ -45,8 +45,7 @@ pub(super) async fn first_attempts_and_retries_are_claimed_apart<B: Backend>(wor
     assert_eq!(world.record(world.finished(retry, 1, Next::Wait(world.now()))).await, Recorded::Done);
     let first = world.waiting("erp").await;
     assert_eq!(world.claimed(world.claim("erp")).await, [first]);
-    let claimed =
-        world.store.queue.claim(Claim { which: Which::Retries, ..world.claim("erp") }).await.expect("a claim");
+    let claimed = world.claim_all(Claim { which: Which::Retries, ..world.claim("erp") }).await;
     assert_eq!(claimed.len(), 1);
     assert_eq!((claimed[0].id, claimed[0].attempts, claimed[0].round_start), (retry, 1, 0));
 }
@@ -80,7 +79,7 @@ pub(super) async fn what_is_claimed_is_as_it_was_born<B: Backend>(world: World<B
         .collect();
     born.sort_by_key(|(due_at, id, ..)| (*due_at, *id));
     world.accept(order).await;
-    let claimed = world.store.queue.claim(world.claim("erp")).await.expect("a claim");
+    let claimed = world.claim_all(world.claim("erp")).await;
     let claimed: Vec<_> =
         claimed.into_iter().map(|leased| (leased.due_at, leased.id, leased.channel, leased.event)).collect();
     assert_eq!(claimed, born);
@@ -99,7 +98,7 @@ pub(super) async fn the_text_of_a_mail_comes_with_a_claim_and_counts_but_not_wit
     assert_eq!(world.record(Finished { deliveries: births, ..finished }).await, Recorded::Done);
     let world = world.reopen();
     let claim = Claim { max_bytes: 1500, ..world.claim("erp") };
-    let claimed = world.store.queue.claim(claim).await.expect("a claim");
+    let claimed = world.claim_all(claim).await;
     let claimed: Vec<_> = claimed.into_iter().map(|leased| (leased.id, leased.parcel)).collect();
     assert_eq!(claimed, [(ids[0], Some(Arc::new(mail.clone())))], "one fills what there is room for");
     let listed = Parcel { text: None, ..mail };
@@ -124,9 +123,9 @@ pub(super) async fn what_a_delivery_carries_survives_claims_and_restarts<B: Back
     world.accept(order).await;
     let born: Vec<_> = world.lane.take().into_iter().map(|leased| (leased.id, leased.parcel)).collect();
     assert_eq!(born, [(ids[0], parcel(1))], "born with a slot");
-    world.store.queue.put_back(ME, vec![ids[0]]).await.expect("put back");
+    world.put_back(&[ids[0]]).await;
     let world = world.reopen();
-    let claimed = world.store.queue.claim(world.claim("erp")).await.expect("a claim");
+    let claimed = world.claim_all(world.claim("erp")).await;
     let claimed: Vec<_> = claimed.into_iter().map(|leased| (leased.id, leased.parcel)).collect();
     assert_eq!(claimed, [(ids[0], parcel(1)), (ids[1], parcel(2)), (ids[2], None)]);
     assert_eq!(world.summary(ids[1]).await.parcel, parcel(2));
@@ -167,7 +166,7 @@ pub(super) async fn what_is_put_back_can_be_claimed_by_anybody<B: Backend>(world
     let (first, retry) = (world.leased("erp").await, world.leased("erp").await);
     let due = world.now().after(Duration::from_secs(5));
     world.record(world.finished(retry, 1, Next::Keep(due))).await;
-    world.store.queue.put_back(ME, vec![first, retry]).await.expect("put back");
+    world.put_back(&[first, retry]).await;
     let theirs = Claim { replica: OTHER, ..world.claim("erp") };
     assert_eq!(world.claimed(theirs).await, [first]);
     let theirs = Claim { replica: OTHER, which: Which::Retries, ..world.claim("erp") };
@@ -180,11 +179,12 @@ pub(super) async fn what_is_put_back_can_be_claimed_by_anybody<B: Backend>(world
 pub(super) async fn only_who_holds_a_delivery_can_put_it_back<B: Backend>(world: World<B>) {
     let id = world.leased("erp").await;
     let unknown = world.ids.next();
-    world.store.queue.put_back(OTHER, vec![id, unknown]).await.expect("nothing to put back");
+    let older = Lease { number: world.lease(id).number - 1, ..world.lease(id) };
+    world.store.queue.put_back(vec![older, world.lease(unknown)]).await.expect("nothing to put back");
     assert!(world.claimed(world.claim("erp")).await.is_empty());
     let ended = world.leased("erp").await;
     world.record(world.finished(ended, 1, Next::End(orderhook::domain::DeliveryStatus::Accepted))).await;
-    world.store.queue.put_back(ME, vec![ended]).await.expect("nothing to put back");
+    world.put_back(&[ended]).await;
     assert_eq!(world.status(ended).await, orderhook::domain::DeliveryStatus::Accepted);
 }
 
@@ -206,7 +206,7 @@ pub(super) async fn what_a_silent_replica_held_moves_on<B: Backend>(world: World
     assert_eq!(world.claimed(Claim { replica: OTHER, ..world.claim("erp") }).await, [lost]);
     assert_eq!(world.store.ledger.resume(OTHER, "main", 9).await.expect("resumed").len(), 1);
     // What the silent one still writes is refused.
-    assert_eq!(world.record(world.finished(lost, 1, Next::Wait(world.now()))).await, Recorded::Fenced);
+    assert_eq!(world.record_late(world.finished(lost, 1, Next::Wait(world.now()))).await, Recorded::Fenced);
     assert!(world.store.ledger.journal(JournalEntry { ..blank(&subject) }).await.is_err());
     assert_eq!(queue.release_expired(world.now()).await.expect("nothing is left"), 0);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use orderhook::domain::{Body, Code, DeliveryStatus};
+use orderhook::domain::{Attempt, Body, Code, DeliveryStatus};
 use orderhook::store::{Change, Claim, Finished, Next, Recorded, Which};
 
 use super::world::*;
@@ -17,6 +17,7 @@ pub(super) async fn an_attempt_is_kept_with_its_request_and_response<B: Backend>
     first.attempt.code = Code::CLOSED;
     first.attempt.exchange.response_body = Bytes::new();
     let mut second = world.finished(id, 2, Next::End(DeliveryStatus::Accepted));
+    second.lease.number += 1; // a delivery that stays is leased again
     second.attempt.exchange.truncated = true;
     second.attempt.exchange.response_headers = [("x", "ä\""), ("x", "")].into_iter().collect();
     second.attempt.exchange.request_body = Body::whole(vec![0, 255, 1]);
@@ -78,54 +79,64 @@ pub(super) async fn a_group_is_answered_one_by_one<B: Backend>(world: World<B>) 
         world.store.queue.change(*id, Change::Cancel, world.now().into()).await.expect("a change");
     }
     let finished = ids.iter().rev().map(|id| world.finished(*id, 1, Next::End(DeliveryStatus::Accepted)));
-    let recorded = world.store.queue.record(ME, Arc::new(finished.collect())).await.expect("recorded");
+    let recorded = world.store.queue.record(Arc::new(finished.collect())).await.expect("recorded");
     let expected: Vec<_> = (0..9).map(|at| if at < 6 { Recorded::Done } else { Recorded::Fenced }).collect();
     assert_eq!(recorded, expected);
     for (at, id) in ids.iter().enumerate() {
         let expected = if at < 3 { DeliveryStatus::Cancelled } else { DeliveryStatus::Accepted };
         assert_eq!(world.status(*id).await, expected);
     }
-    assert!(world.store.queue.record(ME, Arc::new(vec![])).await.expect("nothing").is_empty());
+    assert!(world.store.queue.record(Arc::new(vec![])).await.expect("nothing").is_empty());
 }
 
 pub(super) async fn a_result_of_another_replica_is_fenced_and_kept<B: Backend>(world: World<B>) {
     let id = world.leased("erp").await;
     let theirs = world.finished(id, 1, Next::End(DeliveryStatus::Failed));
     let attempt = theirs.attempt.clone();
-    assert_eq!(world.store.queue.record(OTHER, Arc::new(vec![theirs])).await.expect("recorded"), [Recorded::Fenced]);
+    assert_eq!(world.record_late(theirs).await, Recorded::Fenced);
     let (summary, attempts) = world.detail(id).await;
     assert_eq!(attempts, [attempt]);
     assert_eq!((summary.status, summary.attempts, summary.last_code), (DeliveryStatus::Pending, 0, None));
 }
 
-pub(super) async fn a_result_out_of_turn_is_fenced<B: Backend>(world: World<B>) {
+pub(super) async fn a_result_under_an_older_lease_is_fenced<B: Backend>(world: World<B>) {
     let id = world.leased("erp").await;
-    assert_eq!(world.record(world.finished(id, 2, Next::End(DeliveryStatus::Accepted))).await, Recorded::Fenced);
+    let keep = world.finished(id, 1, Next::Keep(world.now()));
+    let (lease, attempt) = (keep.lease, keep.attempt.clone());
+    assert_eq!(world.record(keep).await, Recorded::Done);
+    let again = Finished { lease, attempt, ..world.finished(id, 1, Next::Keep(world.now())) };
+    assert_eq!(world.record(again).await, Recorded::Fenced, "once is enough");
+    let (summary, attempts) = world.detail(id).await;
+    assert_eq!((summary.status, summary.attempts, attempts.len()), (DeliveryStatus::Pending, 1, 1));
+}
+
+pub(super) async fn a_late_result_changes_nothing_after_a_cancel_and_a_retry<B: Backend>(world: World<B>) {
+    let id = world.leased("erp").await;
+    let late = world.finished(id, 1, Next::End(DeliveryStatus::Rejected));
+    for change in [Change::Cancel, Change::Retry] {
+        world.store.queue.change(id, change, world.now().into()).await.expect("a change");
+    }
+    assert_eq!(world.claimed(world.claim("erp")).await, [id]);
+    let second = world.finished(id, 1, Next::End(DeliveryStatus::Accepted));
+    assert_eq!(world.record(late).await, Recorded::Fenced);
     assert_eq!(world.status(id).await, DeliveryStatus::Pending);
-    let keep = Next::Keep(world.now());
-    assert_eq!(world.record(world.finished(id, 1, keep)).await, Recorded::Done);
-    assert_eq!(world.record(world.finished(id, 1, keep)).await, Recorded::Fenced, "once is enough");
-    assert_eq!(world.summary(id).await.attempts, 1);
+    assert_eq!(world.record(second).await, Recorded::Done);
+    assert_eq!(world.status(id).await, DeliveryStatus::Accepted);
 }
 
-pub(super) async fn a_fenced_attempt_never_replaces_one_that_counted<B: Backend>(world: World<B>) {
-    let id = world.leased("erp").await;
-    let counted = world.finished(id, 1, Next::Keep(world.now()));
-    let attempt = counted.attempt.clone();
-    world.record(counted).await;
-    let late = world.finished(id, 1, Next::End(DeliveryStatus::Failed));
-    assert_eq!(world.store.queue.record(OTHER, Arc::new(vec![late])).await.expect("recorded"), [Recorded::Fenced]);
-    assert_eq!(world.detail(id).await.1, [attempt]);
-}
-
-pub(super) async fn an_attempt_that_counts_takes_its_number_from_a_fenced_one<B: Backend>(world: World<B>) {
+pub(super) async fn fenced_attempts_and_those_that_count_have_numbers_of_their_own<B: Backend>(world: World<B>) {
     let id = world.leased("erp").await;
     let early = world.finished(id, 1, Next::End(DeliveryStatus::Failed));
-    world.store.queue.record(OTHER, Arc::new(vec![early])).await.expect("recorded");
-    let counted = world.finished(id, 1, Next::End(DeliveryStatus::Accepted));
-    let attempt = counted.attempt.clone();
+    let mut expected = vec![early.attempt.clone()];
+    world.record_late(early).await;
+    let counted = world.finished(id, 1, Next::Keep(world.now()));
+    expected.push(Attempt { number: 2, ..counted.attempt.clone() });
     assert_eq!(world.record(counted).await, Recorded::Done);
-    assert_eq!(world.detail(id).await.1, [attempt]);
+    let late = world.finished(id, 2, Next::End(DeliveryStatus::Failed));
+    expected.push(Attempt { number: 3, ..late.attempt.clone() });
+    assert_eq!(world.record_late(late).await, Recorded::Fenced);
+    assert_eq!(world.detail(id).await.1, expected);
+    assert_eq!(world.summary(id).await.attempts, 2);
 }
 
 pub(super) async fn an_attempt_under_way_while_cancelled_counts_for_the_next_round<B: Backend>(world: World<B>) {
@@ -138,8 +149,7 @@ pub(super) async fn an_attempt_under_way_while_cancelled_counts_for_the_next_rou
     assert_eq!((summary.status, summary.attempts), (DeliveryStatus::Cancelled, 1));
     assert_eq!(attempts, [attempt]);
     world.store.queue.change(id, Change::Retry, world.now().into()).await.expect("a change");
-    let claimed =
-        world.store.queue.claim(Claim { which: Which::Retries, ..world.claim("erp") }).await.expect("a claim");
+    let claimed = world.claim_all(Claim { which: Which::Retries, ..world.claim("erp") }).await;
     assert_eq!((claimed[0].attempts, claimed[0].round_start), (1, 1));
 }
 
@@ -162,7 +172,7 @@ pub(super) async fn a_failure_brings_its_own_event<B: Backend>(world: World<B>) 
     assert_eq!(world.record(finished).await, Recorded::Done);
     assert_eq!(world.lane.told(), [("alarm".to_owned(), world.now()), ("log".to_owned(), world.now())]);
     for (channel, id) in ["alarm", "log"].into_iter().zip(ids) {
-        let claimed = world.store.queue.claim(world.claim(channel)).await.expect("a claim");
+        let claimed = world.claim_all(world.claim(channel)).await;
         assert_eq!((claimed[0].id, &claimed[0].event), (id, &event));
     }
     // An event about an order belongs to that order.
@@ -181,7 +191,7 @@ pub(super) async fn a_fenced_failure_brings_no_event<B: Backend>(world: World<B>
     let id = world.leased("erp").await;
     let finished = with_event(&world, world.finished(id, 1, Next::End(DeliveryStatus::Failed)));
     let alarm = finished.deliveries[0].id;
-    assert_eq!(world.store.queue.record(OTHER, Arc::new(vec![finished])).await.expect("recorded"), [Recorded::Fenced]);
+    assert_eq!(world.record_late(finished).await, Recorded::Fenced);
     assert!(world.lane.told().is_empty());
     assert!(world.store.history.delivery(alarm).await.expect("a read").is_none());
 }

@@ -57,7 +57,12 @@ pub(super) async fn a_run_stays_on_record_and_what_it_took_waits_again<B: Backen
     let start = world.store.queue.last_run("erp".into(), world.now()).await.expect("a time");
     let id = world.waiting("erp").await;
     let at = world.advance(900);
-    world.store.queue.set_channel_state("erp".into(), ChannelState::Paused, world.now().into()).await.expect("a state");
+    world
+        .store
+        .queue
+        .set_channel_state("erp".into(), ChannelState::Paused, world.now().into(), Vec::new())
+        .await
+        .expect("a state");
     assert_eq!(begun(&world, Run { last: start, at }, any(&world)).await, Some(vec![id]));
     let world = world.reopen();
     assert_eq!(world.store.queue.last_run("erp".into(), world.now()).await.expect("a time"), at);

@@ -1,5 +1,6 @@
 //! A store under test, with a clock to move, a lane that takes what is handed over, and makers of everything.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use orderhook::domain::{
     OrderStatus, Origin, Outcome, StepRecord, StepStatus, Subject, Timestamp,
 };
 use orderhook::store::{
-    Acceptance, Answer, Claim, DeliverySummary, Finished, Handover, Idempotency, JournalEntry, Leased, NewDelivery,
-    NewEvent, NewEvents, NewOrder, Next, Page, Recorded, Replica, Slot, Store, StoreError, Which,
+    Acceptance, Answer, Claim, DeliverySummary, Finished, Handover, Idempotency, JournalEntry, Lease, Leased,
+    NewDelivery, NewEvent, NewEvents, NewOrder, Next, Page, Recorded, Replica, Slot, Store, StoreError, Which,
 };
 use tokio::sync::Semaphore;
 
@@ -64,6 +65,8 @@ pub(super) struct World<B> {
     pub(super) store: Store,
     pub(super) lane: Arc<Lane>,
     pub(super) slots: Arc<Semaphore>,
+    /// The lease numbers of claims and of attempts that were kept.
+    leases: Mutex<HashMap<DeliveryId, i64>>,
 }
 
 impl<B: Backend> World<B> {
@@ -86,16 +89,16 @@ impl<B: Backend> World<B> {
     fn with(backend: B, clock: ManualClock, ids: IdSource, store: Store) -> Self {
         let lane = Arc::new(Lane::default());
         store.queue.connect(lane.clone());
-        Self { backend, clock, ids, store, lane, slots: Arc::new(Semaphore::new(SLOTS)) }
+        Self { backend, clock, ids, store, lane, slots: Arc::new(Semaphore::new(SLOTS)), leases: Mutex::default() }
     }
 
     /// Drops the store and opens it again, with nobody connected.
     pub(super) fn reopen(self) -> Self {
-        let Self { backend, clock, ids, store, slots, .. } = self;
+        let Self { backend, clock, ids, store, slots, leases, .. } = self;
         drop((store, ids));
         let ids = IdSource::new(Arc::new(clock.clone()), 8);
         let store = backend.open(&ids, Arc::new(clock.clone())).expect("the store again");
-        Self { backend, clock, ids, store, lane: Arc::new(Lane::default()), slots }
+        Self { backend, clock, ids, store, lane: Arc::new(Lane::default()), slots, leases }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -169,6 +172,8 @@ impl<B: Backend> World<B> {
             parcel: None,
             once: None,
             due_at: self.now(),
+            ordering_key: None,
+            promised_at: None,
             slot: None,
         }
     }
@@ -240,7 +245,32 @@ impl<B: Backend> World<B> {
     }
 
     pub(super) async fn claimed(&self, claim: Claim) -> Vec<DeliveryId> {
-        self.store.queue.claim(claim).await.expect("a claim").into_iter().map(|leased| leased.id).collect()
+        self.claim_all(claim).await.into_iter().map(|leased| leased.id).collect()
+    }
+
+    /// Claims, and remembers the leases.
+    pub(super) async fn claim_all(&self, claim: Claim) -> Vec<Leased> {
+        let claimed = self.store.queue.claim(claim).await.expect("a claim");
+        let mut leases = self.leases.lock().expect("leases");
+        leases.extend(claimed.iter().map(|leased| (leased.id, leased.lease)));
+        drop(leases);
+        claimed
+    }
+
+    /// The last lease of a delivery that this world knows of; that of its birth otherwise.
+    pub(super) fn lease(&self, delivery: DeliveryId) -> Lease {
+        Lease { delivery, number: self.leases.lock().expect("leases").get(&delivery).copied().unwrap_or(1) }
+    }
+
+    pub(super) async fn put_back(&self, deliveries: &[DeliveryId]) {
+        let leases = deliveries.iter().map(|id| self.lease(*id)).collect();
+        self.store.queue.put_back(leases).await.expect("put back");
+    }
+
+    /// Records an attempt under an older lease.
+    pub(super) async fn record_late(&self, mut finished: Finished) -> Recorded {
+        finished.lease.number -= 1;
+        self.record(finished).await
     }
 
     pub(super) fn attempt(&self, number: u32, code: u16, outcome: Outcome) -> Attempt {
@@ -272,12 +302,17 @@ impl<B: Backend> World<B> {
             Next::End(_) => (404, Outcome::Failed),
             _ => (503, Outcome::Retry),
         };
-        Finished { delivery, attempt: self.attempt(number, code, outcome), next, deliveries: Vec::new() }
+        let attempt = self.attempt(number, code, outcome);
+        Finished { lease: self.lease(delivery), attempt, next, holds_key: false, deliveries: Vec::new() }
     }
 
     pub(super) async fn record(&self, finished: Finished) -> Recorded {
-        let recorded = self.store.queue.record(ME, Arc::new(vec![finished])).await.expect("recorded");
+        let (lease, keeps) = (finished.lease, matches!(finished.next, Next::Keep(_)));
+        let recorded = self.store.queue.record(Arc::new(vec![finished])).await.expect("recorded");
         assert_eq!(recorded.len(), 1);
+        if keeps && recorded[0] == Recorded::Done {
+            self.leases.lock().expect("leases").insert(lease.delivery, lease.number + 1);
+        }
         recorded[0]
     }
 

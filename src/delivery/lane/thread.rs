@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::Lane;
-use super::lanes::Shared;
-use super::record::recorder;
+use super::super::context::Context;
+use super::handle::Lane;
+use super::recorder::recorder;
+use super::task;
 use crate::system;
 
 /// Threads for which there need not be processors; more lanes than threads share them.
@@ -26,7 +27,7 @@ const STUCK: Duration = Duration::from_secs(10);
 
 /// The delivery threads.
 #[derive(Default)]
-pub(super) struct Threads {
+pub(in crate::delivery) struct Threads {
     running: Vec<Running>,
     /// Lanes so far.
     lanes: usize,
@@ -40,11 +41,11 @@ struct Running {
 
 impl Threads {
     /// Starts as many threads as so many lanes are to have, if there are not that many yet.
-    pub(super) fn grow(&mut self, lanes: usize, shared: &Arc<Shared>) -> Result<(), String> {
+    pub(in crate::delivery) fn grow(&mut self, lanes: usize, context: &Arc<Context>) -> Result<(), String> {
         for number in self.running.len()..count(lanes) {
-            let pulse = Arc::new(AtomicI64::new(millis(shared.begun)));
+            let pulse = Arc::new(AtomicI64::new(millis(context.begun)));
             let (sender, lanes) = mpsc::unbounded_channel();
-            let thread = Thread { lanes, shared: Arc::clone(shared), pulse: Arc::clone(&pulse) };
+            let thread = Thread { lanes, context: Arc::clone(context), pulse: Arc::clone(&pulse) };
             let handle = std::thread::Builder::new().name(format!("delivery-{number}")).spawn(move || thread.run());
             let handle = handle.map_err(|error| format!("a delivery thread could not be started: {error}"))?;
             self.running.push(Running { handle, pulse, lanes: sender });
@@ -53,7 +54,7 @@ impl Threads {
     }
 
     /// Gives a lane its thread.
-    pub(super) fn drive(&mut self, lane: Arc<Lane>) {
+    pub(in crate::delivery) fn drive(&mut self, lane: Arc<Lane>) {
         if let Some(thread) = self.running.get(self.lanes % self.running.len().max(1)) {
             // It takes lanes until the stop.
             let _ = thread.lanes.send(lane);
@@ -62,13 +63,13 @@ impl Threads {
     }
 
     /// Whether every thread has moved lately.
-    pub(super) fn are_moving(&self, begun: Instant) -> bool {
+    pub(in crate::delivery) fn are_moving(&self, begun: Instant) -> bool {
         let now = millis(begun);
         self.running.iter().all(|thread| now - thread.pulse.load(Ordering::Relaxed) < STUCK.as_millis() as i64)
     }
 
     /// The threads, to be waited for.
-    pub(super) fn take(&mut self) -> Vec<JoinHandle<()>> {
+    pub(in crate::delivery) fn take(&mut self) -> Vec<JoinHandle<()>> {
         std::mem::take(&mut self.running).into_iter().map(|thread| thread.handle).collect()
     }
 }
@@ -76,7 +77,7 @@ impl Threads {
 /// One thread, one runtime, its lanes.
 struct Thread {
     lanes: mpsc::UnboundedReceiver<Arc<Lane>>,
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     pulse: Arc<AtomicI64>,
 }
 
@@ -86,16 +87,22 @@ impl Thread {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "a delivery thread has no runtime"),
         };
-        let hard = self.shared.hard.clone();
+        let hard = self.context.hard.clone();
         runtime.block_on(async move {
             let (recorder, records) = recorder();
-            let records = tokio::spawn(records.run(Arc::clone(&self.shared)));
+            let mut records = tokio::spawn(records.run(Arc::clone(&self.context)));
+            let mut recorder_ended = false;
             let mut lanes = tokio::task::JoinSet::new();
-            let mut pulse = pin!(pulse(&hard, &self.pulse, self.shared.begun));
+            let mut pulse = pin!(pulse(&hard, &self.pulse, self.context.begun));
             loop {
                 tokio::select! {
                     Some(lane) = self.lanes.recv() => {
-                        lanes.spawn(lane.drive(Arc::clone(&self.shared), recorder.clone()));
+                        lanes.spawn(task::drive(lane, Arc::clone(&self.context), recorder.clone()));
+                    }
+                    Some(Err(_)) = lanes.join_next(), if !lanes.is_empty() => self.context.fail("a lane's task has panicked"),
+                    _ = &mut records, if !recorder_ended => {
+                        recorder_ended = true;
+                        self.context.fail("the recorder of attempts has ended");
                     }
                     () = &mut pulse => break,
                 }
@@ -103,7 +110,7 @@ impl Thread {
             while lanes.join_next().await.is_some() {}
             // What is in flight now is cut off with the runtime; what has come back is recorded first.
             drop(recorder);
-            if records.await.is_err() {
+            if !recorder_ended && records.await.is_err() {
                 tracing::error!("the recorder had died");
             }
         });

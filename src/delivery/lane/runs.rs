@@ -7,6 +7,8 @@
 use crate::domain::{RunClock, Schedule, Timestamp};
 use crate::store::Run;
 
+use super::events::RunRequest;
+
 /// What is known of a channel's runs.
 #[derive(Debug)]
 pub(super) struct LaneRuns {
@@ -17,17 +19,6 @@ pub(super) struct LaneRuns {
     clock: Option<RunClock>,
     /// How many deliveries the run under way may still claim.
     left: usize,
-}
-
-/// What a lane is to ask the store for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// When the last run was; that time goes on record where there was none.
-    Last(Timestamp),
-    /// To begin a run, with so many deliveries at most.
-    Begin(Run, usize),
-    /// So many more for the run that began at that time.
-    More(Timestamp, usize),
 }
 
 impl LaneRuns {
@@ -41,16 +32,16 @@ impl LaneRuns {
     }
 
     /// What to ask for, with `held` deliveries in memory that are not started.
-    pub(super) fn wish(&mut self, now: Timestamp, held: usize) -> Option<Wish> {
-        let Some(clock) = &mut self.clock else { return Some(Wish::Last(self.started)) };
+    pub(super) fn request(&mut self, now: Timestamp, held: usize) -> Option<RunRequest> {
+        let Some(clock) = &mut self.clock else { return Some(RunRequest::Last(self.started)) };
         if held > 0 {
             return None;
         }
         if self.left > 0 {
-            return Some(Wish::More(clock.recorded, self.left));
+            return Some(RunRequest::More(clock.recorded, self.left));
         }
         let due = clock.next(&self.schedule.runs, now) <= now;
-        due.then_some(Wish::Begin(Run { last: clock.recorded, at: now }, self.schedule.batch))
+        due.then_some(RunRequest::Begin(Run { last: clock.recorded, at: now }, self.schedule.batch))
     }
 
     /// The store says when the last run was.
@@ -114,21 +105,21 @@ mod tests {
     #[test]
     fn a_run_claims_its_batch_bit_by_bit_and_the_next_one_waits_for_it() {
         let mut lane = runs(60);
-        assert_eq!(lane.wish(at(1), 0), Some(Wish::Last(at(0))));
+        assert_eq!(lane.request(at(1), 0), Some(RunRequest::Last(at(0))));
         lane.last(at(1));
-        assert_eq!(lane.wish(at(14), 0), None);
+        assert_eq!(lane.request(at(14), 0), None);
         assert_eq!(lane.next(at(14)), Some(at(15)));
-        assert_eq!(lane.wish(at(15), 0), Some(Wish::Begin(run(1, 15), 60)));
+        assert_eq!(lane.request(at(15), 0), Some(RunRequest::Begin(run(1, 15), 60)));
         lane.begun(run(1, 15), Some(40));
-        assert_eq!(lane.wish(at(15), 3), None);
-        assert_eq!(lane.wish(at(16), 0), Some(Wish::More(at(15), 20)));
+        assert_eq!(lane.request(at(15), 3), None);
+        assert_eq!(lane.request(at(16), 0), Some(RunRequest::More(at(15), 20)));
         lane.claimed(20);
-        assert_eq!(lane.wish(at(29), 0), None, "the batch is full");
-        assert_eq!(lane.wish(at(31), 2), None, "two of the run before are not started");
+        assert_eq!(lane.request(at(29), 0), None, "the batch is full");
+        assert_eq!(lane.request(at(31), 2), None, "two of the run before are not started");
         assert_eq!(lane.next(at(31)), None);
-        assert_eq!(lane.wish(at(31), 0), Some(Wish::Begin(run(15, 31), 60)));
+        assert_eq!(lane.request(at(31), 0), Some(RunRequest::Begin(run(15, 31), 60)));
         lane.begun(run(15, 31), Some(0));
-        assert_eq!(lane.wish(at(31), 0), None, "nothing was there");
+        assert_eq!(lane.request(at(31), 0), None, "nothing was there");
         assert_eq!(lane.next(at(31)), Some(at(45)));
     }
 
@@ -137,9 +128,9 @@ mod tests {
         let mut lane = runs(60);
         lane.last(at(1));
         lane.begun(run(1, 15), None);
-        assert_eq!(lane.wish(at(15), 0), Some(Wish::Last(at(0))));
+        assert_eq!(lane.request(at(15), 0), Some(RunRequest::Last(at(0))));
         lane.last(at(15));
-        assert_eq!(lane.wish(at(15), 0), None);
+        assert_eq!(lane.request(at(15), 0), None);
     }
 
     #[test]
@@ -148,10 +139,10 @@ mod tests {
         lane.last(at(0));
         lane.begun(run(0, 15), Some(10));
         lane.recall(7);
-        assert_eq!(lane.wish(at(16), 0), Some(Wish::More(at(15), 7)));
+        assert_eq!(lane.request(at(16), 0), Some(RunRequest::More(at(15), 7)));
         lane.recall(70);
-        assert_eq!(lane.wish(at(16), 0), Some(Wish::More(at(15), 10)));
+        assert_eq!(lane.request(at(16), 0), Some(RunRequest::More(at(15), 10)));
         lane.end();
-        assert_eq!(lane.wish(at(16), 0), None);
+        assert_eq!(lane.request(at(16), 0), None);
     }
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 /// The places of `delivery.workers`: half of them set aside in equal parts for each lane, the rest for whoever comes.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(in crate::delivery) struct Pool {
     common: Arc<Semaphore>,
     /// Lanes that wait for a place.
     waiting: Arc<AtomicUsize>,
@@ -34,7 +34,7 @@ struct Part {
 
 /// The places that a lane can take.
 #[derive(Debug, Clone)]
-pub(super) struct Workers {
+pub(in crate::delivery) struct Workers {
     common: Arc<Semaphore>,
     own: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
@@ -42,7 +42,7 @@ pub(super) struct Workers {
 
 impl Pool {
     /// A pool without places.
-    pub(super) fn new() -> Self {
+    pub(in crate::delivery) fn new() -> Self {
         let common = Arc::new(Semaphore::new(0));
         let part = Part { places: Arc::clone(&common), size: 0, wanted: 0 };
         let shares = Mutex::new(Shares { parts: vec![part], ..Shares::default() });
@@ -50,7 +50,7 @@ impl Pool {
     }
 
     /// The places of one more lane: none of its own until [`Pool::share`].
-    pub(super) fn lane(&self) -> Workers {
+    pub(in crate::delivery) fn lane(&self) -> Workers {
         let own = Arc::new(Semaphore::new(0));
         self.shares().parts.push(Part { places: Arc::clone(&own), size: 0, wanted: 0 });
         Workers { common: Arc::clone(&self.common), own, waiting: Arc::clone(&self.waiting) }
@@ -59,7 +59,7 @@ impl Pool {
     /// Shares `workers` places out anew: `reserved` for each of these lanes; others keep none of their own. Places that are taken move on
     /// when they are given back: there are never more than `workers` in use, or than were before. Needs a runtime
     /// around it where places are taken.
-    pub(super) fn share(self: &Arc<Self>, workers: usize, reserved: usize, lanes: &[&Workers]) {
+    pub(in crate::delivery) fn share(self: &Arc<Self>, workers: usize, reserved: usize, lanes: &[&Workers]) {
         let mut shares = self.shares();
         shares.workers = workers;
         shares.change += 1;
@@ -133,12 +133,12 @@ impl Shares {
 
 impl Workers {
     /// A place, if one is free: the lane's own first.
-    pub(super) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
+    pub(in crate::delivery) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.own).try_acquire_owned().or_else(|_| Arc::clone(&self.common).try_acquire_owned()).ok()
     }
 
     /// Waits for a place: one of the lane's own, of which it may be given more, or a common one.
-    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+    pub(in crate::delivery) async fn take(&self) -> Option<OwnedSemaphorePermit> {
         let _waiting = Waiting::new(&self.waiting);
         tokio::select! {
             biased;
@@ -148,7 +148,7 @@ impl Workers {
     }
 
     /// Whether some lane waits for a place: one that is done gives its own back then.
-    pub(super) fn is_awaited(&self) -> bool {
+    pub(in crate::delivery) fn is_awaited(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 }

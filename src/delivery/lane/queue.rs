@@ -5,7 +5,7 @@
 //! so that a dead receiver's time-outs leave room for first attempts.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 
 use crate::domain::{DeliveryId, Timestamp};
 use crate::store::Leased;
@@ -23,6 +23,8 @@ pub(super) struct LaneQueue {
     in_flight: usize,
     retries_in_flight: usize,
     since_retry: u32,
+    /// Bytes of the retries in it.
+    retry_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,12 @@ impl Ord for Due {
     }
 }
 
+/// Bytes that a delivery takes in memory.
+pub(super) fn bytes(delivery: &Leased) -> usize {
+    let text = delivery.parcel.as_deref().and_then(|parcel| parcel.text.as_ref()).map_or(0, |text| text.len());
+    1024 + delivery.event.subject.body.len() + delivery.event.context.len() + text
+}
+
 /// Whether a delivery's next attempt is a retry. So is the first of a round that a person started again: it does not go
 /// before what is new.
 pub(super) fn is_retry(delivery: &Leased) -> bool {
@@ -67,6 +75,7 @@ impl LaneQueue {
             in_flight: 0,
             retries_in_flight: 0,
             since_retry: 0,
+            retry_bytes: 0,
         }
     }
 
@@ -78,6 +87,7 @@ impl LaneQueue {
     /// Takes a delivery into the queue.
     pub(super) fn push(&mut self, delivery: Leased) {
         if is_retry(&delivery) {
+            self.retry_bytes += bytes(&delivery);
             self.later.push(Reverse(Due(delivery)));
         } else {
             self.first.push_back(delivery);
@@ -94,7 +104,9 @@ impl LaneQueue {
         let retry_due = self.retries_in_flight < self.retry_places() && !self.ready.is_empty();
         let delivery = if retry_due && (self.first.is_empty() || self.since_retry >= TURN) {
             self.since_retry = 0;
-            self.ready.pop_front()
+            let next = self.ready.pop_front();
+            self.retry_bytes -= next.as_ref().map_or(0, bytes);
+            next
         } else {
             self.since_retry = self.since_retry.saturating_add(1);
             self.first.pop_front()
@@ -109,9 +121,14 @@ impl LaneQueue {
     /// sent together again.
     pub(super) fn mates(&mut self, first: &Leased, limit: usize) -> Vec<Leased> {
         let made = |delivery: &Leased| delivery.attempts - delivery.round_start;
-        let queue = if is_retry(first) { &mut self.ready } else { &mut self.first };
+        let retry = is_retry(first);
+        let queue = if retry { &mut self.ready } else { &mut self.first };
         let count = queue.iter().take(limit).take_while(|next| made(next) == made(first)).count();
-        queue.drain(..count).collect()
+        let mates: Vec<Leased> = queue.drain(..count).collect();
+        if retry {
+            self.retry_bytes -= mates.iter().map(bytes).sum::<usize>();
+        }
+        mates
     }
 
     fn ripen(&mut self, now: Timestamp) {
@@ -128,11 +145,20 @@ impl LaneQueue {
         }
     }
 
-    /// Drops deliveries that were cancelled.
-    pub(super) fn remove(&mut self, deliveries: &HashSet<DeliveryId>) {
-        self.first.retain(|delivery| !deliveries.contains(&delivery.id));
-        self.ready.retain(|delivery| !deliveries.contains(&delivery.id));
-        self.later.retain(|Reverse(due)| !deliveries.contains(&due.0.id));
+    /// Drops a delivery that is held under an older lease than this one.
+    pub(super) fn forget(&mut self, delivery: DeliveryId, lease: i64) {
+        let stays = |held: &Leased| held.id != delivery || held.lease >= lease;
+        self.first.retain(stays);
+        self.ready.retain(stays);
+        self.later.retain(|Reverse(due)| stays(&due.0));
+        let retries = self.ready.iter().chain(self.later.iter().map(|Reverse(due)| &due.0));
+        self.retry_bytes = retries.map(bytes).sum();
+    }
+
+    /// Whether it holds a delivery that is due.
+    pub(super) fn has_ready(&mut self, now: Timestamp) -> bool {
+        self.ripen(now);
+        !self.first.is_empty() || !self.ready.is_empty()
     }
 
     /// Makes a retry that is held for later due at `now`.
@@ -152,6 +178,7 @@ impl LaneQueue {
     pub(super) fn drain(&mut self) -> Vec<Leased> {
         let later = std::mem::take(&mut self.later).into_iter().map(|Reverse(due)| due.0);
         let ready = std::mem::take(&mut self.ready);
+        self.retry_bytes = 0;
         std::mem::take(&mut self.first).into_iter().chain(ready).chain(later).collect()
     }
 
@@ -183,6 +210,11 @@ impl LaneQueue {
     /// Deliveries held that are not in flight.
     pub(super) fn held(&self) -> usize {
         self.first.len() + self.ready.len() + self.later.len()
+    }
+
+    /// Bytes of the retries that it holds.
+    pub(super) fn retry_bytes(&self) -> usize {
+        self.retry_bytes
     }
 
     fn retry_places(&self) -> usize {
@@ -228,6 +260,7 @@ mod tests {
             due_at: Timestamp::from_millis(due),
             attempts,
             round_start: 0,
+            lease: 1,
             slot: None,
         }
     }
@@ -283,7 +316,9 @@ mod tests {
         queue.push(delivery(1, 1, 50));
         queue.push(delivery(2, 0, 0));
         queue.push(delivery(3, 0, 0));
-        queue.remove(&HashSet::from([DeliveryId::from_u128(2), DeliveryId::from_u128(9)]));
+        queue.forget(DeliveryId::from_u128(2), 2);
+        queue.forget(DeliveryId::from_u128(3), 1);
+        queue.forget(DeliveryId::from_u128(9), 2);
         assert_eq!(queue.start(Timestamp::from_millis(0)).map(|d| d.id.as_u128()), Some(3));
         assert!(queue.start(Timestamp::from_millis(49)).is_none());
         assert_eq!(queue.next_retry(), Some(Timestamp::from_millis(50)));
