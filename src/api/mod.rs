@@ -1,6 +1,6 @@
 //! The HTTP API: what is called becomes a call of intake, the store or the lanes, and what comes back becomes JSON.
 //!
-//! [`router`] has the routes, [`serve`] the connections. Whatever goes wrong leaves as a problem of `problem.rs`, the
+//! [`router`] has the routes, [`serve()`] the connections. Whatever goes wrong leaves as a problem of `problem.rs`, the
 //! only file that knows HTTP statuses of errors. The one call that must be fast is `POST /v1/orders`: it reads the
 //! headers it needs, the body in one piece, and sends the bytes that intake answers with.
 //!

@@ -49,6 +49,51 @@ fn the_image_runs_as_a_number_with_one_configuration_for_service_and_health_chec
     assert_eq!(instruction(&dockerfile, "VOLUME"), ["/var/lib/orderhook"]);
 }
 
+#[test]
+fn the_base_images_are_pinned_and_the_labels_are_right() {
+    let dockerfile = file("Dockerfile");
+    for image in instruction(&dockerfile, "FROM") {
+        let (_, tag) = image.split_whitespace().next().and_then(|image| image.split_once(':')).expect("a tag");
+        let version = tag.split('-').next().expect("a version");
+        assert!(version.matches('.').count() >= 1 && version.starts_with(|c: char| c.is_ascii_digit()), "{image}");
+    }
+    assert!(dockerfile.contains(&format!("ARG VERSION={}\n", env!("CARGO_PKG_VERSION"))), "the default of VERSION");
+    for (label, value) in [
+        ("title", env!("CARGO_PKG_NAME")),
+        ("description", env!("CARGO_PKG_DESCRIPTION")),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+        ("version", "${VERSION}"),
+        ("revision", "${REVISION}"),
+    ] {
+        assert!(dockerfile.contains(&format!("org.opencontainers.image.{label}=\"{value}\"")), "the label {label}");
+    }
+}
+
+#[test]
+fn the_build_context_has_every_file_that_the_build_needs() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ignore = file(".dockerignore");
+    let allowed: Vec<_> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    assert!(ignore.lines().any(|line| line == "*"), "an allow-list");
+    let dockerfile = file("Dockerfile");
+    let copies = instruction(&dockerfile, "COPY").into_iter().filter(|copy| !copy.starts_with("--from"));
+    let sources: Vec<_> = copies
+        .flat_map(|copy| copy.split_whitespace().rev().skip(1).collect::<Vec<_>>())
+        .inspect(|path| assert!(root.join(path).exists(), "{path} does not exist"))
+        .collect();
+    for path in &sources {
+        assert!(allowed.contains(path), "{path} is copied, but not in the build context");
+    }
+    // Cargo refuses a manifest if the file of a target is absent.
+    let manifest = file("Cargo.toml");
+    if manifest.contains("[[bench]]") {
+        assert!(sources.contains(&"benches"), "the manifest lists benches");
+    }
+    for path in ["Cargo.toml", "Cargo.lock", ".cargo", "src", "config"] {
+        assert!(sources.contains(&path), "{path} is not copied");
+    }
+}
+
 #[tokio::test]
 async fn the_readme_configuration_serves_and_the_health_check_finds_it_by_the_environment() {
     let home = Arc::new(Home::new());

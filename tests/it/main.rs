@@ -1,7 +1,7 @@
 //! The black-box tests: the contract's promises, driven through the real service against a real receiver.
 //!
 //! A file for each group of promises, a sentence for each test's name. `harness` runs the service, `receiver` is the
-//! world it talks to, `client` is its caller. `docs/development.md` says how to run one of them alone.
+//! world it talks to, `client` is its caller. `CONTRIBUTING.md` says how to run one of them alone.
 
 #![allow(
     clippy::unwrap_used,

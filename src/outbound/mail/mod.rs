@@ -1,7 +1,7 @@
 //! Mail to the world: the only place that knows lettre, and what makes HTML and plain text of Markdown.
 //!
 //! A [`Mailer`] belongs to one channel. [`Mailer::send`] never fails: whatever happens ends as a [`Sent`] with a
-//! [`Code`](crate::domain::Code) — the server's reply, or below zero why there was none — within the time that the channel
+//! [`Code`] — the server's reply, or below zero why there was none — within the time that the channel
 //! allows. Every mail has a connection of its own, so that a server that hangs holds nothing but its own attempt.
 //!
 //! `page.rs` makes both forms of a text, `plain.rs` the readable one, after `modest.rs` has seen what that would cost; `compose.rs` writes the message, the same bytes at
