@@ -1,4 +1,4 @@
-//! `calloutPlugin` (seed 000): posts the order to an endpoint and reads what comes back.
+//! `calloutPlugin`: posts the order to an endpoint and reads the response.
 
 use std::sync::Arc;
 

@@ -146,7 +146,7 @@ pub enum PluginOptions {
     Callout(Box<CalloutOptions>),
 }
 
-/// The options of `calloutPlugin` (seed 000).
+/// The options of `calloutPlugin`.
 #[derive(Debug, Clone)]
 pub struct CalloutOptions {
     /// `endpoint`: the URL.

@@ -15,7 +15,7 @@ macro_rules! names {
         pub enum $name { $($(#[$variant_doc])* #[serde(rename = $text)] $variant),* }
 
         impl $name {
-            /// Every value, in the order of the contract.
+            /// Every value, in the order of an order's life.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// The name in the API, the database and logs.

@@ -1,4 +1,4 @@
-//! What `calloutPlugin` sends, and what it makes of the answer: each row of the contract's table.
+//! The request of `calloutPlugin`, and its result for each kind of response.
 
 use std::time::{Duration, Instant};
 

@@ -182,7 +182,7 @@ impl Answer {
         self.json()
     }
 
-    /// The problem (RFC 9457) that this must be, with that status and every member the contract promises.
+    /// The problem (RFC 9457) that this must be, with that status and every member that the documentation promises.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self}");

@@ -1,4 +1,4 @@
-//! What the documents promise is there: the tests that prove bounds, their keys and their defaults.
+//! The documents: bounds with the tests that prove them, links that lead somewhere, pages that are listed.
 
 use std::fs;
 use std::path::Path;
@@ -30,6 +30,47 @@ fn every_bound_of_the_page_about_security_has_its_key_its_default_and_its_test()
         let said = bound.default.split([' ', ',', ':']).next().expect("a default");
         assert_eq!(said, default, "the default of {key}");
     }
+}
+
+#[test]
+fn every_page_is_listed_and_every_link_leads_to_a_file_and_a_heading() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let in_docs = fs::read_dir(root.join("docs")).expect("a folder").map(|entry| entry.expect("a file").path());
+    let in_docs: Vec<_> = in_docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
+    let contents = page("README.md");
+    for path in &in_docs {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        assert!(name == "README.md" || contents.contains(&format!("]({name})")), "docs/README.md does not list {name}");
+    }
+    let at_top = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"].map(|name| root.join(name));
+    let mut broken = Vec::new();
+    for path in in_docs.iter().chain(&at_top) {
+        let text = fs::read_to_string(path).expect("a page");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") || link.contains(char::is_whitespace) {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().expect("a folder").join(file) };
+            let headings = fs::read_to_string(&target).map(|text| anchors(&text));
+            if !target.exists() || !heading.is_empty() && !headings.is_ok_and(|all| all.iter().any(|it| it == heading))
+            {
+                broken.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert_eq!(broken, Vec::<String>::new());
+}
+
+/// The anchors of a page's headings, as GitHub forms them.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| -> String {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
 }
 
 fn page(name: &str) -> String {

@@ -1,4 +1,4 @@
-//! Fulfillment as seed 004 describes it, from the preset `fulfillment`: a row of the contract a test. What is mailed
+//! The preset `fulfillment`: one test for each promise. What is mailed
 //! has a file of its own.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The black-box tests: the contract's promises, driven through the real service against a real receiver.
+//! The black-box tests: the promises of the documentation, driven through the real service against a real receiver.
 //!
 //! A file for each group of promises, a sentence for each test's name. `harness` runs the service, `receiver` is the
 //! world it talks to, `client` is its caller. `CONTRIBUTING.md` says how to run one of them alone.

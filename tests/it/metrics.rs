@@ -1,4 +1,4 @@
-//! `/metrics`: the names of the contract, with numbers that move.
+//! `/metrics`: the promised names, with numbers that move.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Channels and relationships as seed 002 describes them, from the preset `orderful`: a row of the contract a test.
+//! The preset `orderful`, channels and relationships: one test for each promise.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The order webhook as seed 003 describes it, from the preset `secutix`: a row of the contract a test.
+//! The preset `secutix`, the order webhook: one test for each promise.
 
 use std::time::Duration;
 

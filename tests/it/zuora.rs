@@ -1,4 +1,4 @@
-//! Callout notifications as seed 001 describes them, from the preset `zuora`: a row of the contract a test.
+//! The preset `zuora`, callout notifications: one test for each promise.
 
 use std::time::Duration;
 
