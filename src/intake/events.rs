@@ -107,6 +107,7 @@ impl Intake {
             }
             let due_at = event.deliver_at.unwrap_or(now);
             let event = self.posted(event, incoming.trace.clone(), now);
+            self.router.check_partners(&event).map_err(Refusal::Partners)?;
             posted.push(Posted { event, due_at, own_id, same_as, answer: None });
         }
         Ok(posted)

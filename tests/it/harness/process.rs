@@ -39,7 +39,8 @@ impl Log {
             return Some(address.parse().expect("an address"));
         }
         let lines = self.raw();
-        let address = lines.iter().find_map(|line| line.split_once(" listening address=").map(|(_, address)| address));
+        let listening = lines.iter().find_map(|line| line.split_once(" listening ").map(|(_, fields)| fields));
+        let address = listening.and_then(|fields| fields.split_once("address=")).map(|(_, address)| address);
         address.map(|rest| rest.split(' ').next().unwrap_or_default().parse().expect("an address"))
     }
 

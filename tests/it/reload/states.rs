@@ -160,8 +160,11 @@ async fn what_waits_for_a_new_schedule_waits_also_where_the_store_was_locked_at_
     let receiver = Receiver::start().await;
     let gate = Gate::new();
     receiver.answer([Reply::status(200).held(&gate)]);
-    let yaml =
-        |keys: &str| receiver.fill(&format!("channels: [{{name: erp, url: RECEIVER/erp, concurrency: 1{keys}}}]"));
+    let yaml = |keys: &str| {
+        receiver.fill(&format!(
+            "channels: [{{name: erp, url: RECEIVER/erp, concurrency: 1, timeout: {{total: 1h}}{keys}}}]"
+        ))
+    };
     let mut service = Service::start(&yaml("")).await;
     for id in 0..3 {
         service.api.order(&json!({ "id": id })).await;
