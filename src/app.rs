@@ -8,6 +8,7 @@ mod calls;
 mod connections;
 mod generation;
 mod reload;
+mod traces;
 mod wiring;
 
 use std::future::Future;
@@ -29,6 +30,7 @@ use crate::chain::{Admission, BuildError};
 use crate::config::settings::{Server, Settings};
 use crate::delivery::{self, Lanes, LanesError};
 use crate::domain::{Clock, IdSource, SettleKeys, Timestamp};
+use crate::outbound::ClientError;
 use crate::routing::LaneMemory;
 use crate::store::{self, Replica, StoreError};
 use crate::telemetry::VERSION;
@@ -37,6 +39,7 @@ use crate::telemetry::metrics::Metrics;
 use calls::Calls;
 use generation::Base;
 pub use reload::{Loader, Reloader};
+use traces::Traces;
 
 /// How often a replica shows that it lives, and looks for the work of those that do not.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -84,6 +87,9 @@ pub enum StartError {
     /// The plugins of a chain cannot be built.
     #[error("{0}")]
     Chains(#[from] BuildError),
+    /// The client of the collector cannot be built.
+    #[error("telemetry.otlp: {0}")]
+    Collector(#[from] ClientError),
     /// The lanes cannot be built.
     #[error("{0}")]
     Lanes(#[from] LanesError),
@@ -97,6 +103,7 @@ pub struct App {
     hard: CancellationToken,
     server: tokio::task::JoinHandle<()>,
     chores: TaskTracker,
+    traces: Traces,
 }
 
 impl App {
@@ -117,6 +124,7 @@ impl App {
         store.queue.heartbeat(replica, clock.now().after(LEASE)).await?;
         let settle_keys = Arc::new(SettleKeys::new(&store.queue.secret().await?));
 
+        let (tracer, spans) = Traces::start(settings.otlp.as_ref(), &metrics, &clock)?;
         let names = settings.channels.iter().map(|channel| Arc::clone(&channel.name));
         let memory = Arc::new(LaneMemory::new(names, settings.delivery.lane_memory));
         let base = Base {
@@ -128,6 +136,7 @@ impl App {
             replica,
             settle_keys: Arc::clone(&settle_keys),
             metrics: Arc::clone(&metrics),
+            tracer: tracer.clone(),
             admission: Arc::new(Admission::new(settings.delivery.chain_concurrency)),
             tasks: TaskTracker::new(),
             calls: Calls::start().map_err(StartError::Threads)?,
@@ -144,6 +153,7 @@ impl App {
             settle_keys: Arc::clone(&settle_keys),
             replica,
             metrics: Arc::clone(&metrics),
+            tracer,
         };
         let lanes = Lanes::start(&settings, lanes).await?;
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
@@ -182,7 +192,7 @@ impl App {
         chores.spawn(watch_promises(Arc::clone(&reloader)));
         chores.close();
         tracing::info!(version = VERSION, %address, channels = settings.channels.len(), chains = settings.chains.len(), store = settings.store.url, "listening");
-        Ok(Self { address, reloader, draining, hard, server, chores })
+        Ok(Self { address, reloader, draining, hard, server, chores, traces: spans })
     }
 
     /// What takes up the configuration anew.
@@ -207,7 +217,7 @@ impl App {
     }
 
     async fn drain(self, at_once: impl Future<Output = ()>) {
-        let Self { reloader, draining, hard, server, chores, .. } = self;
+        let Self { reloader, draining, hard, server, chores, traces, .. } = self;
         let Reloader { base, lanes, soft, .. } = &*reloader;
         let Server { drain_delay, mut shutdown_grace, .. } = reloader.current.load().settings.server;
         let mut at_once = pin!(at_once.fuse());
@@ -249,6 +259,7 @@ impl App {
             () = cut => {}
         }
         chores.wait().await;
+        traces.finish().await;
         if let Err(error) = lanes.keep_health().await {
             tracing::warn!(%error, "the store did not take how the channels fare");
         }

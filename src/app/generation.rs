@@ -14,6 +14,7 @@ use crate::intake::{self, Intake};
 use crate::routing::{LaneMemory, Router};
 use crate::store::{Replica, Store};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::Tracer;
 
 use super::calls::Calls;
 use super::wiring::Door;
@@ -28,6 +29,7 @@ pub(super) struct Base {
     pub(super) replica: Replica,
     pub(super) settle_keys: Arc<SettleKeys>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tracer: Tracer,
     /// How many orders of each chain run at once.
     pub(super) admission: Arc<Admission>,
     /// Chains under way.
@@ -65,6 +67,7 @@ impl Base {
             replica: self.replica,
             admission: Arc::clone(&self.admission),
             metrics: Arc::clone(&self.metrics),
+            tracer: self.tracer.clone(),
         };
         let chains = Arc::new(Chains::new(&settings, parts, before.map(|before| &*before.chains))?);
         let parts = intake::Parts {
@@ -76,6 +79,7 @@ impl Base {
             ids: self.ids.clone(),
             replica: self.replica,
             metrics: Arc::clone(&self.metrics),
+            tracer: self.tracer.clone(),
             tasks: self.tasks.clone(),
             calls: self.calls.handle().clone(),
             stopping: Arc::clone(&self.stopping),

@@ -8,10 +8,9 @@ use serde::Serialize;
 
 use crate::config::settings::{CalloutOptions, Egress, Payload, Timeout};
 use crate::config::shown_url;
-use crate::domain::ids::OrderKind;
 use crate::domain::json::{self, Unreadable};
 use crate::domain::order::RejectedBy;
-use crate::domain::{Body, Clock, Code, IdSource, Subject, Timestamp};
+use crate::domain::{Body, Clock, Code, Subject, Timestamp};
 use crate::outbound::{
     Client, ClientOptions, HeaderMap, HeaderName, HeaderValue, Reply, Request, Url, header, header_value, named_value,
 };
@@ -31,14 +30,12 @@ const POOL: usize = 64;
 pub(super) struct Callout {
     options: CalloutOptions,
     client: Client,
-    ids: IdSource,
 }
 
 impl Callout {
     pub(super) fn new(
         options: &CalloutOptions,
         egress: &Arc<Egress>,
-        ids: IdSource,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BuildError> {
         let client = Client::new(&ClientOptions {
@@ -55,7 +52,7 @@ impl Callout {
             tls: options.tls.clone(),
         });
         let client = client.map_err(|error| BuildError(error.to_string()))?;
-        Ok(Self { options: options.clone(), client, ids })
+        Ok(Self { options: options.clone(), client })
     }
 
     fn request(&self, call: &Call<'_>) -> Result<Request, String> {
@@ -70,8 +67,7 @@ impl Callout {
         };
         let id = call.subject.id();
         headers.insert("idempotency-key", header_value(&format!("{id}-{}", call.step))?);
-        let span = self.ids.next::<OrderKind>().as_u128() as u64;
-        headers.insert("traceparent", header_value(&call.subject.traceparent(span))?);
+        headers.insert("traceparent", header_value(&call.subject.traceparent(call.span))?);
         if let Some(state) = call.subject.tracestate() {
             headers.insert("tracestate", header_value(state)?);
         }

@@ -31,6 +31,7 @@ use crate::domain::{Clock, IdSource, Subject, Timestamp};
 use crate::routing::Router;
 use crate::store::{Ledger, Replica};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::Tracer;
 use crate::template::{Expression, Scope};
 
 use self::admission::ChainPlaces;
@@ -79,6 +80,7 @@ pub struct Chains {
     /// Chains of interrupted orders that are not configured, so that each is reported once.
     unknown: Mutex<HashSet<String>>,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
 }
 
 /// What chains need of the rest.
@@ -99,6 +101,8 @@ pub struct Parts {
     pub admission: Arc<Admission>,
     /// How long steps take.
     pub metrics: Arc<Metrics>,
+    /// Where spans of orders and steps are recorded.
+    pub tracer: Tracer,
 }
 
 impl Chains {
@@ -111,7 +115,7 @@ impl Chains {
                 return Ok(Arc::clone(same));
             }
             let steps = chain.plugins.iter().map(|step| {
-                let plugin = plugin::build(step, &settings.egress, &parts.ids, &parts.clock)
+                let plugin = plugin::build(step, &settings.egress, &parts.clock)
                     .map_err(|error| BuildError(format!("chain {}, step {}: {error}", chain.name, step.id)))?;
                 Ok(Step {
                     id: step.id.clone(),
@@ -128,9 +132,9 @@ impl Chains {
             Ok(Arc::new(Chain { name, when, steps, print, answer_after, places }))
         });
         let chains = chains.collect::<Result<Vec<_>, BuildError>>()?;
-        let Parts { ledger, router, answering, clock, ids, replica, admission, metrics } = parts;
+        let Parts { ledger, router, answering, clock, ids, replica, admission, metrics, tracer } = parts;
         let unknown = Mutex::default();
-        Ok(Self { chains, ledger, router, answering, clock, ids, replica, admission, unknown, metrics })
+        Ok(Self { chains, ledger, router, answering, clock, ids, replica, admission, unknown, metrics, tracer })
     }
 
     /// Returns the first chain whose `when` holds for an order, if any. One with no steps takes an order out of chains.

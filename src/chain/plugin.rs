@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::config::settings::{self, PluginOptions};
 use crate::domain::order::RejectedBy;
-use crate::domain::{Clock, Code, IdSource, Subject};
+use crate::domain::{Clock, Code, Subject};
 use crate::template::Scope;
 
 use super::callout::Callout;
@@ -31,6 +31,8 @@ pub struct Call<'a> {
     pub step: &'a str,
     /// 1, and one more each time that a crash interrupted the step.
     pub attempt: u32,
+    /// The id of the step's span, the parent of what its receiver does.
+    pub span: u64,
 }
 
 /// What came of it.
@@ -64,10 +66,9 @@ pub struct BuildError(pub String);
 pub(super) fn build(
     step: &settings::Step,
     egress: &Arc<settings::Egress>,
-    ids: &IdSource,
     clock: &Arc<dyn Clock>,
 ) -> Result<Box<dyn Plugin>, BuildError> {
     match &step.options {
-        PluginOptions::Callout(options) => Ok(Box::new(Callout::new(options, egress, ids.clone(), Arc::clone(clock))?)),
+        PluginOptions::Callout(options) => Ok(Box::new(Callout::new(options, egress, Arc::clone(clock))?)),
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use crate::domain::event::EventStep;
+use crate::domain::ids::EventKind;
 use crate::domain::order::{RejectedBy, Rejection};
 use crate::domain::{DeliveryId, DeliveryStatus, Event, OrderStatus, Skip, StepRecord, StepStatus, Subject, Timestamp};
 use crate::store::{Answer, JournalEntry, Journaled, NewDelivery, OrderEnd, StoreError, Taken};
@@ -177,9 +178,11 @@ impl Chains {
             duration_ms: 0,
             started_at,
         };
+        let span = self.ids.next::<EventKind>().as_u128() as u64;
         let result = match step.when.as_ref().map(|when| when.holds(&scope).map_err(|error| (when, error))) {
             Some(Ok(false)) => {
                 record.status = StepStatus::Skipped;
+                self.tracer.step(&job.subject, span, &record);
                 return Turn { record, rejection: None, failed: false };
             }
             Some(Err((when, error))) => {
@@ -191,7 +194,8 @@ impl Chains {
                 StepResult { failure: Some(Failure { by: RejectedBy::Status, text }), ..StepResult::default() }
             }
             None | Some(Ok(true)) => {
-                let call = Call { subject: &job.subject, context: &context, scope: &scope, step: &step.id, attempt };
+                let call =
+                    Call { subject: &job.subject, context: &context, scope: &scope, step: &step.id, attempt, span };
                 AssertUnwindSafe(step.plugin.run(call)).catch_unwind().await.unwrap_or_else(|_| {
                     let text = "the plugin ended by a fault of its own".to_owned();
                     StepResult { failure: Some(Failure { by: RejectedBy::NoResponse, text }), ..StepResult::default() }
@@ -220,6 +224,7 @@ impl Chains {
                 });
             }
         }
+        self.tracer.step(&job.subject, span, &record);
         Turn { record, rejection, failed: failure.is_some() }
     }
 
@@ -261,9 +266,12 @@ impl Chains {
         let mut events = Vec::new();
         events.extend(failed.map(|step| self.event(job, "order.step_failed", &context, Some(&step))));
         let refused = rejection.as_ref().map(|rejection| rejection.step.as_str());
+        let why = rejection.as_ref().map(|rejection| rejection.detail.clone());
         events.push(self.event(job, kind, &context, refused));
         self.journal(job, position, &context, &events, Some((status, rejection)), None).await?;
-        self.metrics.order(status, self.clock.now().since(job.subject.received_at));
+        let now = self.clock.now();
+        self.metrics.order(status, now.since(job.subject.received_at));
+        self.tracer.order(&job.subject, status, why.as_deref(), now);
         Ok(())
     }
 

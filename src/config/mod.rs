@@ -40,6 +40,7 @@ mod settled;
 mod shown;
 mod slips;
 mod summary;
+mod telemetry;
 mod tls;
 mod unique;
 mod urls;

@@ -15,7 +15,7 @@ use super::public_url;
 use super::read::Reader;
 use super::settings::{Channel, Delivery, Orders, Scope, Server, Settings, Store, Token};
 use super::unique::Unique;
-use super::{chains, channels, network, relationships, requests, urls, words};
+use super::{chains, channels, network, relationships, requests, telemetry, urls, words};
 
 /// Everything, or `None` where anything is wrong.
 pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
@@ -26,6 +26,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
     let egress = root.optional("egress", |field| network::egress(&field.block()?));
     let orders = section("orders").and_then(|block| orders(&block));
     let template_timeout = section("template").and_then(|block| block.get("timeout").and_then(Field::duration));
+    let otlp = section("telemetry").and_then(|block| block.optional("otlp", telemetry::otlp));
     let limits = section("limits").and_then(|block| limits(&block));
     let providers = Providers::read(root);
     let egress_print = Print::of(root.get("egress").map(Field::node), root.report());
@@ -58,6 +59,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
         chains: chains?,
         channels: channels.filter(|_| limits.is_some() && locale.is_some())?,
         relationships: relationships?,
+        otlp: otlp?,
         prints: Prints::read(root),
     })
 }

@@ -3,6 +3,7 @@
 mod auth;
 mod mail;
 mod server;
+mod telemetry;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use auth::{Auth, ClientCredentials, JwtBearer, JwtUse};
 
 pub use mail::{ChannelKind, Email, MailSecurity, Smtp};
 pub use server::{Scope, Server, Token};
+pub use telemetry::Otlp;
 
 /// Everything that a configuration says.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct Settings {
     pub channels: Vec<Arc<Channel>>,
     /// Which channel an order's trading partners use; none: the subscriptions hold.
     pub relationships: Option<Relationships>,
+    /// The collector of traces; `None`: no spans are recorded.
+    pub otlp: Option<Otlp>,
     /// What all other keys said, to be compared with what they say next time.
     pub prints: Prints,
 }

@@ -13,6 +13,7 @@ use crate::domain::{
 use crate::outbound::mail::Mail;
 use crate::outbound::{self, MASK, Reply, Request, exchange, hide, text};
 use crate::store::{Finished, Leased, NewDelivery, Next};
+use crate::telemetry::spans;
 use crate::template::Scope;
 
 use super::confirm;
@@ -321,6 +322,7 @@ pub(super) fn end(
         error: sent.error,
         exchange: sent.exchange,
     };
+    record_span(context, delivery, &attempt, mails);
     let turn = lane.attempted(now, &attempt, took);
     let mut deliveries = match next {
         Next::End(DeliveryStatus::Failed) => failure_event(context, delivery, &attempt, now),
@@ -334,6 +336,13 @@ pub(super) fn end(
     }
     let holds_key = channel.holding.ordering.as_ref().is_some_and(|it| it.after_failure == AfterFailure::Hold);
     Finished { lease: delivery.lease(), attempt, next, holds_key, deliveries }
+}
+
+fn record_span(context: &Context, delivery: &Leased, attempt: &Attempt, mail: bool) {
+    let event = &delivery.event;
+    let of =
+        || spans::Delivery { delivery: delivery.id.to_string(), channel: &delivery.channel, event: &event.kind, mail };
+    context.tracer.attempt(&event.subject, attempt, of);
 }
 
 /// Logs that a channel's receiver has begun to fail, or has recovered. Returns the deliveries of `channel.failing`.
@@ -415,6 +424,7 @@ pub(super) fn own_event(
         body: data.to_string().into(),
         arrival: None,
     };
+    context.tracer.event(&subject, now);
     Arc::new(Event {
         id,
         kind: Arc::from(kind),

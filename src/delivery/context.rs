@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::domain::{Attempt, DeliveryId};
 use crate::routing::LaneMemory;
 use crate::store::{Cause, ChannelState, Replica, Store, StoreError};
+use crate::telemetry::spans::Tracer;
 
 use super::attempt::own_event;
 use super::lane::Lane;
@@ -31,6 +32,7 @@ pub(super) struct Context {
     pub(super) begun: Instant,
     /// What has failed for good: the service is not ready any more.
     pub(super) failure: OnceLock<&'static str>,
+    pub(super) tracer: Tracer,
 }
 
 impl Deref for Context {

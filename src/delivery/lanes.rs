@@ -15,6 +15,7 @@ use crate::domain::{AfterFailure, Clock, IdSource, SettleKeys, Timestamp};
 use crate::routing::{LaneMemory, Router};
 use crate::store::{Cause, Change, ChannelState, Handover, Lease, Leased, Replica, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::Tracer;
 
 use super::context::Context;
 use super::health::Health;
@@ -43,6 +44,8 @@ pub struct Parts {
     pub replica: Replica,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where spans of attempts are recorded.
+    pub tracer: Tracer,
 }
 
 /// A channel at a glance.
@@ -96,7 +99,7 @@ impl Known {
 impl Lanes {
     /// Builds the lanes and starts their threads. Deliveries born from now on are handed over to them.
     pub async fn start(settings: &Settings, parts: Parts) -> Result<Arc<Self>, LanesError> {
-        let Parts { store, router, memory, clock, ids, seed, settle_keys, replica, metrics } = parts;
+        let Parts { store, router, memory, clock, ids, seed, settle_keys, replica, metrics, tracer } = parts;
         let context = Arc::new(Context {
             store,
             kit: Kit::new(Arc::clone(&router), clock, ids, settle_keys),
@@ -108,6 +111,7 @@ impl Lanes {
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             begun: Instant::now(),
             failure: OnceLock::new(),
+            tracer,
         });
         let lanes = Arc::new(Self {
             known: ArcSwap::default(),

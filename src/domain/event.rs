@@ -91,7 +91,18 @@ impl Subject {
         self.trace()?.state()
     }
 
-    fn trace(&self) -> Option<&TraceContext> {
+    /// The id of the trace that everything about it belongs to.
+    pub fn trace_id(&self) -> u128 {
+        self.trace().map_or(self.origin.trace_id(), TraceContext::trace_id).max(1)
+    }
+
+    /// The id of the span that all other spans about it are below.
+    pub fn span_id(&self) -> u64 {
+        (self.origin.trace_id() as u64).max(1)
+    }
+
+    /// The trace that a caller's request brought along.
+    pub fn trace(&self) -> Option<&TraceContext> {
         self.arrival.as_ref()?.trace.as_ref()
     }
 

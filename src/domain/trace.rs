@@ -19,6 +19,9 @@ pub const MAX_STATE: usize = 512;
 pub struct TraceContext {
     /// 32 lower-case hexadecimal digits.
     trace_id: String,
+    /// The caller's span, 16 lower-case hexadecimal digits; `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    span: Option<String>,
     /// Whether the caller may have recorded the trace.
     sampled: bool,
     /// The caller's `tracestate`.
@@ -44,7 +47,8 @@ impl TraceContext {
             return None;
         }
         let sampled = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
-        Some(Self { trace_id: trace_id.to_owned(), sampled, state: state.and_then(valid_state) })
+        let (trace_id, span) = (trace_id.to_owned(), Some(span.to_owned()));
+        Some(Self { trace_id, span, sampled, state: state.and_then(valid_state) })
     }
 
     /// The `traceparent` of a request whose own id is `span`.
@@ -52,6 +56,21 @@ impl TraceContext {
         let mut text = format!("00-{}-{:016x}-", self.trace_id, span.max(1));
         let _ = write!(text, "{:02x}", u8::from(self.sampled));
         text
+    }
+
+    /// The trace's id.
+    pub fn trace_id(&self) -> u128 {
+        u128::from_str_radix(&self.trace_id, 16).unwrap_or_default()
+    }
+
+    /// The id of the caller's span.
+    pub fn span(&self) -> Option<u64> {
+        u64::from_str_radix(self.span.as_deref()?, 16).ok()
+    }
+
+    /// Whether the caller may have recorded the trace.
+    pub fn is_sampled(&self) -> bool {
+        self.sampled
     }
 
     /// The `tracestate` to send along.
@@ -106,6 +125,8 @@ mod tests {
         let read = TraceContext::read(PARENT, Some("rojo=00f067aa0ba902b7 , ,congo@a=t61")).expect("valid");
         assert_eq!(read.parent(7), "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000007-01");
         assert_eq!(read.state(), Some("rojo=00f067aa0ba902b7,congo@a=t61"));
+        let ids = (read.trace_id(), read.span(), read.is_sampled());
+        assert_eq!(ids, (0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, Some(0x00f0_67aa_0ba9_02b7), true));
         let unsampled = PARENT.replace("-01", "-00");
         assert!(TraceContext::read(&unsampled, None).expect("valid").parent(7).ends_with("-00"));
         // A later version is read as far as it is known, and sent as the version known here.
@@ -139,7 +160,8 @@ mod tests {
         #[test]
         fn any_headers_are_read_without_panic(parent in "[0-9a-f-]{0,60}|.{0,60}", state in ".{0,60}") {
             if let Some(read) = TraceContext::read(&parent, Some(&state)) {
-                let again = TraceContext::read(&read.parent(1), read.state());
+                let span = read.span().expect("a caller's span");
+                let again = TraceContext::read(&read.parent(span), read.state());
                 prop_assert_eq!(again, Some(read));
             }
         }

@@ -101,7 +101,9 @@ impl Intake {
                 accepted => reply(accepted, answer)?,
             };
             if !accepted.replayed {
-                self.metrics.order(OrderStatus::Completed, self.clock.now().since(now));
+                let end = self.clock.now();
+                self.metrics.order(OrderStatus::Completed, end.since(now));
+                self.tracer.order(&subject, OrderStatus::Completed, None, end);
             }
             return Ok(accepted);
         }
@@ -136,7 +138,9 @@ impl Intake {
         };
         let accepted = reply(self.store.ledger.accept_order(order).await?, answer)?;
         if !accepted.replayed {
-            self.metrics.order(OrderStatus::Rejected, self.clock.now().since(now));
+            let end = self.clock.now();
+            self.metrics.order(OrderStatus::Rejected, end.since(now));
+            self.tracer.order(&subject, OrderStatus::Rejected, Some(detail), end);
             tracing::warn!(order = %subject.id(), order_id = subject.order_id, error = detail, "order rejected: its trading partners cannot be read");
         }
         Ok(accepted)

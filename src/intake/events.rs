@@ -77,7 +77,15 @@ impl Intake {
                     let own = positions.get(at).and_then(|at| posted.get(*at)).and_then(|event| event.own_id.as_ref());
                     return Err(Refusal::EventIdMismatch(own.map(|(id, _)| id.clone()).unwrap_or_default()));
                 }
-                accepted => return reply(accepted, answer),
+                accepted => {
+                    let answered = reply(accepted, answer)?;
+                    if !answered.replayed {
+                        let end = self.clock.now();
+                        let events = positions.iter().filter_map(|at| posted.get(*at));
+                        events.for_each(|posted| self.tracer.event(&posted.event.subject, end));
+                    }
+                    return Ok(answered);
+                }
             }
         }
     }

@@ -28,6 +28,7 @@ use crate::domain::{Clock, IdSource, Timestamp, TraceContext};
 use crate::routing::Router;
 use crate::store::{Answer, Replica, SignedId, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::Tracer;
 
 use extract::Pointers;
 
@@ -132,6 +133,7 @@ pub struct Intake {
     ids: IdSource,
     replica: Replica,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
     pointers: Pointers,
     max_depth: usize,
     request_timeout: Duration,
@@ -158,6 +160,8 @@ pub struct Parts {
     pub replica: Replica,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where spans of orders and events are recorded.
+    pub tracer: Tracer,
     /// The chains under way, so that a stop can wait for them.
     pub tasks: TaskTracker,
     /// The runtime that they run on.
@@ -169,7 +173,8 @@ pub struct Parts {
 impl Intake {
     /// Ready to accept.
     pub fn new(settings: &Settings, parts: Parts) -> Self {
-        let Parts { store, chains, router, answering, clock, ids, replica, metrics, tasks, calls, stopping } = parts;
+        let Parts { store, chains, router, answering, clock, ids, replica, metrics, tracer, tasks, calls, stopping } =
+            parts;
         Self {
             store,
             chains,
@@ -179,6 +184,7 @@ impl Intake {
             ids,
             replica,
             metrics,
+            tracer,
             pointers: Pointers::new([&settings.orders.id, &settings.orders.kind], [&settings.orders.customer_email]),
             max_depth: settings.server.max_depth,
             request_timeout: settings.server.request_timeout,

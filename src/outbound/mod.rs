@@ -19,6 +19,7 @@ mod aside;
 mod auth;
 mod call;
 mod client;
+mod collector;
 mod dialer;
 mod egress;
 mod encodings;
@@ -44,6 +45,7 @@ use crate::config::is_secret_name;
 
 pub use aside::aside;
 pub use client::{Client, ClientError, ClientOptions, Reply, Request};
+pub use collector::Collector;
 pub use exchange::{exchange, hide};
 pub use mask::MASK;
 pub use remote::{Lines, Remote};

@@ -53,6 +53,8 @@ pub mod names {
     pub const BUILD_INFO: &str = "orderhook_build_info";
     /// Deliveries that have broken their channel's promise.
     pub const LATE: &str = "orderhook_deliveries_late_total";
+    /// Spans that no collector has received.
+    pub const SPANS_DROPPED: &str = "orderhook_spans_dropped_total";
     /// Requests to the HTTP API, by route and status.
     pub const REQUESTS: &str = "orderhook_requests_total";
 }
@@ -72,6 +74,7 @@ pub struct Metrics {
     batch: Histogram,
     requests: RwLock<BTreeMap<String, Arc<Counts<STATUSES>>>>,
     store_errors: AtomicU64,
+    spans_dropped: AtomicU64,
 }
 
 impl Default for Metrics {
@@ -85,6 +88,7 @@ impl Default for Metrics {
             batch: Histogram::new(SIZES),
             requests: RwLock::default(),
             store_errors: AtomicU64::new(0),
+            spans_dropped: AtomicU64::new(0),
         }
     }
 }
@@ -214,6 +218,11 @@ impl Metrics {
         self.store_errors.fetch_add(writes as u64, Ordering::Relaxed);
     }
 
+    /// Counts spans that were dropped: the queue was full, or the collector did not accept them.
+    pub fn spans_dropped(&self, spans: u64) {
+        self.spans_dropped.fetch_add(spans, Ordering::Relaxed);
+    }
+
     /// The page of `/metrics`, in the text format of Prometheus (0.0.4). `store_bytes` is how large the store is, where it says so.
     pub fn render(&self, gauges: &[Gauges], store_bytes: Option<u64>) -> String {
         let mut page = Page::default();
@@ -241,6 +250,8 @@ impl Metrics {
         self.commit.render(&mut page, names::STORE_COMMIT, "");
         page.head(names::STORE_BATCH, "histogram", "Writes in a group.");
         self.batch.render(&mut page, names::STORE_BATCH, "");
+        page.head(names::SPANS_DROPPED, "counter", "Spans dropped because no collector received them in time.");
+        page.sample(names::SPANS_DROPPED, "", self.spans_dropped.load(Ordering::Relaxed));
         page.head(names::REQUESTS, "counter", "Requests to the HTTP API by route and status.");
         for (route, counts) in &*self.requests.read().unwrap_or_else(PoisonError::into_inner) {
             for (position, status) in (LOWEST_STATUS..LOWEST_STATUS + STATUSES).enumerate() {
@@ -339,6 +350,7 @@ mod tests {
         metrics.request("/v1/orders", 201);
         metrics.commit(17, Duration::from_micros(900));
         metrics.store_errors(2);
+        metrics.spans_dropped(3);
         let states = vec![("enabled", false), ("paused", true)];
         let page = metrics.render(
             &[Gauges {
@@ -368,6 +380,7 @@ mod tests {
             r#"orderhook_channel_failing_seconds{channel="erp"} 60"#,
             "orderhook_store_bytes 4096",
             "orderhook_store_errors_total 2",
+            "orderhook_spans_dropped_total 3",
             r#"orderhook_channel_state{channel="erp",state="paused"} 1"#,
             r#"orderhook_store_commit_seconds_bucket{le="0.001"} 1"#,
             r#"orderhook_store_batch_size_bucket{le="16"} 0"#,

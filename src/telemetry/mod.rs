@@ -1,10 +1,11 @@
-//! What can be seen of the service: logs and metrics, their names in one place.
+//! Logs, metrics and spans, their names in one place.
 
 mod exposition;
 mod histogram;
 mod logs;
 pub mod metrics;
 mod repeats;
+pub mod spans;
 mod throttle;
 
 pub use logs::{LogError, LogFormat, init_logs};

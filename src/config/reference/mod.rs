@@ -186,6 +186,7 @@ mod tests {
             "BILLING_TOKEN",
             "SMTP_PASSWORD",
             "OAUTH_SECRET",
+            "TRACES_KEY",
             "PARTNER_JWT_SIGNING_SECRET",
         ];
         let signing = ["ORDER_SYSTEM_SECRET", "NEW_SECRET", "OLD_SECRET"];

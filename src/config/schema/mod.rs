@@ -135,7 +135,7 @@ impl Kind {
     pub(crate) fn holds_secrets(&self) -> bool {
         match self {
             Self::Secret | Self::Variants(_) => true,
-            Self::List(kind) => kind.holds_secrets(),
+            Self::List(kind) | Self::Map(kind) => kind.holds_secrets(),
             Self::Block(block) => block.keys.iter().any(|key| key.kind.may_be_in_a_file()),
             _ => false,
         }

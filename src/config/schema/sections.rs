@@ -37,6 +37,7 @@ pub(crate) static ROOT: Block = Block {
         Key::new("channels", Kind::List(&Kind::Block(&CHANNEL)), "Who is told about events, and how."),
         Key::new("relationships", Kind::Block(&RELATIONSHIPS), "Which channel an order's trading partners use."),
         Key::new("template", Kind::Block(&TEMPLATE), "How long templates and conditions may run."),
+        Key::new("telemetry", Kind::Block(&TELEMETRY), "Where traces of orders are sent."),
         Key::new("limits", Kind::Block(&LIMITS), "Ceilings that no channel may pass."),
     ],
     either: &[],
@@ -249,6 +250,47 @@ template:
         "The longest processor time for filling in one template, or for one `when`. Past it the delivery fails with code -2000, or the callout's step fails.",
     )
     .or("50ms")],
+    either: &[],
+};
+
+static TELEMETRY: Block = Block {
+    title: "telemetry",
+    doc: "Where traces of orders are sent. See [operations](operations.md#traces).",
+    example: "\
+telemetry:
+  otlp:
+    endpoint: http://localhost:4318
+    headers: {x-api-key: \"${TRACES_KEY}\"}
+    sample: 0.01
+",
+    keys: &[Key::new(
+        "otlp",
+        Kind::Block(&OTLP),
+        "The collector of traces, by OTLP over HTTP with JSON. Without it no spans are recorded.",
+    )
+    .at_start()],
+    either: &[],
+};
+
+static OTLP: Block = Block {
+    title: "telemetry.otlp",
+    doc: "A collector of traces: one trace for each order and each event that was posted.",
+    example: "",
+    keys: &[
+        Key::new(
+            "endpoint",
+            Kind::Text("an http or https URL, such as http://localhost:4318"),
+            "The base URL of the collector; `/v1/traces` is added where it does not end so. The egress rules do not apply to it.",
+        )
+        .required(),
+        Key::new("headers", Kind::Map(&Kind::Secret), "Further headers of the requests to the collector. Their values are never shown."),
+        Key::new(
+            "sample",
+            Kind::Number(0.0, 1.0),
+            "The share of traces that is recorded, chosen by the trace id. A trace whose caller did not sample it is not recorded.",
+        )
+        .or("1.0"),
+    ],
     either: &[],
 };
 
