@@ -12,8 +12,8 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::domain::{Code, DeliveryId, Timestamp};
-use crate::store::{Backlog, Cause, ChannelState};
+use crate::domain::{Code, DeliveryId, DeliveryStatus, Timestamp};
+use crate::store::{Backlog, Cause, ChannelState, DeliveryFilter, HeldKeys, Page};
 
 use super::channels::REMOVED;
 use super::list::list;
@@ -29,6 +29,8 @@ pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> R
     let (since, page) = query::problems(query.as_deref())?;
     let mut entries = channels(&api).await?;
     entries.extend(failures(&api, since).await?);
+    entries.extend(held(&api).await?);
+    entries.extend(late(&api, since).await?);
     entries.sort_by_key(|entry| (entry.severity, std::cmp::Reverse(entry.count)));
     // The cursor is the number of entries seen.
     let seen = usize::try_from(page.before.unwrap_or(0)).unwrap_or(usize::MAX);
@@ -43,6 +45,8 @@ enum Severity {
     Disabled,
     Failing,
     Waiting,
+    Held,
+    Late,
     Failures,
     Removed,
     Paused,
@@ -168,6 +172,59 @@ async fn failures(api: &Api, since: Option<Timestamp>) -> Result<Vec<Entry>, Pro
         }
     };
     Ok(causes.into_iter().map(entry).collect())
+}
+
+/// Keys of ordered channels that a failure holds: nothing goes on until a person settles it.
+async fn held(api: &Api) -> Result<Vec<Entry>, Problem> {
+    let mut entries = Vec::new();
+    for channel in api.view().channels.iter().filter(|channel| channel.holding.ordering.is_some()) {
+        let held = api.rooms.history.held(Arc::clone(&channel.name)).await?;
+        let Some(first) = held.behind.first() else { continue };
+        let (name, waiting) = (&channel.name, deliveries(held.deliveries, "wait"));
+        let keys = if held.keys == 1 { "1 key is".to_owned() } else { format!("{} keys are", held.keys) };
+        let summary =
+            format!("{keys} held behind a failed delivery of {name}, and {waiting}; retry, accept or cancel it");
+        entries.push(Entry {
+            at_least: held.keys >= HeldKeys::MOST || held.deliveries >= HeldKeys::MOST,
+            first_at: Some(first.delivery.time()),
+            example: Some(first.delivery),
+            filter: json!({"channel": name, "status": ["failed", "rejected"]}),
+            ..Entry::of_channel(Severity::Held, "held", name, summary, held.deliveries)
+        });
+    }
+    Ok(entries)
+}
+
+/// Late deliveries that are counted in a channel at most.
+const LATE: usize = 250;
+
+/// Deliveries that have missed their channel's promise and are still not accepted.
+async fn late(api: &Api, since: Option<Timestamp>) -> Result<Vec<Entry>, Problem> {
+    let status = vec![DeliveryStatus::Pending, DeliveryStatus::Failed, DeliveryStatus::Rejected];
+    let mut entries = Vec::new();
+    for channel in api.view().channels.iter().filter(|channel| channel.holding.promise.is_some()) {
+        let name = &channel.name;
+        let filter = DeliveryFilter {
+            status: status.clone(),
+            channel: Some(name.to_string()),
+            late: Some(true),
+            since,
+            ..DeliveryFilter::default()
+        };
+        let found = api.rooms.history.deliveries(filter, Page { limit: LATE, before: None }).await?;
+        let (Some(newest), Some(oldest)) = (found.data.first(), found.data.last()) else { continue };
+        let count = found.data.len() as u64;
+        let summary = format!("{} late on {name}", deliveries(count, if count == 1 { "is" } else { "are" }));
+        entries.push(Entry {
+            at_least: found.next.is_some(),
+            first_at: Some(oldest.created_at),
+            last_at: Some(newest.created_at),
+            example: Some(oldest.id),
+            filter: json!({"channel": name, "late": true, "status": ["pending", "failed", "rejected"]}),
+            ..Entry::of_channel(Severity::Late, "late", name, summary, count)
+        });
+    }
+    Ok(entries)
 }
 
 fn deliveries(count: u64, act: &str) -> String {

@@ -17,6 +17,12 @@ async fn channel(service: &Service) -> Value {
     service.api.get("/v1/channels/erp").await.expect(200)
 }
 
+/// The problem of that kind.
+async fn problem(service: &Service, kind: &str) -> Value {
+    let problems = service.api.list("/v1/problems").await;
+    problems.into_iter().find(|problem| problem["kind"] == kind).expect("a problem of that kind")
+}
+
 async fn post(service: &Service, id: &str, key: &Value) -> String {
     let order = service.api.order(&json!({"id": id, "key": key})).await;
     delivery_to(&order, "erp")
@@ -117,7 +123,8 @@ async fn a_failure_holds_its_key_until_a_person_settles_it() {
             json!({"deliveries": 1, "keys": 1, "behind": [{"key": act, "delivery_id": failed, "waiting": 1}]})
         );
         assert_eq!(service.api.delivery(&next).await["status"], "pending");
-        // Retention does not open the key.
+        let problem = problem(&service, "held").await;
+        assert_eq!((&problem["count"], &problem["example"]), (&json!(1), &json!(failed)));
         service.api.post(&format!("/v1/deliveries/{failed}/{act}"), &json!({})).await.expect(200);
         assert_eq!(service.api.settled(&next).await["status"], "accepted", "{act}");
         assert_eq!(service.api.settled(&failed).await["status"], status, "{act}");
@@ -296,6 +303,8 @@ async fn a_delivery_that_misses_its_promise_is_late_once() {
     assert_eq!(late.iter().map(|delivery| &delivery["id"]).collect::<Vec<_>>(), [&json!(id)]);
     let metrics = String::from_utf8(service.api.get("/metrics").await.body).expect("text");
     assert!(metrics.contains("orderhook_deliveries_late_total{channel=\"erp\"} 1"), "{metrics}");
+    let problem = problem(&service, "late").await;
+    assert_eq!((&problem["count"], &problem["example"], &problem["channel"]), (&json!(1), &json!(id), &json!("erp")));
     // It stays late, and is told once.
     service.play_out(&id).await;
     let service = service.restart().await;
