@@ -68,6 +68,20 @@ pub fn thread_time() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Ends the process with status 1 if its thread panics: for threads without which nothing is safe any more.
+#[must_use]
+#[derive(Debug)]
+pub struct EndsProcess(pub &'static str);
+
+impl Drop for EndsProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(thread = self.0, "a thread that nothing works without has panicked: the process ends");
+            std::process::exit(1);
+        }
+    }
+}
+
 /// Processors that the process may use, as far as the system says.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
@@ -125,6 +139,24 @@ pub fn secret() -> Result<[u8; 32], String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_in_a_guarded_thread_ends_the_process() {
+        const CHILD: &str = "ORDERHOOK_TEST_GUARDED_THREAD";
+        if std::env::var_os(CHILD).is_some() {
+            let guarded = std::thread::spawn(|| {
+                let _ends = EndsProcess("test");
+                panic!("on purpose");
+            });
+            let _ = guarded.join();
+            std::thread::sleep(Duration::from_secs(60));
+            return;
+        }
+        let this = std::env::current_exe().expect("a path");
+        let name = "system::tests::a_panic_in_a_guarded_thread_ends_the_process";
+        let child = std::process::Command::new(this).args(["--exact", name]).env(CHILD, "1").output().expect("a child");
+        assert_eq!(child.status.code(), Some(1), "{child:?}");
+    }
 
     #[test]
     fn seeds_differ() {

@@ -23,6 +23,7 @@ use super::job::Job;
 use super::open;
 use super::writer::Connected;
 use crate::store::StoreError;
+use crate::system::EndsProcess;
 use crate::telemetry::metrics::Metrics;
 
 /// A group that has been committed, or was refused.
@@ -118,7 +119,10 @@ impl Syncer {
         let known = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("store-syncer".into())
-            .spawn(move || run(&known, &inbox))
+            .spawn(move || {
+                let _ends = EndsProcess("store-syncer");
+                run(&known, &inbox);
+            })
             .map_err(|error| StoreError::Unavailable(format!("no thread for the store: {error}")))?;
         Ok(Self { shared, groups: Some(groups), thread: Some(thread) })
     }

@@ -17,6 +17,7 @@ use super::suspects;
 use super::syncer::{Committed, Disk, Syncer};
 use crate::domain::Clock;
 use crate::store::{Handover, StoreError};
+use crate::system::EndsProcess;
 use crate::telemetry::metrics::Metrics;
 
 /// Writes that share a commit at most.
@@ -69,6 +70,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || {
+                let _ends = EndsProcess("store-writer");
                 {
                     let db = match Db::new(&conn, tally, room) {
                         Ok(db) => db,
