@@ -223,7 +223,7 @@ impl App {
         let mut at_once = pin!(at_once.fuse());
         draining.cancel();
         if !drain_delay.is_zero() {
-            tracing::info!(delay = ?drain_delay, "asked to stop: not ready any more, still answering");
+            tracing::info!(delay = ?drain_delay, "stop requested: not ready, still serving");
             tokio::select! {
                 () = tokio::time::sleep(drain_delay) => {}
                 () = &mut at_once => shutdown_grace = Duration::ZERO,
@@ -261,11 +261,11 @@ impl App {
         chores.wait().await;
         traces.finish().await;
         if let Err(error) = lanes.keep_health().await {
-            tracing::warn!(%error, "the store did not take how the channels fare");
+            tracing::warn!(%error, "the health of the channels could not be stored");
         }
         // Whatever this replica still holds is free for others at once.
         if let Err(error) = base.store.queue.heartbeat(base.replica, Timestamp::default()).await {
-            tracing::warn!(%error, "the store did not take the last heartbeat");
+            tracing::warn!(%error, "the last heartbeat could not be stored");
         }
         base.store.close().await;
         tracing::info!("stopped");
@@ -282,7 +282,7 @@ async fn heartbeat(reloader: Arc<Reloader>) {
     while !soft.is_cancelled() {
         let now = base.clock.now();
         if let Err(error) = beat(&reloader, now).await {
-            tracing::error!(%error, "the store did not take the heartbeat, trying again");
+            tracing::error!(%error, "the heartbeat could not be stored, trying again");
         }
         let until = now.after(HEARTBEAT);
         loop {

@@ -83,7 +83,7 @@ async fn change(
         }
         Changed::Refused(status) => {
             let why = match change {
-                Change::Accept | Change::Fail => "only one that is dispatched waits for this",
+                Change::Accept | Change::Fail => "only a dispatched delivery can be settled",
                 Change::Retry | Change::Cancel => "it has ended",
             };
             let detail = format!("a delivery that is {status} cannot be changed by /{}: {why}", change.as_str());

@@ -38,7 +38,7 @@ pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> R
     // The cursor is the name of the last channel seen.
     let seen = cursor.map_or(Some(0), |last| all.iter().position(|shown| *shown.name == *last).map(|at| at + 1));
     let Some(seen) = seen else {
-        let fault = Fault::new("cursor", "is none that this list has given");
+        let fault = Fault::new("cursor", "is not a cursor of this list");
         return Err(Problem::faults(Kind::InvalidParameters, vec![fault]));
     };
     let mut rest = all.into_iter().skip(seen);

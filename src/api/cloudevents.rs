@@ -98,7 +98,7 @@ fn data(content: &Bytes, reader: &mut Reader<'_, '_>) -> Option<Bytes> {
         });
     };
     if reader.whole("data").is_some() {
-        reader.fault("data_base64", "cannot stand beside data");
+        reader.fault("data_base64", "cannot be combined with data");
         return None;
     }
     let json = STANDARD

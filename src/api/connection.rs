@@ -181,10 +181,11 @@ fn late(within: Duration) -> Problem {
 
 fn unreadable(status: u16) -> Problem {
     match status {
-        431 => {
-            Problem::new(Kind::HeadersTooLarge, "a request has 100 headers at most, and 32 KiB of them with the path")
-        }
-        _ => Problem::new(Kind::MalformedRequest, "what came is no HTTP/1.1 request"),
+        431 => Problem::new(
+            Kind::HeadersTooLarge,
+            "a request can have at most 100 headers, and 32 KiB of headers and path",
+        ),
+        _ => Problem::new(Kind::MalformedRequest, "the request is not valid HTTP/1.1"),
     }
 }
 

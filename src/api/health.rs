@@ -34,7 +34,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> 
         return Err(Problem::new(Kind::NotReady, "the service was asked to stop"));
     }
     if !api.rooms.lanes.is_moving() {
-        return Err(Problem::new(Kind::NotReady, "the delivery workers stand still"));
+        return Err(Problem::new(Kind::NotReady, "the delivery workers have stopped"));
     }
     match api.readiness.of(&*api.rooms.history, api.rooms.clock.now()).await {
         Ok(()) => Ok(answer::json(&json!({"status": "ready"}))),

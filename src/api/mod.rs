@@ -140,7 +140,7 @@ fn manage() -> Router<Api> {
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
-    Problem::new(Kind::UnknownRoute, format!("{:?} is none of this service's paths", uri.path()))
+    Problem::new(Kind::UnknownRoute, format!("no route matches {:?}", uri.path()))
 }
 
 async fn method_not_allowed(method: Method) -> Problem {

@@ -49,7 +49,7 @@ pub(super) async fn post(
         return Err(Problem::new(Kind::Conflict, detail));
     }
     if from == to {
-        return Err(Problem::new(Kind::Conflict, format!("the deliveries are those of {to} already")));
+        return Err(Problem::new(Kind::Conflict, format!("the deliveries already belong to {to}")));
     }
     let cause = caller.cause(api.rooms.clock.now(), reason);
     let (source, target) = (Arc::<str>::from(&*from), Arc::<str>::from(&*to));

@@ -219,7 +219,7 @@ impl Reader<'_, '_> {
 pub(super) fn unknown(name: &str, known: &[&str]) -> String {
     let guess = guess(name, known);
     if known.is_empty() {
-        return "is unknown; there is none here".to_owned();
+        return "is unknown; none is allowed here".to_owned();
     }
     format!("is unknown; known are {}{guess}", known.join(", "))
 }

@@ -60,7 +60,7 @@ macro_rules! problems {
 problems! {
     /// The body is not valid JSON, not UTF-8, or empty.
     InvalidJson "invalid-json" 400 "The body is not valid JSON";
-    /// An order is a JSON object; the body is another JSON value.
+    /// The body is JSON, but not an object.
     NotAnObject "not-an-object" 400 "The order is not a JSON object";
     /// The body is nested deeper than `server.max_depth`.
     TooDeep "too-deep" 400 "The body is nested too deeply";
@@ -70,24 +70,24 @@ problems! {
     InvalidParameters "invalid-parameters" 400 "Parameters cannot be used";
     /// A header, named in `errors`, cannot be used.
     InvalidHeader "invalid-header" 400 "A header cannot be used";
-    /// What came is no HTTP request.
-    MalformedRequest "malformed-request" 400 "The request is not HTTP";
+    /// The request is not valid HTTP.
+    MalformedRequest "malformed-request" 400 "The request is not valid HTTP";
     /// The body ended before it was complete.
     IncompleteBody "incomplete-body" 400 "The body is incomplete";
     /// The call needs a token: `Authorization: Bearer …`. `detail` names the scope.
-    Unauthorized "unauthorized" 401 "A token is needed";
-    /// `server.verify` asks for a signature, and the request has none that holds. `detail` says what is missing.
-    BadSignature "bad-signature" 401 "The signature does not hold";
+    Unauthorized "unauthorized" 401 "Authentication required";
+    /// `server.verify` asks for a signature, and the request has no valid one. `detail` says what is missing.
+    BadSignature "bad-signature" 401 "The signature is not valid";
     /// The token is known, but lacks the scope that `detail` names.
     Forbidden "forbidden" 403 "The token lacks a scope";
     /// A page of another site sent the request (`Origin`, `Sec-Fetch-Site`), and the server accepts none of those.
     CrossSite "cross-site-request" 403 "The request comes from another site";
-    /// There is no such path.
-    UnknownRoute "unknown-route" 404 "There is no such path";
-    /// There is no order, delivery or channel of that name.
-    NotFound "not-found" 404 "There is no such thing";
+    /// Route not found.
+    UnknownRoute "unknown-route" 404 "Route not found";
+    /// No order, delivery or channel has that name.
+    NotFound "not-found" 404 "Not found";
     /// The path exists, but not for this method; `Allow` lists those it has.
-    MethodNotAllowed "method-not-allowed" 405 "The path does not have this method";
+    MethodNotAllowed "method-not-allowed" 405 "Method not allowed";
     /// The head or body of the request did not arrive in `server.header_timeout` or `server.body_timeout`.
     RequestTimeout "request-timeout" 408 "The request took too long to arrive";
     /// The delivery's or channel's status does not allow it.
@@ -98,7 +98,7 @@ problems! {
     SignedIdReused "webhook-id-reused" 409 "The signed request was accepted before";
     /// The body is larger than `server.max_body`.
     BodyTooLarge "body-too-large" 413 "The body is too large";
-    /// The `Content-Type` or `Content-Encoding` is none that this call takes.
+    /// This call does not accept the `Content-Type` or `Content-Encoding`.
     UnsupportedMediaType "unsupported-media-type" 415 "The content type is not supported";
     /// The request is for a host that is not a name of this server (`server.hosts`).
     MisdirectedRequest "misdirected-request" 421 "The request is for another host";
@@ -114,7 +114,7 @@ problems! {
     ReservedType "reserved-type" 422 "The event type is reserved";
     /// A critical step rejected the order by the status of its response; `step` and `plugin` say which.
     OrderRejected "order-rejected" 422 "The order was rejected";
-    /// A bulk call without a filter would change every delivery; it takes one at least, such as `channel` or `status`.
+    /// A bulk call without a filter would change every delivery; it needs at least one, such as `channel` or `status`.
     MissingFilter "missing-filter" 422 "A filter is required";
     /// The channel that the body names is not configured.
     UnknownChannel "unknown-channel" 422 "The channel is not configured";
@@ -122,25 +122,25 @@ problems! {
     StepNotConfigured "step-not-configured" 422 "The step is not configured";
     /// The channel can make no request of this order. `detail` says why.
     NotBuilt "not-built" 422 "The request cannot be built";
-    /// `POST /v1/config/reload`: what `errors` names is wrong with the new configuration. The one before stays.
-    WrongConfiguration "wrong-configuration" 422 "The configuration is wrong";
+    /// `POST /v1/config/reload`: the new configuration has the `errors` listed. The current one stays in use.
+    WrongConfiguration "wrong-configuration" 422 "The configuration has errors";
     /// The token's requests come faster than its `rate_limit` allows. `Retry-After` says when there is room again.
     TooManyRequests "too-many-requests" 429 "Too many requests";
     /// `GET /v1/stream`: as many streams are open as the service keeps.
     TooManyStreams "too-many-streams" 429 "Too many streams";
-    /// The head of the request is more than is read: 100 headers, 32 KiB with the path.
+    /// The head of the request is too large: more than 100 headers, or 32 KiB with the path.
     HeadersTooLarge "headers-too-large" 431 "The head of the request is too large";
-    /// Something failed that should not have. The log says what.
+    /// An internal error. See the log.
     Internal "internal" 500 "Something failed";
     /// A critical step rejected the order, because it had no usable response.
     StepNoResponse "step-no-response" 502 "A critical step had no response";
-    /// The store has no room.
+    /// The store is full.
     StoreFull "store-full" 503 "The store is full";
     /// The store is locked or cannot be reached.
     StoreUnavailable "store-unavailable" 503 "The store cannot be reached";
     /// The service is shutting down.
     ShuttingDown "shutting-down" 503 "The service is shutting down";
-    /// `/readyz`: the store does not answer, or the workers stand still.
+    /// `/readyz`: the store does not respond, or the workers have stopped.
     NotReady "not-ready" 503 "The service is not ready";
     /// A critical step rejected the order, because its time ran out.
     StepTimeout "step-timeout" 504 "A critical step timed out";
@@ -208,7 +208,7 @@ impl Problem {
         let detail = match faults.as_slice() {
             [Fault { file: Some(file), path, message }] if path.is_empty() => format!("{file}: {message}"),
             [only] => format!("{}: {}", only.path, only.message),
-            several => format!("{} things are wrong, see errors", several.len()),
+            several => format!("{} errors, see `errors`", several.len()),
         };
         let mut problem = Self::new(kind, detail);
         problem.0.faults = faults;
@@ -217,18 +217,18 @@ impl Problem {
 
     /// What the log has more to say about.
     pub fn internal() -> Self {
-        Self::new(Kind::Internal, "the log says what")
+        Self::new(Kind::Internal, "see the log")
     }
 
     /// There is no `what` of that name.
     pub fn not_found(what: &str, name: &str) -> Self {
-        Self::new(Kind::NotFound, format!("there is no {what} {name:?}"))
+        Self::new(Kind::NotFound, format!("{what} {name:?} not found"))
     }
 
     /// No token, or an unknown one. `scope` is what the call needs.
     pub fn unauthorized(scope: &str, presented: bool) -> Self {
         let detail = if presented {
-            format!("the token is not known; this call needs one with the scope `{scope}`")
+            format!("the token is unknown; this call needs one with the scope `{scope}`")
         } else {
             format!("this call needs a token with the scope `{scope}`: Authorization: Bearer …")
         };
@@ -239,7 +239,7 @@ impl Problem {
 
     /// A key that is not that of the delivery.
     pub fn wrong_key() -> Self {
-        Self::new(Kind::Unauthorized, "the key is not that of this delivery")
+        Self::new(Kind::Unauthorized, "the key does not belong to this delivery")
             .header(WWW_AUTHENTICATE, "Bearer realm=\"orderhook\", scope=\"manage\"")
     }
 
@@ -259,7 +259,7 @@ impl Problem {
 
     /// A method that the path does not have; the router adds `Allow` where it is not given.
     pub fn method_not_allowed(method: &axum::http::Method, allow: Option<&str>) -> Self {
-        let problem = Self::new(Kind::MethodNotAllowed, format!("this path does not have {method}, see Allow"));
+        let problem = Self::new(Kind::MethodNotAllowed, format!("this path does not support {method}, see Allow"));
         match allow {
             Some(allow) => problem.header(ALLOW, allow),
             None => problem,

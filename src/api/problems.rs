@@ -98,8 +98,7 @@ async fn channels(api: &Api) -> Result<Vec<Entry>, Problem> {
     }
     for (name, waits) in &backlog {
         if !view.channels.iter().any(|channel| channel.name == *name) {
-            let summary =
-                format!("{name} is not configured any more, and {} for it", deliveries(waits.pending, "wait"));
+            let summary = format!("{name} is no longer configured, and {} for it", deliveries(waits.pending, "wait"));
             entries.push(Entry::of_channel(Severity::Removed, REMOVED, name, summary, waits.pending));
         }
     }

@@ -97,7 +97,7 @@ impl Query {
             let searching = self.pairs.iter().any(|(name, _)| name == "q");
             let sequence = cursor.parse().ok().filter(|sequence: &i64| *sequence >= 0 || searching);
             if sequence.is_none() {
-                self.fault("cursor", "is none that this list has given");
+                self.fault("cursor", "is not a cursor of this list");
             }
             sequence
         });
@@ -310,7 +310,7 @@ pub(super) fn bulk(body: &[u8], change: Change) -> Result<Bulk, Problem> {
         return Err(Problem::faults(Kind::InvalidFields, faults));
     }
     if filter == DeliveryFilter::default() {
-        let detail = format!("the body has no filter; name one of {}", DELIVERY_FILTERS.join(", "));
+        let detail = format!("the body has no filter; add one of {}", DELIVERY_FILTERS.join(", "));
         return Err(Problem::new(Kind::MissingFilter, detail));
     }
     if change == Change::Retry && filter.status.is_empty() {

@@ -87,9 +87,9 @@ async fn check(history: &dyn History) -> Checked {
             }
             Err(match error {
                 StoreError::Full(_) => FULL,
-                _ => "the store does not answer as it should",
+                _ => "the store is failing",
             })
         }
-        Err(_) => Err("the store does not answer in time"),
+        Err(_) => Err("the store does not respond in time"),
     }
 }

@@ -10,7 +10,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         note(&error);
         match error {
-            StoreError::Full(_) => Self::new(Kind::StoreFull, "the store has no room; try again later"),
+            StoreError::Full(_) => Self::new(Kind::StoreFull, "the store is full; try again later"),
             StoreError::Closed => Self::new(Kind::ShuttingDown, "the service is shutting down; try again"),
             StoreError::Locked(_)
             | StoreError::Unavailable(_)
@@ -19,7 +19,7 @@ impl From<StoreError> for Problem {
             | StoreError::InUse { .. }
             | StoreError::Newer { .. }
             | StoreError::NotAStore { .. } => {
-                Self::new(Kind::StoreUnavailable, "the store does not answer as it should; try again later")
+                Self::new(Kind::StoreUnavailable, "the store is failing; try again later")
             }
         }
     }

@@ -79,19 +79,19 @@ impl Reloader {
                 Ok(changes) if changes.is_empty() => tracing::info!(by, "configuration reloaded, no changes"),
                 Ok(changes) => tell(by, changes),
                 Err(NotReloaded::Wrong(faults)) => {
-                    tracing::error!(by, errors = %faults, "configuration not reloaded, the one before stays");
+                    tracing::error!(by, errors = %faults, "configuration not reloaded, the current one stays in use");
                 }
-                Err(error) => tracing::error!(by, %error, "configuration not reloaded, the one before stays"),
+                Err(error) => tracing::error!(by, %error, "configuration not reloaded, the current one stays in use"),
             }
             done
         });
-        reload.await.unwrap_or_else(|_| Err(Faults::whole("could not be taken up: the log says why").into()))
+        reload.await.unwrap_or_else(|_| Err(Faults::whole("could not be applied: see the log").into()))
     }
 
     async fn take_turn(&self, force: bool) -> Result<Changes, NotReloaded> {
         let loader = self.loader.clone();
         let read = tokio::task::spawn_blocking(move || loader.load_again()).await;
-        let mut settings = read.map_err(|_| Faults::whole("could not be read: the log says why"))??;
+        let mut settings = read.map_err(|_| Faults::whole("could not be read: see the log"))??;
         settings.server.bound_to(self.address);
         let before = self.current.load_full();
         let changes = before.settings.changes_to(&settings)?;
@@ -136,7 +136,7 @@ impl Reloader {
             tracing::warn!(
                 channel = &**channel,
                 pending,
-                "channel {channel} is not configured any more and has {pending} pending deliveries; configure it \
+                "channel {channel} is no longer configured and has {pending} pending deliveries; configure it \
                  again, or cancel them with POST /v1/deliveries/cancel {{\"channel\": \"{channel}\"}}"
             );
         }

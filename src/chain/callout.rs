@@ -73,7 +73,8 @@ impl Callout {
         }
         for (name, value) in &self.options.headers {
             let value = value.render(call.scope).map_err(|error| format!("headers.{name}: {error}"))?;
-            let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers.{name}: no header name"))?;
+            let key =
+                HeaderName::try_from(name.as_str()).map_err(|_| format!("headers.{name}: not a valid header name"))?;
             headers.insert(key, named_value(name, &value)?);
         }
         let (body, order) = (Body::whole(body), Bytes::new());

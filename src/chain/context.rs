@@ -14,7 +14,7 @@ const MAX_CONTEXT: usize = 4 * 1024 * 1024;
 pub(super) fn merge(context: &mut Map<String, Value>, step: &str, result: StepResult, size: usize) {
     let Some(answer) = result.answer else { return };
     if size > MAX_CONTEXT {
-        tracing::warn!(step, "the context has grown too large: nothing of this step's answer is kept in it");
+        tracing::warn!(step, "the context is too large: this step's response is not added to it");
         return;
     }
     for (name, value) in result.captured {

@@ -72,7 +72,7 @@ impl Chains {
             Err(error) => {
                 tracing::error!(
                     order = %order.subject.id(), order_id = order.subject.order_id, chain = chain.name, %error,
-                    "the stored order cannot be read, so its chain does not go on: it stays `processing`"
+                    "the stored order cannot be read, so its chain does not resume: it stays `processing`"
                 );
                 return;
             }

@@ -197,7 +197,7 @@ impl Chains {
                 let call =
                     Call { subject: &job.subject, context: &context, scope: &scope, step: &step.id, attempt, span };
                 AssertUnwindSafe(step.plugin.run(call)).catch_unwind().await.unwrap_or_else(|_| {
-                    let text = "the plugin ended by a fault of its own".to_owned();
+                    let text = "the plugin panicked".to_owned();
                     StepResult { failure: Some(Failure { by: RejectedBy::NoResponse, text }), ..StepResult::default() }
                 })
             }

@@ -18,7 +18,7 @@ pub(super) fn run(config: &[std::path::PathBuf], file: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            output::error(&format!("no backup: {error}"));
+            output::error(&format!("the backup failed: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -22,7 +22,7 @@ pub(super) fn preset(name: &str) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     output::error(&format!(
-        "there is no preset {name:?}; there are: {}",
+        "unknown preset {name:?}; known presets: {}",
         config::preset_names().collect::<Vec<_>>().join(", ")
     ));
     ExitCode::FAILURE

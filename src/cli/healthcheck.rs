@@ -25,7 +25,7 @@ pub(super) fn run(args: &ConfigArgs) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
-            output::error(&format!("no answer at {address}: {error}"));
+            output::error(&format!("no response from {address}: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -49,5 +49,5 @@ fn ask(address: SocketAddr) -> std::io::Result<String> {
     let mut answer = Vec::new();
     stream.take(4096).read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
-    Ok(answer.lines().next().unwrap_or("an empty answer").to_owned() + " ")
+    Ok(answer.lines().next().unwrap_or("an empty response").to_owned() + " ")
 }

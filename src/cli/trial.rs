@@ -46,7 +46,7 @@ pub(super) fn test(config: &[std::path::PathBuf], channel: &str, order: Option<&
                 output::line("\nthe mail of this response (not sent):\n");
                 request(&exchange);
             }
-            Some(Err(error)) => output::line(&format!("\nno mail can be made of this response: {error}")),
+            Some(Err(error)) => output::line(&format!("\nno mail can be built from this response: {error}")),
             None => {}
         }
         let good = matches!(outcome.ends_as(), Some(DeliveryStatus::Accepted | DeliveryStatus::Dispatched));
@@ -73,7 +73,7 @@ fn run<F: Future<Output = Result<ExitCode, TrialFault>>>(
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            output::error(&format!("no runtime: {error}"));
+            output::error(&format!("the runtime could not be started: {error}"));
             return ExitCode::FAILURE;
         }
     };

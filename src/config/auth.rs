@@ -134,7 +134,7 @@ fn oauth2(block: &Reader<'_>, providers: &Providers) -> Option<Arc<ClientCredent
     let named = providers.named(field);
     let own: Vec<&str> = OWN.into_iter().filter(|key| block.get(key).is_some()).collect();
     if !own.is_empty() {
-        return block.refuse(format!("has provider beside {}; name either the provider or its keys", own.join(", ")));
+        return block.refuse(format!("has provider next to {}; give either the provider or its keys", own.join(", ")));
     }
     let scope = block.optional("scope", words_of);
     let audience = block.optional("audience", words_of);

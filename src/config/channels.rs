@@ -268,10 +268,10 @@ fn timeout(block: &Reader<'_>) -> Option<Timeout> {
         (Some(total), None, None) => Some(Timeout::Total(total)),
         (None, Some(connect), Some(transfer)) => Some(Timeout::Phases { connect, transfer }),
         (None, None, None) => block.refuse("needs total, or connect and transfer"),
-        (None, Some(_), None) => block.refuse("has connect; needs transfer beside it"),
-        (None, None, Some(_)) => block.refuse("has transfer; needs connect beside it"),
+        (None, Some(_), None) => block.refuse("has connect; also needs transfer"),
+        (None, None, Some(_)) => block.refuse("has transfer; also needs connect"),
         (Some(_), _, _) => {
-            block.refuse("has total beside connect or transfer; name either total, or connect and transfer")
+            block.refuse("has total next to connect or transfer; give either total, or connect and transfer")
         }
     }
 }
@@ -314,7 +314,7 @@ fn retry(block: &Reader<'_>, limits: &Limits, scheduled: bool) -> Option<RetryPo
         (None, None) => {
             return block.refuse("needs interval or schedule; only a channel that has a schedule itself needs neither");
         }
-        (Some(_), Some(_)) => return block.refuse("has interval and schedule; name one of the two"),
+        (Some(_), Some(_)) => return block.refuse("has interval and schedule; give only one of the two"),
     };
     RetryPolicy::new(attempts?, backoff, jitter?, respect?, limits.interval.max)
         .map_err(|error| block.refuse::<()>(error.to_string()))

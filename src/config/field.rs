@@ -115,7 +115,9 @@ impl<'r> Field<'r> {
     pub(crate) fn filled_secret(&self) -> Option<SecretString> {
         let secret = self.secret()?;
         if secret.expose_secret().trim().is_empty() {
-            self.fault("is empty; write the secret here, or its file's path under the same name with _file behind it");
+            self.fault(
+                "is empty; write the secret here, or the path of its file under the same name with the suffix _file",
+            );
             return None;
         }
         Some(secret)
@@ -242,7 +244,7 @@ impl<'r> Field<'r> {
     /// The elements of a list of one at least, each read by `read`.
     pub(crate) fn some<T>(&self, read: impl FnMut(&Self) -> Option<T>) -> Option<Vec<T>> {
         match &self.node.data {
-            Data::List(items) if items.is_empty() => self.wrong_with("name one at least"),
+            Data::List(items) if items.is_empty() => self.wrong_with("needs at least one entry"),
             Data::List(_) => {
                 let read: Vec<_> = self.items().iter().map(read).collect();
                 read.into_iter().collect()

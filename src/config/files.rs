@@ -42,7 +42,7 @@ fn read_file(source: &FilePath, report: &Report) -> Option<Text> {
     });
     let text = text.and_then(|text| {
         let blank = text.trim().is_empty();
-        if blank { Err("is empty; to use the defaults alone, leave the file out".to_owned()) } else { Ok(text) }
+        if blank { Err("is empty; to use only the defaults, leave the file out".to_owned()) } else { Ok(text) }
     });
     match text {
         Ok(yaml) => Some(Text { name, yaml }),

@@ -174,7 +174,7 @@ fn no_key(text: &str) -> &'static str {
     } else if text.contains("PUBLIC KEY") || text.contains("CERTIFICATE") {
         "holds a public key or a certificate; the private key is needed"
     } else {
-        "holds no private key in PEM (-----BEGIN PRIVATE KEY-----)"
+        "contains no private key in PEM (-----BEGIN PRIVATE KEY-----)"
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
                 pem("PUBLIC KEY", ec.public_key_raw()),
                 "holds a public key or a certificate; the private key is needed",
             ),
-            (Algorithm::Rs256, "hunter2".to_owned(), "holds no private key in PEM (-----BEGIN PRIVATE KEY-----)"),
+            (Algorithm::Rs256, "hunter2".to_owned(), "contains no private key in PEM (-----BEGIN PRIVATE KEY-----)"),
             (Algorithm::Hs256, "hunter2".to_owned(), "is too short: HS256 needs a secret of 32 bytes at least"),
             (Algorithm::Hs256, private(&ec), "holds a PEM, but HS256 takes a secret; choose RS256, ES256 or EdDSA"),
         ] {

@@ -66,7 +66,7 @@ pub(crate) fn parse(text: &Text, report: &Report) -> Map<String, Value> {
 
 /// The sections of a file that can be merged. The crate reads a key at the top as a path, so that `server.listen` or
 /// `channels[9]` would reach into a section, and forgets where a block over a list came from: both are told here.
-/// A section that is named but empty says nothing.
+/// An empty section changes nothing.
 fn checked(keys: Map<String, Value>, report: &Report) -> Map<String, Value> {
     let mut known = Map::new();
     for (name, value) in keys.into_iter().filter(|(name, _)| !is_extension(name)) {
@@ -138,12 +138,12 @@ fn from_variable(variable: &str, path: &str, text: &str, report: &Report) -> Opt
             // The path of a file.
             (_, true) if key.name != name => {}
             (Kind::List(_), _) => {
-                let message = "is a list, which the environment cannot set: write it in a file, with ${NAME} for what the environment knows";
+                let message = "is a list, which the environment cannot set: write it in a file, with ${NAME} for values from the environment";
                 report.fault(&origin, &at, message);
                 return None;
             }
             (_, false) => {
-                report.fault(&origin, &at, "is no section: it has no keys of its own");
+                report.fault(&origin, &at, "is not a section: it has no keys");
                 return None;
             }
             (kind, true) => {

@@ -82,11 +82,11 @@ fn smtp(block: &Reader<'_>) -> Option<Smtp> {
         (Some(username), Some(password)) => Some((username, password)),
         (None, None) => None,
         (Some(_), None) => {
-            refuse("username", "needs password (or password_file) beside it")?;
+            refuse("username", "also needs password (or password_file)")?;
             return None;
         }
         (None, Some(_)) => {
-            refuse("password", "needs username beside it")?;
+            refuse("password", "also needs username")?;
             return None;
         }
     };
@@ -106,7 +106,7 @@ fn smtp(block: &Reader<'_>) -> Option<Smtp> {
 fn server(field: &Field<'_>) -> Option<(MailSecurity, String, u16)> {
     let text = field.text()?;
     if credentials(text).is_some() {
-        return field.wrong_with("credentials belong into username and password");
+        return field.wrong_with("credentials belong in username and password");
     }
     let Some(url) = Url::parse(text).ok().filter(|_| text.contains("://")) else { return field.wrong() };
     let security = MailSecurity::ALL.iter().copied().find(|security| security.scheme() == url.scheme());
@@ -117,7 +117,7 @@ fn server(field: &Field<'_>) -> Option<(MailSecurity, String, u16)> {
         return field.wrong_with("nothing follows the port");
     }
     let port = url.port().unwrap_or(security.default_port());
-    if port == 0 { field.wrong_with("0 is no port") } else { Some((security, host.to_owned(), port)) }
+    if port == 0 { field.wrong_with("0 is not a valid port") } else { Some((security, host.to_owned(), port)) }
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -134,7 +134,7 @@ fn certificates(field: &Field<'_>) -> Option<Vec<Vec<u8>>> {
     match read {
         Ok(found) if !found.is_empty() => Some(found.iter().map(|certificate| certificate.to_vec()).collect()),
         _ => {
-            field.fault("the file holds no certificates in PEM");
+            field.fault("the file contains no certificates in PEM");
             None
         }
     }

@@ -106,11 +106,11 @@ pub(crate) fn egress(block: &Reader<'_>) -> Option<Arc<Egress>> {
     let credentials = match (username?, password?) {
         (Some(username), Some(password)) => Some((username, password)),
         (None, None) => None,
-        (Some(_), None) => return block.refuse("has proxy_username; needs proxy_password beside it"),
-        (None, Some(_)) => return block.refuse("has proxy_password; needs proxy_username beside it"),
+        (Some(_), None) => return block.refuse("has proxy_username; also needs proxy_password"),
+        (None, Some(_)) => return block.refuse("has proxy_password; also needs proxy_username"),
     };
     let proxy = match (url?, credentials) {
-        (None, Some(_)) => return block.refuse("has proxy_username; needs proxy beside it"),
+        (None, Some(_)) => return block.refuse("has proxy_username; also needs proxy"),
         (None, None) => None,
         (Some((url, host)), credentials) => Some(Proxy { url, host, credentials }),
     };
@@ -126,7 +126,7 @@ fn places(block: &Reader<'_>, key: &str) -> Option<Vec<Place>> {
 fn proxy(field: &Field<'_>) -> Option<(String, String)> {
     let text = field.text()?;
     if credentials(text).is_some() {
-        return field.wrong_with("credentials belong into proxy_username and proxy_password");
+        return field.wrong_with("credentials belong in proxy_username and proxy_password");
     }
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https" | "socks5"));
     let Some(host) = url.as_ref().and_then(Url::host_str).filter(|host| !host.is_empty()) else { return field.wrong() };
@@ -134,7 +134,7 @@ fn proxy(field: &Field<'_>) -> Option<(String, String)> {
         matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none() && url.port() != Some(0)
     });
     if !nothing_else || !text.contains("://") {
-        return field.wrong_with("it is a scheme, a host and a port, and nothing behind");
+        return field.wrong_with("it must be a scheme, a host and a port only");
     }
     Some((text.to_owned(), host.to_owned()))
 }

@@ -123,7 +123,11 @@ fn open_field<'r>(
         let (own, beside) = (present(node.get(key.name)), present(node.get(&file)));
         match (own, beside) {
             (Some(_), Some(beside)) => {
-                report.fault(&beside.from, &path.key(&file), format!("{} is there too; name one of the two", key.name));
+                report.fault(
+                    &beside.from,
+                    &path.key(&file),
+                    format!("{} is set too; give only one of the two", key.name),
+                );
                 return Some(field(Node { data: Data::Broken, ..beside.clone() }, &file));
             }
             (None, Some(beside)) => return Some(field(secret_file(&field(beside.clone(), &file)), &file)),
@@ -176,7 +180,7 @@ fn secret_file(field: &Field<'_>) -> Node {
         .report()
         .read(name)
         .map_err(|error| error.to_string())
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is no UTF-8".to_owned()));
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned()));
     match read {
         Ok(text) => {
             let secret = |text: &str| Node { data: Data::Text(text.to_owned()), ..field.node().clone() };

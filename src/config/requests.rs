@@ -54,7 +54,7 @@ pub(crate) fn headers(block: &Reader<'_>, language: &Language) -> Option<Vec<(St
         let field = if is_secret_name(&name) { field.masked() } else { field };
         match header_name(&name) {
             Ok(header) if seen.contains(&header) => {
-                field.fault("this header is there already; upper and lower case are the same");
+                field.fault("this header is already set; header names are case-insensitive");
             }
             Ok(header) => seen.push(header),
             Err(problem) => field.fault(problem),
@@ -76,7 +76,7 @@ pub(crate) fn header_name(name: &str) -> Result<HeaderName, &'static str> {
     let header = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| "not the name of an HTTP header, such as X-Tenant: letters, digits and - only")?;
     if CONNECTION.contains(&header.as_str()) {
-        return Err("the service itself writes this header");
+        return Err("the service sets this header itself");
     }
     if OWN.contains(&header.as_str()) {
         return Err("this header is reserved: the service sets it on each request; use another name");

@@ -13,7 +13,7 @@ pub(crate) fn filter(block: &Reader<'_>) -> Option<Option<PathFilter>> {
     let filter = block.optional("filter", Field::path_filter);
     if let (Some(field), None) = (block.get("filter"), block.get("granularity")) {
         let words: Vec<_> = Granularity::ALL.iter().map(|word| word.as_str()).collect();
-        field.fault(format!("needs granularity beside it: how much of the order it sees; {}", one_of(&words)));
+        field.fault(format!("also needs granularity: how much of the order it sees; {}", one_of(&words)));
         return None;
     }
     filter
@@ -41,7 +41,7 @@ fn read(block: &Reader<'_>) -> Option<Schedule> {
     let bucket = block.get("bucket").and_then(|field| {
         let bucket = field.integer::<usize>()?;
         if batch.is_some_and(|batch| bucket > batch) {
-            return field.wrong_with("a bucket is no larger than the batch");
+            return field.wrong_with("a bucket cannot be larger than the batch");
         }
         Some(bucket)
     });
@@ -49,7 +49,7 @@ fn read(block: &Reader<'_>) -> Option<Schedule> {
         (Some(every), None) => Runs::Every(every),
         (None, Some(cron)) => cron,
         (None, None) => return block.refuse("needs every or cron"),
-        (Some(_), Some(_)) => return block.refuse("has every and cron; name one of the two"),
+        (Some(_), Some(_)) => return block.refuse("has every and cron; give only one of the two"),
     };
     Some(Schedule { runs, batch: batch?, bucket: bucket? })
 }

@@ -64,7 +64,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
     })
 }
 
-/// Ceilings that no channel may pass.
+/// Limits that no channel may exceed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// `max_attempts`.
@@ -122,7 +122,7 @@ fn server(block: &Reader<'_>) -> Option<Server> {
         let listen: SocketAddr = field.text_as(|text| text.parse().ok())?;
         if !listen.ip().is_loopback() && tokens.as_ref().is_some_and(Vec::is_empty) {
             field.fault(format!(
-                "found {}, which others can reach, but there are no tokens; add a token under server.tokens, or listen on 127.0.0.1:{}",
+                "found {}, which other machines can reach, but there are no tokens; add a token under server.tokens, or listen on 127.0.0.1:{}",
                 field.found(),
                 listen.port()
             ));
@@ -188,7 +188,7 @@ fn tokens(field: &Field<'_>) -> Option<Vec<Token>> {
                 let rate = field.text_as(|text| text.parse().ok())?;
                 let ingests = scopes.as_ref().is_none_or(|scopes| scopes.contains(&Scope::Ingest));
                 if !ingests {
-                    field.fault("counts what a token with the scope ingest brings, and this one has not that scope");
+                    field.fault("applies only to tokens with the scope ingest, which this token lacks");
                 }
                 ingests.then_some(rate)
             });
@@ -202,7 +202,7 @@ fn token(field: &Field<'_>, taken: &mut Vec<(SecretString, String)>) -> Option<S
     let secret = field.secret()?;
     let text = secret.expose_secret();
     if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
-        field.fault("found ***, allowed: printable ASCII without spaces, one character at least");
+        field.fault("found ***, allowed: one or more printable ASCII characters without spaces");
         return None;
     }
     let same = |other: &SecretString| bool::from(other.expose_secret().as_bytes().ct_eq(text.as_bytes()));

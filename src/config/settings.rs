@@ -81,7 +81,7 @@ pub struct Store {
 /// Bounds over all channels.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// Attempts in flight at most, over all channels.
+    /// The most attempts in flight over all channels.
     pub workers: usize,
     /// Bytes of deliveries that a channel may hold in memory.
     pub lane_memory: usize,
@@ -323,7 +323,7 @@ pub struct Channel {
     pub headers: Vec<(String, Template)>,
     /// How it authenticates.
     pub auth: Auth,
-    /// How long an attempt may take.
+    /// The time limit of an attempt.
     pub timeout: Timeout,
     /// By whose secrets its requests are signed.
     pub signing: Option<Arc<SigningKeys>>,
@@ -384,7 +384,7 @@ pub enum Parameter {
     Literal(serde_json::Value),
 }
 
-/// How long an attempt may take.
+/// The time limit of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timeout {
     /// Altogether.

@@ -41,7 +41,7 @@ pub(super) fn read(path: &Path, reading: Reading) -> io::Result<Vec<u8>> {
             }
         }
         if begun.elapsed() > PATIENCE {
-            return Err(io::Error::other(format!("it keeps changing for {PATIENCE:?}; reload once it is written")));
+            return Err(io::Error::other(format!("it has kept changing for {PATIENCE:?}; reload once it is written")));
         }
         std::thread::sleep(wait);
     }

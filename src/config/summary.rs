@@ -34,13 +34,13 @@ pub fn summary(settings: &Settings, width: Option<u16>) -> String {
             chains.add_row([name, with_condition(&what, step.when.as_ref()), target(step, &settings.egress)]);
         }
     }
-    push(&mut text, &chains, "none: no order has plugins");
+    push(&mut text, &chains, "none: orders run no plugins");
     text.push_str("\nChannels\n");
     let mut channels = table(width, &["channel", "gets", "sends to", "attempts"]);
     for channel in &settings.channels {
         channels.add_row(row(channel, &settings.egress));
     }
-    push(&mut text, &channels, "none: nobody is told about events");
+    push(&mut text, &channels, "none: events are not delivered");
     let warnings = public_url::warnings(settings);
     if !warnings.is_empty() {
         text.push_str("\nWarnings\n");
@@ -152,7 +152,7 @@ fn retries(policy: &RetryPolicy) -> String {
             let (least, most) = (duration(least.unwrap_or_default()), duration(most.unwrap_or_default()));
             if least == most { format!("{least} apart") } else { format!("{least} to {most} apart") }
         }
-        Backoff::Runs => "one a run".to_owned(),
+        Backoff::Runs => "one per run".to_owned(),
     };
     match policy.attempts() {
         1 => "1 attempt".to_owned(),

@@ -33,7 +33,7 @@ fn headers(block: &Reader<'_>) -> Option<Vec<(String, SecretString)>> {
         let field = field.masked();
         match header_name(&name) {
             Ok(header) if seen.contains(&header) => {
-                field.fault("this header is there already; upper and lower case are the same");
+                field.fault("this header is already set; header names are case-insensitive");
             }
             Ok(header) => seen.push(header),
             Err(problem) => field.fault(problem),

@@ -35,8 +35,8 @@ pub(crate) fn tls(block: &Reader<'_>) -> Option<Tls> {
     let identity = match (chain?, key?) {
         (None, None) => None,
         (Some(chain), Some(key)) => Some(identity(block, chain, key)?),
-        (Some(_), None) => return block.refuse("has client_cert_file; needs client_key_file beside it"),
-        (None, Some(_)) => return block.refuse("has client_key_file; needs client_cert_file beside it"),
+        (Some(_), None) => return block.refuse("has client_cert_file; also needs client_key_file"),
+        (None, Some(_)) => return block.refuse("has client_key_file; also needs client_cert_file"),
     };
     Some(Tls { authorities: authorities?, identity })
 }
@@ -44,7 +44,7 @@ pub(crate) fn tls(block: &Reader<'_>) -> Option<Tls> {
 fn read<'f>(field: &'f Field<'_>) -> Option<(&'f str, Vec<u8>)> {
     let path = field.text()?;
     if path.contains("-----BEGIN") || path.contains('\n') {
-        field.fault("found ***, which is no path but what belongs into the file; write it there, and name the file");
+        field.fault("found ***, which is the content of the file, not its path; save it in a file and give the path");
         return None;
     }
     match field.report().read(path) {
@@ -62,7 +62,7 @@ fn certificates(field: &Field<'_>) -> Option<Vec<CertificateDer<'static>>> {
     match found {
         Ok(found) if !found.is_empty() => Some(found),
         _ => {
-            field.fault(format!("the file {path:?} holds no certificates in PEM (-----BEGIN CERTIFICATE-----)"));
+            field.fault(format!("the file {path:?} contains no certificates in PEM (-----BEGIN CERTIFICATE-----)"));
             None
         }
     }
@@ -89,10 +89,10 @@ fn private_key(field: &Field<'_>) -> Option<PrivateKeyDer<'static>> {
     let encrypted = b"ENCRYPTED";
     if pem.windows(encrypted.len()).any(|window| window == encrypted) {
         field.fault(format!(
-            "the key in the file {path:?} is encrypted; store it without a passphrase, readable by the service alone"
+            "the key in the file {path:?} is encrypted; store it without a passphrase, readable only by the service"
         ));
     } else {
-        field.fault(format!("the file {path:?} holds no private key in PEM (-----BEGIN PRIVATE KEY-----)"));
+        field.fault(format!("the file {path:?} contains no private key in PEM (-----BEGIN PRIVATE KEY-----)"));
     }
     None
 }
@@ -102,7 +102,7 @@ fn identity(block: &Reader<'_>, chain: Vec<CertificateDer<'static>>, key: Privat
     let (cert_path, key_path) = (certificate.text()?, key_file.text()?);
     let Ok(signing) = any_supported_type(&key) else {
         key_file.fault(format!(
-            "the key in the file {key_path:?} is of no known kind; RSA, ECDSA (P-256, P-384) and Ed25519 are"
+            "the key in the file {key_path:?} is not of a supported kind; expected RSA, ECDSA (P-256, P-384) or Ed25519"
         ));
         return None;
     };

@@ -18,7 +18,7 @@ const MIXED: &str = "a value next to the host's own text, its port or a user nam
 pub(crate) fn url(field: &Field<'_>, language: &Language) -> Option<Template> {
     let text = field.text()?;
     if credentials(text).is_some() {
-        return field.wrong_with("credentials belong into auth");
+        return field.wrong_with("credentials belong in auth");
     }
     let template = field.template(language, Target::Url)?;
     if template.host() == Host::Mixed {
@@ -46,10 +46,10 @@ fn check_plain_url(plain: &str) -> Result<(), &'static str> {
     let url = Url::parse(plain).map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => "it must begin with http:// or https://",
         url::ParseError::EmptyHost => "it has no host",
-        url::ParseError::InvalidPort => "its port is no number from 0 to 65535",
-        url::ParseError::IdnaError | url::ParseError::InvalidDomainCharacter => "its host is no valid name",
-        url::ParseError::InvalidIpv4Address | url::ParseError::InvalidIpv6Address => "its host is no valid address",
-        _ => "it is no URL",
+        url::ParseError::InvalidPort => "its port is not a number from 0 to 65535",
+        url::ParseError::IdnaError | url::ParseError::InvalidDomainCharacter => "its host is not a valid name",
+        url::ParseError::InvalidIpv4Address | url::ParseError::InvalidIpv6Address => "its host is not a valid address",
+        _ => "it is not a valid URL",
     })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("it must begin with http:// or https://");

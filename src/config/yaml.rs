@@ -24,7 +24,7 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
                 open.push(Open { anchor, size: 1, keys: Some(HashSet::new()), at_key: true });
                 if open.len() > DEEPEST {
                     return Err(format!(
-                        "{} lists and blocks within each other are too many; allowed: {DEEPEST}",
+                        "{} lists and blocks are nested too deeply; allowed: {DEEPEST} levels",
                         place(mark)
                     ));
                 }
@@ -34,7 +34,7 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
                 open.push(Open { anchor, size: 1, keys: None, at_key: false });
                 if open.len() > DEEPEST {
                     return Err(format!(
-                        "{} lists and blocks within each other are too many; allowed: {DEEPEST}",
+                        "{} lists and blocks are nested too deeply; allowed: {DEEPEST} levels",
                         place(mark)
                     ));
                 }
@@ -47,7 +47,7 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
             Event::Scalar(text, _, anchor, _) => (anchor, 1, Some(text)),
             Event::Alias(id) => match sizes.get(&id) {
                 Some(size) => (0, *size, None),
-                None => return Err(format!("{} an alias within what it stands for", place(mark))),
+                None => return Err(format!("{} an alias within its own anchor", place(mark))),
             },
             Event::Nothing | Event::StreamStart | Event::DocumentStart | Event::DocumentEnd => continue,
         };
@@ -57,7 +57,7 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
         let Some(parent) = open.last_mut() else { continue };
         parent.size = parent.size.saturating_add(size);
         if parent.size > LARGEST {
-            return Err(format!("{} aliases unfold into more than {LARGEST} values", place(mark)));
+            return Err(format!("{} aliases expand into more than {LARGEST} values", place(mark)));
         }
         if let Some(keys) = &mut parent.keys {
             if let (true, Some(key)) = (parent.at_key, key)
@@ -104,8 +104,8 @@ mod tests {
             let repeated = format!("*a{}, ", level - 1).repeat(10);
             text = format!("{text}a{level}: &a{level} [{repeated}]\n");
         }
-        assert!(check(&text).unwrap_err().contains("aliases unfold"), "{:?}", check(&text));
-        assert!(check("a: &a {x: *a}").unwrap_err().contains("within what it stands for"));
+        assert!(check(&text).unwrap_err().contains("aliases expand"), "{:?}", check(&text));
+        assert!(check("a: &a {x: *a}").unwrap_err().contains("within its own anchor"));
         assert_eq!(check("a: &a {x: 1}\nb: *a\nc: [*a, *a]"), Ok(()));
     }
 

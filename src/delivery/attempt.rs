@@ -150,7 +150,7 @@ impl Sent {
             denied: false,
             said: None,
             retry_after: None,
-            error: Some("internal: the attempt panicked; the log has the place".to_owned()),
+            error: Some("internal error: the attempt panicked; see the log".to_owned()),
             exchange: Exchange::default(),
         }
     }
@@ -215,7 +215,7 @@ pub(super) async fn run(context: &Context, outlet: &Outlet, delivery: &Leased, b
 
 /// Waits before an attempt that this machine could open no connection for begins again. Nothing of it is on record.
 pub(super) async fn put_off(context: &Context, delivery: &Leased) {
-    tracing::info!(channel = &*delivery.channel, delivery = %delivery.id, "an attempt begins again: this machine could open no connection");
+    tracing::info!(channel = &*delivery.channel, delivery = %delivery.id, "attempt restarted: this machine could not open a connection");
     context.clock.sleep_until(context.clock.now().after(PUT_OFF)).await;
 }
 

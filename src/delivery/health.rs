@@ -88,7 +88,7 @@ impl Record {
     /// What the store kept. What cannot be read is as if nothing had been: it is for show.
     pub(super) fn read(channel: &str, text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|error| {
-            tracing::warn!(channel, %error, "the record of how the channel fared cannot be read, starting a new one");
+            tracing::warn!(channel, %error, "the health record of the channel cannot be read, starting a new one");
             Self::default()
         })
     }

@@ -64,7 +64,7 @@ pub(super) fn draft(outlet: &Outlet, delivery: &Leased, scope: &Scope) -> Result
     if let Some(fault) = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone()) {
         return Err(fault);
     }
-    let email = outlet.channel.email.as_ref().ok_or("the channel has no `email` block any more")?;
+    let email = outlet.channel.email.as_ref().ok_or("the channel no longer has an `email` block")?;
     fill(email, delivery, scope)
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn send(outlet: &Outlet, mail: Result<Mail, String>) -> Sent {
     match (&outlet.mailer, mail) {
         (Some(mailer), Ok(mail)) => mailer.send(mail).await,
         (Some(mailer), Err(error)) => mailer.refused(error),
-        (None, Ok(_)) => Sent::not_built(String::new(), "the channel sends no mails any more".to_owned()),
+        (None, Ok(_)) => Sent::not_built(String::new(), "the channel no longer sends mails".to_owned()),
         (None, Err(error)) => Sent::not_built(String::new(), error),
     }
 }
@@ -93,7 +93,7 @@ fn fill(email: &Email, delivery: &Leased, scope: &Scope) -> Result<Mail, String>
             (email.instructions.as_ref().map(|template| filled("instructions", template)).transpose()?, text)
         }
         (None, Some(body)) => (None, filled("body", body)?.into()),
-        (None, None) => return Err("email.body: the channel is not of kind email any more".to_owned()),
+        (None, None) => return Err("email.body: the channel is no longer of kind email".to_owned()),
     };
     let (id, date) = (delivery.id.to_string(), delivery.id.time());
     Ok(Mail { to, subject, id, date, instructions, text })

@@ -64,7 +64,8 @@ impl Blueprint {
         }
         let mut filled = Vec::new();
         for (name, value) in &channel.headers {
-            let key = HeaderName::try_from(name.as_str()).map_err(|_| format!("headers.{name}: no header name"))?;
+            let key =
+                HeaderName::try_from(name.as_str()).map_err(|_| format!("headers.{name}: not a valid header name"))?;
             match value.as_static() {
                 Some(text) => drop(headers.insert(key, named_value(name, text)?)),
                 None => filled.push((key, value.clone())),

@@ -66,7 +66,7 @@ pub enum TrialFault {
     #[error("{0}")]
     NotBuilt(String),
     /// There is no such channel.
-    #[error("there is no channel {0:?}")]
+    #[error("no channel {0:?} is configured")]
     NoChannel(String),
 }
 
@@ -109,7 +109,8 @@ impl Trials {
         let (exchange, key) = if mail::is_mail(&outlet.channel, &delivery) {
             let (draft, key) = attempt::draft(&self.kit, &outlet, &delivery, &begun);
             let mail = draft.map_err(TrialFault::NotBuilt)?;
-            let mailer = outlet.mailer.as_ref().ok_or_else(|| TrialFault::NotBuilt("there is no smtp".to_owned()))?;
+            let mailer =
+                outlet.mailer.as_ref().ok_or_else(|| TrialFault::NotBuilt("smtp is not configured".to_owned()))?;
             (mailer.preview(mail).await.map_err(TrialFault::NotBuilt)?, key)
         } else {
             let (request, key) = self.request(&outlet, &delivery, &begun);
@@ -155,7 +156,7 @@ impl Trials {
         let parcel = mail::parcel_of_response(&delivery, said);
         let about = Leased { id: self.kit.ids.next(), parcel: Some(Arc::new(parcel)), slot: None, ..delivery };
         let (draft, key) = attempt::draft(&self.kit, outlet, &about, &Begun::now(&self.kit));
-        let mailer = outlet.mailer.as_ref().ok_or("there is no smtp")?;
+        let mailer = outlet.mailer.as_ref().ok_or("smtp is not configured")?;
         let exchange = mailer.preview(draft?).await?;
         Ok(match key {
             Some(key) => hide(exchange, None, key).await.0,

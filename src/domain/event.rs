@@ -186,7 +186,7 @@ impl EventPattern {
             return Err("an event pattern cannot be empty");
         }
         if !pattern.chars().all(|c| c.is_ascii_graphic()) {
-            return Err("an event pattern is made of printable ASCII without spaces");
+            return Err("an event pattern is printable ASCII without spaces");
         }
         let own = ["order.", "delivery.", "channel."].iter().any(|prefix| pattern.starts_with(prefix));
         let pattern = Self(pattern.to_owned());

@@ -18,7 +18,7 @@ pub struct Mailbox {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoMailbox {
     /// There is nothing.
-    #[error("there is no address")]
+    #[error("no address given")]
     Empty,
     /// It has line breaks or other control characters.
     #[error("an address has no line breaks or control characters")]
@@ -27,7 +27,7 @@ pub enum NoMailbox {
     #[error("several addresses; one is allowed")]
     Several,
     /// It is something else.
-    #[error("no e-mail address, such as jane@example.com or Jane <jane@example.com>")]
+    #[error("not an e-mail address such as jane@example.com or Jane <jane@example.com>")]
     Malformed,
 }
 

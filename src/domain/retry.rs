@@ -28,10 +28,10 @@ pub struct RetryPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RetryPolicyError {
     /// There must be a first attempt.
-    #[error("attempts counts the first one: 1 at least")]
+    #[error("attempts must be at least 1: the first attempt counts")]
     NoAttempts,
     /// Nothing says how long to wait.
-    #[error("a schedule needs one wait at least")]
+    #[error("a schedule needs at least one wait")]
     EmptySchedule,
     /// Not a share.
     #[error("jitter is a share from 0 to 1")]

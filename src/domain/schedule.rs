@@ -59,11 +59,14 @@ impl Runs {
             };
             let wrong = (0..FIELDS.len()).find(|at| parser.parse(&alone(*at)).is_err());
             let named = wrong.and_then(|at| Some((FIELDS.get(at)?, fields.get(at)?)));
-            named.map_or_else(|| "it is none".to_owned(), |(name, field)| format!("its {name} cannot be {field:?}"))
+            named.map_or_else(
+                || "it is not a valid cron expression".to_owned(),
+                |(name, field)| format!("its {name} cannot be {field:?}"),
+            )
         })?;
         let runs = Self::Cron(Box::new(cron));
         if runs.find_after(Timestamp::default()).is_none() {
-            return Err("no day is like that".to_owned());
+            return Err("no day matches".to_owned());
         }
         Ok(runs)
     }

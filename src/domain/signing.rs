@@ -39,7 +39,7 @@ enum Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureFault {
     /// A header is missing.
-    #[error("webhook-id, webhook-timestamp and webhook-signature are needed")]
+    #[error("webhook-id, webhook-timestamp and webhook-signature are required")]
     Missing,
     /// The time is no number of seconds.
     #[error("webhook-timestamp is not a number of seconds since 1970")]
@@ -48,7 +48,7 @@ pub enum SignatureFault {
     #[error("webhook-timestamp is more than 5 minutes from now")]
     Stale,
     /// No signature is by a secret known here.
-    #[error("no signature in webhook-signature is by one of the secrets")]
+    #[error("no signature in webhook-signature matches a secret")]
     Unknown,
 }
 
@@ -147,8 +147,9 @@ fn holds_by(public: &[u8], head: &str, body: &[u8], signature: &[u8]) -> bool {
 }
 
 fn key(secret: &str) -> Result<Key, &'static str> {
-    let decode =
-        |text: &str| STANDARD.decode(text).map_err(|_| "what follows the prefix is not base64; copy the secret whole");
+    let decode = |text: &str| {
+        STANDARD.decode(text).map_err(|_| "the text after the prefix is not base64; copy the whole secret")
+    };
     if let Some(text) = secret.strip_prefix("whsec_") {
         let secret = decode(text)?;
         if !(24..=64).contains(&secret.len()) {
@@ -164,7 +165,7 @@ fn key(secret: &str) -> Result<Key, &'static str> {
             _ => return Err("a private key is an Ed25519 seed of 32 bytes, or that and the public key, in base64"),
         };
         pair.map(|pair| Key::Pair(Box::new(pair)))
-            .map_err(|_| "seed and public key do not belong together; name the seed alone")
+            .map_err(|_| "the seed and the public key do not match; give only the seed")
     } else if let Some(text) = secret.strip_prefix("whpk_") {
         let public = decode(text)?.try_into().map_err(|_| "a public key is 32 bytes, in base64")?;
         Ok(Key::Public(public))

@@ -36,7 +36,7 @@ impl UrlRules {
             return Ok(());
         }
         let longest = self.max_length;
-        Err(format!("it has {characters} characters, and {longest} are allowed at most (url_rules.max_length)"))
+        Err(format!("it has {characters} characters, more than the {longest} allowed (url_rules.max_length)"))
     }
 }
 
@@ -76,6 +76,6 @@ mod tests {
     fn length_is_checked() {
         assert_eq!(STRICT.check_length(20), Ok(()));
         let error = STRICT.check_length(21).expect_err("too long");
-        assert_eq!(error, "it has 21 characters, and 20 are allowed at most (url_rules.max_length)");
+        assert_eq!(error, "it has 21 characters, more than the 20 allowed (url_rules.max_length)");
     }
 }

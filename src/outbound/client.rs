@@ -32,7 +32,7 @@ const FRAMING: [HeaderName; 6] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION,
 const RESENDS: usize = 2;
 
 /// What a proxy's 407 says.
-pub(super) const WANTS_CREDENTIALS: &str = "it wants a user name and a password (proxy_username)";
+pub(super) const WANTS_CREDENTIALS: &str = "it requires a user name and password (proxy_username)";
 
 /// What a client may do.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ pub enum ClientError {
     #[error("a user name cannot contain a colon")]
     Username,
     /// The name of the header that carries the secret is none.
-    #[error("`{0}` is no header name")]
+    #[error("`{0}` is not a valid header name")]
     HeaderName(String),
     /// The secret holds control characters. It is not shown.
     #[error("a secret cannot contain control characters")]
@@ -266,7 +266,7 @@ impl Client {
                 return result;
             }
             left -= 1;
-            tracing::debug!("a kept connection was closed just as a request went out: sending it again");
+            tracing::debug!("a kept-alive connection closed during a request, sending it again");
         }
     }
 
@@ -280,7 +280,7 @@ impl Client {
             Fault::of(error, &host(&request.url), http.proxy().map(AsRef::as_ref))
         };
         if !matches!(request.url.scheme(), "http" | "https") || !request.url.username().is_empty() {
-            return Err(Fault::NotSent("its URL is not one of HTTP, or holds a user name".to_owned()));
+            return Err(Fault::NotSent("its URL is not an HTTP URL, or contains a user name".to_owned()));
         }
         let mut message = reqwest::Request::new(method(request.method), request.url.clone());
         let mut headers = request.headers.clone();

@@ -17,9 +17,9 @@ use crate::domain::Code;
 pub(super) enum Fault {
     #[error("no connection to {0}: {1}")]
     NoConnection(String, String),
-    #[error("no connection to {0}: this machine has no more {1}")]
+    #[error("no connection to {0}: this machine is out of {1}")]
     Starved(String, &'static str),
-    #[error("the name {0} has no address: {1}")]
+    #[error("DNS lookup for {0} failed: {1}")]
     Dns(String, String),
     #[error("TLS with {0} failed: {1}")]
     Tls(String, String),
@@ -33,11 +33,11 @@ pub(super) enum Fault {
     Timeout(Duration),
     #[error("the connection closed before the response was complete{}", because(.0.as_ref()))]
     Closed(Option<String>),
-    #[error("what came back is no HTTP: {0}")]
+    #[error("the response is not valid HTTP: {0}")]
     Garbage(String),
-    #[error("the head of the response, or the length that it announces, is larger than allowed")]
+    #[error("the head of the response, or its declared length, is larger than allowed")]
     HeadTooLarge,
-    #[error("what came back is more than a response of HTTP/2 may take{}", because(.0.as_ref()))]
+    #[error("the response exceeds the limits for HTTP/2{}", because(.0.as_ref()))]
     Flood(Option<String>),
     #[error("the response is larger than {0} bytes")]
     TooLarge(usize),
@@ -45,7 +45,7 @@ pub(super) enum Fault {
     NotSent(String),
     #[error("{0}")]
     NoCredentials(String),
-    #[error("the connection that was vouched for is closed")]
+    #[error("the authenticated connection was closed")]
     Lost,
 }
 
@@ -91,7 +91,7 @@ impl Fault {
     pub(super) fn of(error: &reqwest::Error, host: &str, proxy: Option<&str>) -> Self {
         let host = || host.to_owned();
         let last = causes(error).last().map(plainly);
-        let why = || last.clone().unwrap_or_else(|| "for no reason given".to_owned());
+        let why = || last.clone().unwrap_or_else(|| "no reason given".to_owned());
         if let Some(forbidden) = causes(error).find_map(|cause| cause.downcast_ref::<Forbidden>()) {
             return Self::Egress(forbidden.clone());
         }
@@ -139,7 +139,7 @@ impl Fault {
             Some(hyper) if hyper.is_parse() => Self::Garbage(why()),
             Some(hyper) if hyper.is_incomplete_message() => Self::Closed(None),
             // The word of HTTP/2 whether the connection lives.
-            Some(hyper) if hyper.is_timeout() => Self::Closed(Some("it no longer answers".to_owned())),
+            Some(hyper) if hyper.is_timeout() => Self::Closed(Some("it stopped responding".to_owned())),
             _ if causes(error).filter_map(|cause| cause.downcast_ref()).any(is_malformed) => Self::Garbage(why()),
             _ => Self::Closed(last),
         }
@@ -161,15 +161,15 @@ impl Fault {
         let name = error.reason().map(|reason| format!("{reason:?}"));
         match name {
             Some(name) if error.is_remote() && error.is_go_away() => {
-                Self::Closed(Some(format!("the receiver ended the connection by GOAWAY ({name})")))
+                Self::Closed(Some(format!("the receiver closed the connection with GOAWAY ({name})")))
             }
             Some(name) if error.is_remote() => Self::Closed(Some(format!("the receiver reset the stream ({name})"))),
             Some(_) if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) => Self::Flood(quoted(&error.to_string())),
             // That a head is too large is not told apart.
-            Some(name) if error.reason() == Some(h2::Reason::PROTOCOL_ERROR) => Self::Garbage(format!(
-                "it breaks the rules of HTTP/2 ({name}), or its head is larger than {MAX_HEAD} bytes"
-            )),
-            Some(name) => Self::Garbage(format!("it breaks the rules of HTTP/2 ({name})")),
+            Some(name) if error.reason() == Some(h2::Reason::PROTOCOL_ERROR) => {
+                Self::Garbage(format!("it violates HTTP/2 ({name}), or its head is larger than {MAX_HEAD} bytes"))
+            }
+            Some(name) => Self::Garbage(format!("it violates HTTP/2 ({name})")),
             None => Self::Closed(error.get_io().map(plainly)),
         }
     }

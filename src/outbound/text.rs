@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 /// charset that nobody knows.
 pub fn text(headers: &HeaderMap, body: &[u8]) -> Result<String, String> {
     if let Some(coding) = compression(headers, body) {
-        return Err(format!("the response is compressed ({coding}), which was not asked for"));
+        return Err(format!("the response is compressed ({coding}), which was not requested"));
     }
     let encoding = match charset(headers) {
         None => UTF_8,
@@ -18,14 +18,15 @@ pub fn text(headers: &HeaderMap, body: &[u8]) -> Result<String, String> {
     let text = encoding.decode_with_bom_removal(body);
     let (text, wrong) = text;
     if wrong {
-        return Err(format!("the response is no text: it has bytes that are not {}", encoding.name()));
+        return Err(format!("the response is not text: it has bytes that are not {}", encoding.name()));
     }
     if text.contains('\0') {
-        return Err("the response is no text: it has a NUL character".to_owned());
+        return Err("the response is not text: it contains a NUL character".to_owned());
     }
     if text.trim().is_empty() {
-        return Err(if text.is_empty() { "the response is empty" } else { "the response is nothing but white space" }
-            .to_owned());
+        return Err(
+            if text.is_empty() { "the response is empty" } else { "the response contains only white space" }.to_owned()
+        );
     }
     Ok(text.into_owned())
 }
@@ -79,11 +80,11 @@ mod tests {
         for (content_type, body, error) in [
             ("", &b""[..], "the response is empty"),
             ("", b"\xef\xbb\xbf", "the response is empty"),
-            ("", b" \r\n\t", "the response is nothing but white space"),
-            ("", b"KEY\xff", "the response is no text: it has bytes that are not UTF-8"),
-            ("text/plain; charset=utf-8", b"a\0b", "the response is no text: it has a NUL character"),
+            ("", b" \r\n\t", "the response contains only white space"),
+            ("", b"KEY\xff", "the response is not text: it has bytes that are not UTF-8"),
+            ("text/plain; charset=utf-8", b"a\0b", "the response is not text: it contains a NUL character"),
             ("text/plain; charset=klingon", b"a", "the response's charset \"klingon\" is unknown"),
-            ("text/plain; charset=utf-16le", b"K", "the response is no text: it has bytes that are not UTF-16LE"),
+            ("text/plain; charset=utf-16le", b"K", "the response is not text: it has bytes that are not UTF-16LE"),
         ] {
             assert_eq!(read(content_type, body), Err(error.to_owned()), "{content_type} {body:?}");
         }
@@ -91,14 +92,14 @@ mod tests {
 
     #[test]
     fn a_compressed_response_says_so() {
-        let gzip = Err("the response is compressed (gzip), which was not asked for".to_owned());
+        let gzip = Err("the response is compressed (gzip), which was not requested".to_owned());
         assert_eq!(read("text/plain", b"\x1f\x8b\x08\0\0"), gzip);
         let coded = |coding: &'static str| {
             let headers = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(coding))]);
             text(&headers, b"KEY")
         };
         assert_eq!(coded("identity, GZIP"), gzip);
-        assert_eq!(coded("br").unwrap_err(), "the response is compressed (br), which was not asked for");
+        assert_eq!(coded("br").unwrap_err(), "the response is compressed (br), which was not requested");
         assert_eq!(coded("identity").as_deref(), Ok("KEY"));
     }
 

@@ -70,7 +70,7 @@ pub(super) fn in_words(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(error) => certificate(error),
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "it wants a client certificate (tls.client_cert_file)".to_owned()
+            "it requires a client certificate (tls.client_cert_file)".to_owned()
         }
         rustls::Error::AlertReceived(
             alert @ (AlertDescription::BadCertificate
@@ -80,9 +80,9 @@ pub(super) fn in_words(error: &rustls::Error) -> String {
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
             | AlertDescription::AccessDenied),
-        ) => format!("it does not accept our client certificate ({alert:?}): see tls.client_cert_file"),
+        ) => format!("it rejected the client certificate ({alert:?}): see tls.client_cert_file"),
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
-            "what came back is no TLS; perhaps this port speaks plain HTTP".to_owned()
+            "the response is not TLS; this port may speak plain HTTP".to_owned()
         }
         other => other.to_string(),
     }
@@ -103,7 +103,8 @@ fn certificate(error: &CertificateError) -> String {
             format!("its certificate is not valid before {}", day(not_before))
         }
         CertificateError::UnknownIssuer => {
-            "its certificate is self-signed or from an unknown authority; tls.ca_file can name one's own".to_owned()
+            "its certificate is self-signed or from an unknown authority; to trust a private authority, set tls.ca_file"
+                .to_owned()
         }
         CertificateError::NotValidForName => "its certificate is for another host".to_owned(),
         CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {

@@ -41,11 +41,11 @@ pub mod names {
     pub const FAILING: &str = "orderhook_channel_failing_seconds";
     /// Conditions of channels that could not be evaluated.
     pub const CONDITION_ERRORS: &str = "orderhook_condition_errors_total";
-    /// Bytes that the store takes up.
+    /// Size of the store.
     pub const STORE_BYTES: &str = "orderhook_store_bytes";
-    /// Writes that the store did not take.
+    /// Writes that the store refused.
     pub const STORE_ERRORS: &str = "orderhook_store_errors_total";
-    /// How long the store took to commit a group.
+    /// Time to commit a group of writes.
     pub const STORE_COMMIT: &str = "orderhook_store_commit_seconds";
     /// Writes in a group.
     pub const STORE_BATCH: &str = "orderhook_store_batch_size";
@@ -228,25 +228,25 @@ impl Metrics {
         let mut page = Page::default();
         page.head(names::BUILD_INFO, "gauge", "The version of this program; always 1.");
         page.sample(names::BUILD_INFO, &label("version", VERSION), 1);
-        page.head(names::ORDERS, "counter", "Orders by the status they came to.");
+        page.head(names::ORDERS, "counter", "Orders that ended or were answered, by status.");
         for status in OrderStatus::ALL {
             page.sample(names::ORDERS, &label("status", status.as_str()), self.orders.get(*status as usize));
         }
-        page.head(names::ORDER_DURATION, "histogram", "From an order's receipt to its end.");
+        page.head(names::ORDER_DURATION, "histogram", "Time from an order's receipt to its end.");
         self.order_duration.render(&mut page, names::ORDER_DURATION, "");
-        page.head(names::STEP_DURATION, "histogram", "How long a step of a chain took.");
+        page.head(names::STEP_DURATION, "histogram", "Duration of a step of a chain.");
         for (step, histogram) in &*self.steps.read().unwrap_or_else(PoisonError::into_inner) {
             histogram.render(&mut page, names::STEP_DURATION, &label("step", step));
         }
         self.render_channels(&mut page);
         render_gauges(&mut page, gauges);
-        page.head(names::STORE_BYTES, "gauge", "Bytes that the store takes up.");
+        page.head(names::STORE_BYTES, "gauge", "Size of the store.");
         if let Some(bytes) = store_bytes {
             page.sample(names::STORE_BYTES, "", bytes);
         }
-        page.head(names::STORE_ERRORS, "counter", "Writes that the store did not take.");
+        page.head(names::STORE_ERRORS, "counter", "Writes that the store refused.");
         page.sample(names::STORE_ERRORS, "", self.store_errors.load(Ordering::Relaxed));
-        page.head(names::STORE_COMMIT, "histogram", "How long the store took to commit a group.");
+        page.head(names::STORE_COMMIT, "histogram", "Time to commit a group of writes.");
         self.commit.render(&mut page, names::STORE_COMMIT, "");
         page.head(names::STORE_BATCH, "histogram", "Writes in a group.");
         self.batch.render(&mut page, names::STORE_BATCH, "");
@@ -267,7 +267,7 @@ impl Metrics {
 
     fn render_channels(&self, page: &mut Page) {
         let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
-        page.head(names::DELIVERIES, "counter", "Deliveries by the status they came to.");
+        page.head(names::DELIVERIES, "counter", "Deliveries that ended, by status.");
         for (name, channel) in &*channels {
             // A delivery is born pending; it is counted when it comes to something.
             for status in DeliveryStatus::ALL.iter().filter(|status| **status != DeliveryStatus::Pending) {
@@ -279,7 +279,7 @@ impl Metrics {
         for (name, channel) in &*channels {
             page.sample(names::LATE, &label("channel", name), channel.0.late.load(Ordering::Relaxed));
         }
-        page.head(names::ATTEMPTS, "counter", "Attempts by their outcome.");
+        page.head(names::ATTEMPTS, "counter", "Attempts by outcome.");
         for (name, channel) in &*channels {
             for outcome in Outcome::ALL {
                 let labels = format!("{},{}", label("channel", name), label("outcome", outcome.as_str()));
@@ -295,7 +295,7 @@ impl Metrics {
             let count = channel.0.condition_errors.load(Ordering::Relaxed);
             page.sample(names::CONDITION_ERRORS, &label("channel", name), count);
         }
-        page.head(names::ATTEMPT_DURATION, "histogram", "How long an attempt took.");
+        page.head(names::ATTEMPT_DURATION, "histogram", "Duration of an attempt.");
         for (name, channel) in &*channels {
             channel.0.duration.render(page, names::ATTEMPT_DURATION, &label("channel", name));
         }
@@ -311,7 +311,7 @@ fn render_gauges(page: &mut Page, gauges: &[Gauges]) {
     for gauge in gauges {
         page.sample(names::LAG, &label("channel", &gauge.channel), gauge.lag.as_secs_f64());
     }
-    page.head(names::FAILING, "gauge", "For how long every attempt has failed.");
+    page.head(names::FAILING, "gauge", "Time for which every attempt has failed.");
     for gauge in gauges {
         page.sample(names::FAILING, &label("channel", &gauge.channel), gauge.failing.as_secs_f64());
     }

@@ -35,7 +35,7 @@ pub(super) fn check_template(source: &str) -> Result<(), SyntaxError> {
                 _ => {}
             }
             if blocks.iter().sum::<usize>() > DEEPEST {
-                let message = format!("more than {DEEPEST} blocks are within each other");
+                let message = format!("blocks are nested more than {DEEPEST} deep");
                 return Err(SyntaxError::at(source, mark, message));
             }
             at = Scan::new(source, mark + 2).expression(b"%}")?;
@@ -134,11 +134,11 @@ impl<'a> Scan<'a> {
             }
             let depth = outside.iter().sum::<usize>() + prefixes;
             if depth > DEEPEST {
-                let message = format!("more than {DEEPEST} brackets and operators are within each other");
+                let message = format!("brackets and operators are nested more than {DEEPEST} deep");
                 return Err(SyntaxError::at(self.source, start, message));
             }
             if links > LONGEST {
-                let message = format!("an expression has {LONGEST} operators, filters and fields at most");
+                let message = format!("an expression can have at most {LONGEST} operators, filters and fields");
                 return Err(SyntaxError::at(self.source, start, message));
             }
         }

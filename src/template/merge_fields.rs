@@ -55,7 +55,11 @@ fn field(source: &str, at: usize) -> Result<Option<Field>, SyntaxError> {
             let start = trimmed.get(..head.len()).unwrap_or_default();
             start.eq_ignore_ascii_case(head) && trimmed.get(head.len()..).is_some_and(|rest| rest.starts_with('.'))
         });
-        return if spaced { wrong(0, "a merge field has no spaces: <DataSource.Account.Id>") } else { Ok(None) };
+        return if spaced {
+            wrong(0, "a merge field cannot contain spaces: <DataSource.Account.Id>")
+        } else {
+            Ok(None)
+        };
     }
     if parts.len() < 2 || !head.chars().all(is_part) || !head.starts_with(|c: char| c.is_alphabetic() || c == '_') {
         return Ok(None);
@@ -63,7 +67,9 @@ fn field(source: &str, at: usize) -> Result<Option<Field>, SyntaxError> {
     if !behind.starts_with('>') {
         return match (root, behind.chars().next()) {
             (None, _) => Ok(None),
-            (Some(_), Some(' ' | '\t')) => wrong(length, "a merge field has no spaces: <DataSource.Account.Id>"),
+            (Some(_), Some(' ' | '\t')) => {
+                wrong(length, "a merge field cannot contain spaces: <DataSource.Account.Id>")
+            }
             (Some(_), _) => wrong(length, "the merge field is not closed: > is missing here"),
         };
     }

@@ -102,7 +102,7 @@ pub(super) fn spend(units: u64) -> bool {
 pub(super) fn check() -> Result<(), Error> {
     let Some(meter) = METER.get() else { return Ok(()) };
     if meter.spent > WORK {
-        let what = "touches and makes more than 32 MiB of values";
+        let what = "reads and creates more than 32 MiB of values";
         return Err(Error::new(ErrorKind::OutOfFuel, what));
     }
     if meter.late {
@@ -123,7 +123,7 @@ pub(super) fn charge_text(bytes: u64) -> Result<(), Error> {
 }
 
 fn too_long() -> Error {
-    Error::new(ErrorKind::OutOfFuel, "makes a text of more than 1 MiB")
+    Error::new(ErrorKind::OutOfFuel, "creates text of more than 1 MiB")
 }
 
 /// A text that is being made, [`MAX_MADE`] bytes at most.

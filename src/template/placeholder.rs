@@ -62,7 +62,7 @@ fn meant(written: &str) -> Option<&'static str> {
 }
 
 fn unknown(name: &str) -> String {
-    let spaces = if name.contains(char::is_whitespace) { "a placeholder has no spaces: " } else { "" };
+    let spaces = if name.contains(char::is_whitespace) { "a placeholder cannot contain spaces: " } else { "" };
     let hint = meant(name).map_or_else(
         || {
             let known: Vec<String> = NAMES.iter().map(|(known, ..)| format!("${{{known}}}")).collect();
@@ -76,5 +76,5 @@ fn unknown(name: &str) -> String {
 fn bare(rest: &str) -> String {
     let inside = rest.trim_start_matches('{').split('}').next().unwrap_or_default();
     let name = meant(inside).unwrap_or("orderId");
-    format!("a placeholder is written with a dollar sign: `${{{name}}}`; other braces cannot stand in a URL")
+    format!("a placeholder is written with a dollar sign: `${{{name}}}`; a URL cannot contain other braces")
 }

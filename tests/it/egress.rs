@@ -20,7 +20,7 @@ async fn a_receiver_on_loopback_is_refused_at_once_and_the_error_says_how_to_all
     assert_eq!((attempts.len(), &attempts[0]["code"], &attempts[0]["outcome"]), (1, &json!(-8), &json!("failed")));
     assert_eq!(
         text(&attempts[0], "error"),
-        "the egress guard refuses 127.0.0.1: it is loopback (127.0.0.0/8, RFC 1122); egress.allow can make an exception"
+        "the egress guard refuses 127.0.0.1: it is loopback (127.0.0.0/8, RFC 1122); to allow it, add it to egress.allow"
     );
     assert_eq!(receiver.count(), 0);
     service.stop().await;
@@ -245,12 +245,12 @@ fn wrong_settings_are_told_with_their_place() {
         ("egress: {allow: 10.0.0.0/33}", "egress.allow[0]: found \"10.0.0.0/33\", allowed: a range of addresses"),
         ("egress: {alow: []}", "egress.alow: unknown key; allowed: allow, deny, proxy"),
         ("egress: {proxy: 'ftp://p.example'}", "egress.proxy: found \"ftp://p.example\", allowed: a URL of http://"),
-        ("egress: {proxy: 'http://me:hunter2@p.example'}", "credentials belong into proxy_username and proxy_password"),
-        ("egress: {proxy: 'http://p.example/path'}", "it is a scheme, a host and a port"),
-        ("egress: {proxy: 'http://p.example', proxy_username: me}", "needs proxy_password beside it"),
-        ("egress: {proxy: 'http://p.example', proxy_password: hunter2}", "needs proxy_username beside it"),
-        ("egress: {proxy_username: me, proxy_password: hunter2}", "needs proxy beside it"),
-        ("channels: [{name: a, url: 'http://a', headers: {HOST: b}}]", "the service itself writes this header"),
+        ("egress: {proxy: 'http://me:hunter2@p.example'}", "credentials belong in proxy_username and proxy_password"),
+        ("egress: {proxy: 'http://p.example/path'}", "it must be a scheme, a host and a port"),
+        ("egress: {proxy: 'http://p.example', proxy_username: me}", "also needs proxy_password"),
+        ("egress: {proxy: 'http://p.example', proxy_password: hunter2}", "also needs proxy_username"),
+        ("egress: {proxy_username: me, proxy_password: hunter2}", "also needs proxy"),
+        ("channels: [{name: a, url: 'http://a', headers: {HOST: b}}]", "the service sets this header itself"),
     ] {
         let faults = load(yaml).expect_err(yaml).to_string();
         assert!(faults.contains(message), "{yaml}: {faults}");

@@ -269,13 +269,13 @@ async fn a_text_of_600_000_bytes_is_a_success() {
 async fn anything_else_is_retried_four_times_ten_minutes_apart() {
     for (reply, code, error) in [
         (Reply::status(200), 200, Some("the response is empty")),
-        (Reply::body(200, "text/plain", " \n"), 200, Some("the response is nothing but white space")),
+        (Reply::body(200, "text/plain", " \n"), 200, Some("the response contains only white space")),
         (
             Reply::body(200, "text/plain", &b"\xff\xfe\xfa"[..]),
             200,
-            Some("the response is no text: it has bytes that are not UTF-8"),
+            Some("the response is not text: it has bytes that are not UTF-8"),
         ),
-        (Reply::body(200, "text/plain", "a\0b"), 200, Some("the response is no text: it has a NUL character")),
+        (Reply::body(200, "text/plain", "a\0b"), 200, Some("the response is not text: it contains a NUL character")),
         (Reply::body(200, "text/plain", "x".repeat(600_001)), -7, Some("the response is larger than 600000 bytes")),
         (Reply::body(201, "text/plain", "KEY-1"), 201, Some("the receiver answered 201")),
         (Reply::status(204), 204, Some("the receiver answered 204")),

@@ -123,7 +123,9 @@ async fn a_receiver_that_offers_only_kerberos_is_told_of_with_a_code_of_its_own(
     assert_eq!((&attempt["code"], &attempt["outcome"]), (&json!(-9), &json!("retry")));
     let error = text(attempt, "error");
     assert!(
-        error.ends_with("the receiver offers Negotiate only, and Kerberos is not spoken here; let it offer NTLM too"),
+        error.ends_with(
+            "the receiver offers Negotiate only, and Kerberos is not supported; configure it to offer NTLM too"
+        ),
         "{error}"
     );
     service.stop().await;
@@ -136,11 +138,14 @@ async fn what_goes_wrong_in_a_handshake_is_told() {
         "NTLM TlRMTVNTUAACAAAABAAEADgAAAA1goriY6qGiqoJhwegAAAAAAAAADoAOgA8AAAAAAwEAAAAAA9WAE0AAQAEAFYATQACABYA";
     let asks = |value: &str| Reply::status(401).with_header("WWW-Authenticate", value);
     let cases = [
-        (Reply::status(401), "the receiver answers 401 without saying what it wants; look whether it takes NTLM there"),
+        (Reply::status(401), "the receiver answers 401 without naming a scheme; check whether NTLM is enabled there"),
         (asks("Basic realm=\"x\""), "the receiver asks for Basic; choose another kind of auth"),
         (asks("NTLM"), "first message; look for a balancer in between that spreads one connection's requests"),
-        (asks("NTLM AAAA"), "its challenge is no NTLM message of type 2; look for a proxy in between that changes it"),
-        (asks("NTLM A"), "its challenge is no base64; look for a proxy in between that changes it"),
+        (
+            asks("NTLM AAAA"),
+            "its challenge is not an NTLM message of type 2; look for a proxy in between that changes it",
+        ),
+        (asks("NTLM A"), "its challenge is not valid base64; look for a proxy in between that changes it"),
         (asks(challenge), "its challenge is cut off; look for a proxy in between that changes it"),
     ];
     let mut yaml = String::from("channels:\n");

@@ -230,7 +230,7 @@ async fn the_guard_looks_at_the_proxy_and_at_what_is_behind_it() {
             (
                 format!("{{allow: ['127.0.0.1'], deny: [localhost], proxy: '{scheme}://{address}'}}"),
                 receiver.url("/").replace("127.0.0.1", "localhost"),
-                "refuses localhost: it stands in egress.deny as localhost",
+                "refuses localhost: it is listed in egress.deny as localhost",
             ),
             (
                 format!("{{allow: ['127.0.0.1'], proxy: '{scheme}://{address}'}}"),

@@ -139,7 +139,7 @@ fn a_placeholder_written_wrongly_is_told_with_what_is_right() {
     assert!(found.contains("http://dev.environment.com/?data={orderId}\n"), "{found}");
     assert!(found.lines().any(|line| line.trim() == "^"), "{found}");
     let found = refused("syntax: placeholder\nurl: http://dev.environment.com/?data=${order id}");
-    assert!(found.contains("no spaces") && found.contains("did you mean `${orderId}`?"), "{found}");
+    assert!(found.contains("cannot contain spaces") && found.contains("did you mean `${orderId}`?"), "{found}");
     let found = refused("syntax: placeholder\nmethod: GET\nurl: http://dev.environment.com/orders");
     assert!(found.contains("channels[0].url") && found.contains("${orderId}") && found.contains("GET"), "{found}");
     for (url, said) in [
@@ -159,7 +159,7 @@ fn a_merge_field_written_wrongly_is_told_with_its_place() {
         ("https://a/<DataSource.Account.Id", "not closed", "column 33"),
         ("https://a/<DataSource..Id>", "a name is missing", "column 23"),
         ("https://a/<Event.typ>", "did you mean <Event.type>?", "column 18"),
-        ("https://a/<DataSource.Account Id>", "no spaces", "column 30"),
+        ("https://a/<DataSource.Account Id>", "cannot contain spaces", "column 30"),
     ] {
         let found = refused(&format!("syntax: merge_fields\nurl: '{url}'"));
         assert!(found.contains(said) && found.contains(column), "{url}: {found}");

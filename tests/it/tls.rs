@@ -272,8 +272,8 @@ async fn a_receiver_that_demands_a_certificate_gets_ours() {
     let made = attempt(&url, &keys("ours", &ours)).await;
     assert_eq!((&made["code"], &made["response"]["body"]), (&json!(200), &json!("1")), "{made:#}");
     for (tls, reason) in [
-        (format!("{{ca_file: '{ca_file}'}}"), "it wants a client certificate (tls.client_cert_file)"),
-        (keys("strange", &strange), "it does not accept our client certificate ("),
+        (format!("{{ca_file: '{ca_file}'}}"), "it requires a client certificate (tls.client_cert_file)"),
+        (keys("strange", &strange), "it rejected the client certificate ("),
     ] {
         let attempt = attempt(&url, &tls).await;
         assert_eq!(attempt["code"], -3, "{attempt:#}");
@@ -317,13 +317,13 @@ fn wrong_files_are_errors_that_name_them() {
             "ca_file",
             "\"/nonexistent/ca.pem\" cannot be read: No such file",
         ),
-        (format!("{{ca_file: '{empty}'}}"), "ca_file", "empty.pem\" holds no certificates in PEM"),
-        (format!("{{ca_file: '{key}'}}"), "ca_file", "one.key\" holds no certificates in PEM"),
+        (format!("{{ca_file: '{empty}'}}"), "ca_file", "empty.pem\" contains no certificates in PEM"),
+        (format!("{{ca_file: '{key}'}}"), "ca_file", "one.key\" contains no certificates in PEM"),
         (format!("{{ca_file: '{broken}'}}"), "ca_file", "broken.pem\" cannot be used"),
         (
             format!("{{client_cert_file: '{cert}', client_key_file: '{cert}'}}"),
             "client_key_file",
-            "holds no private key in PEM",
+            "contains no private key in PEM",
         ),
         (
             format!("{{client_cert_file: '{cert}', client_key_file: '{locked}'}}"),
@@ -348,10 +348,10 @@ fn wrong_files_are_errors_that_name_them() {
         (
             format!("{{client_cert_file: '{cert}', client_key_file: \"-----BEGIN PRIVATE KEY-----\\nAAAA\"}}"),
             "client_key_file",
-            "found ***, which is no path but what belongs into the file; write it there, and name the file",
+            "found ***, which is the content of the file, not its path; save it in a file and give the path",
         ),
-        (format!("{{client_cert_file: '{cert}'}}"), "", "needs client_key_file beside it"),
-        (format!("{{client_key_file: '{key}'}}"), "", "needs client_cert_file beside it"),
+        (format!("{{client_cert_file: '{cert}'}}"), "", "also needs client_key_file"),
+        (format!("{{client_key_file: '{key}'}}"), "", "also needs client_cert_file"),
         ("{ca: x}".to_owned(), "ca", "unknown key; allowed: ca_file, client_cert_file, client_key_file"),
     ] {
         let yaml = format!("channels: [{{name: erp, url: 'https://erp.example.com', tls: {tls}}}]");

@@ -92,12 +92,12 @@ async fn change(client: &Client, act: &str, many: ManyArgs) -> Done {
     let filter = filters.body();
     if !ids.is_empty() {
         if !filter.is_empty() || dry_run {
-            return Err(Stop::Misused("name deliveries or filters, not both".to_owned()));
+            return Err(Stop::Misused("give deliveries or filters, not both".to_owned()));
         }
         return each(client, "deliveries", act, &ids, &reason).await;
     }
     if filter.is_empty() {
-        return Err(Stop::Misused("name deliveries, or filters such as --channel or --status".to_owned()));
+        return Err(Stop::Misused("give deliveries, or filters such as --channel or --status".to_owned()));
     }
     let path = ["v1", "deliveries", act];
     if dry_run || !yes {

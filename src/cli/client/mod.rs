@@ -132,7 +132,7 @@ fn refused(status: u16, problem: &Value) -> String {
         }
     }
     if status == 401 || status == 403 {
-        words.push_str("\nname a token with --token-file, --token or ORDERHOOK_TOKEN");
+        words.push_str("\nset a token with --token-file, --token or ORDERHOOK_TOKEN");
     }
     words
 }

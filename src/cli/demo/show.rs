@@ -77,8 +77,8 @@ impl Show {
         let other = if self.other_port { " (the usual port is taken)" } else { "" };
         output::line(&format!(
             "{} at {base}{other}\n\n\
-             chain    checkout: stock (critical, rejects what is sold out), loyalty (slow, nobody waits for it)\n\
-             channels erp (good), shipping (flaky: every third attempt fails and is made again)\n\n\
+             chain    checkout: stock (critical, rejects sold-out products), loyalty (slow, runs in the background)\n\
+             channels erp (good), shipping (flaky: every third attempt fails and is retried)\n\n\
              try      curl -s {base}/v1/orders?limit=3\n         \
                       curl -s {base}/v1/orders/A-1001\n         \
                       curl -s '{base}/v1/deliveries?channel=shipping&limit=3'\n         \

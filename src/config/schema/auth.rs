@@ -20,7 +20,7 @@ const TYPE: Key =
 
 static NONE: Block = Block {
     title: "auth {type: none}",
-    doc: "No authentication: what holds without an `auth` block.",
+    doc: "No authentication. The default without an `auth` block.",
     example: "",
     keys: &[TYPE],
     either: &[],
@@ -28,7 +28,7 @@ static NONE: Block = Block {
 
 static BASIC: Block = Block {
     title: "auth {type: basic}",
-    doc: "HTTP Basic (RFC 7617), in UTF-8. `docs/authentication.md` tells more about each kind.",
+    doc: "HTTP Basic (RFC 7617), in UTF-8. See `docs/authentication.md` for each kind.",
     example: "\
 channels:
   - name: erp
@@ -82,7 +82,7 @@ channels:
 
 static NTLM: Block = Block {
     title: "auth {type: ntlm}",
-    doc: "NTLM (NTLMv2), over connections of HTTP/1.1 that are kept and belong to this channel or step alone.",
+    doc: "NTLM (NTLMv2), over kept-alive HTTP/1.1 connections that only this channel or step uses.",
     example: "\
 channels:
   - name: erp
@@ -115,8 +115,8 @@ channels:
         Key::new("token_url", TOKEN_URL, "The token endpoint.").required(),
         Key::new("client_id", ID, "The client.").required(),
         Key::new("client_secret", Kind::Secret, "Its secret.").required(),
-        Key::new("scope", SCOPE, "What the token is to be good for."),
-        Key::new("audience", ID, "Whom the token is for, where the provider wants to know."),
+        Key::new("scope", SCOPE, "The scope to request."),
+        Key::new("audience", ID, "The audience of the token, if the provider requires one."),
     ],
     either: &[],
 };
@@ -136,11 +136,11 @@ channels:
         Key::new("token_url", TOKEN_URL, "The token endpoint."),
         Key::new("client_id", ID, "The client."),
         Key::new("client_secret", Kind::Secret, "Its secret."),
-        Key::new("scope", SCOPE, "What the token is to be good for. Beside `provider`: in place of the provider's."),
+        Key::new("scope", SCOPE, "The scope to request. Next to `provider`: replaces the provider's."),
         Key::new(
             "audience",
             ID,
-            "Whom the token is for, where the provider wants to know. Beside `provider`: in place of the provider's.",
+            "The audience of the token, if the provider requires one. Next to `provider`: replaces the provider's.",
         ),
     ],
     either: &[],
@@ -148,7 +148,7 @@ channels:
 
 static JWT_BEARER: Block = Block {
     title: "auth {type: jwt_bearer}",
-    doc: "A bearer token by a signed JWT (RFC 7523), made anew for each token request. The token is kept until shortly before it expires.",
+    doc: "A bearer token by a signed JWT (RFC 7523), created for each token request. The token is kept until shortly before it expires.",
     example: "\
 channels:
   - name: partner
@@ -165,9 +165,9 @@ channels:
         TYPE,
         Key::new("token_url", TOKEN_URL, "The token endpoint.").required(),
         Key::new("issuer", ID, "The claim `iss`: who signs.").required(),
-        Key::new("subject", ID, "The claim `sub`: on whose behalf. Without it: the issuer."),
-        Key::new("audience", ID, "The claim `aud`: who is to accept the assertion. Without it: `token_url`."),
-        Key::new("scope", SCOPE, "What the token is to be good for."),
+        Key::new("subject", ID, "The claim `sub`: the subject. Without it: the issuer."),
+        Key::new("audience", ID, "The claim `aud`: the audience. Without it: `token_url`."),
+        Key::new("scope", SCOPE, "The scope to request."),
         Key::new(
             "key",
             Kind::Secret,
@@ -175,11 +175,11 @@ channels:
         )
         .required(),
         Key::new("algorithm", Kind::Choice(&["RS256", "ES256", "EdDSA", "HS256"]), "How it is signed.").or("RS256"),
-        Key::new("key_id", ID, "The header `kid`: which of its keys the provider is to check with."),
+        Key::new("key_id", ID, "The header `kid`: names the key that the provider verifies with."),
         Key::new(
             "use",
             Kind::Choice(&["grant", "client_assertion"]),
-            "`grant`: the assertion is what a token is given for. `client_assertion`: it proves who the client is, in place of a secret; the grant is client credentials.",
+            "`grant`: the assertion is the grant. `client_assertion`: it authenticates the client instead of a secret; the grant is client credentials.",
         )
         .or("grant"),
     ],

@@ -54,10 +54,10 @@ chains:
         Key::new(
             "critical",
             Kind::Boolean,
-            "`true`: a failure rejects the order. `false`: a failure goes on record and the chain goes on.",
+            "`true`: a failure rejects the order. `false`: a failure is recorded and the chain continues.",
         )
         .or("false"),
-        Key::new("options", Kind::Options, "What the plugin is told: the keys of its own block.").required(),
+        Key::new("options", Kind::Options, "The plugin's own keys.").required(),
     ],
     either: &[],
 };
@@ -68,7 +68,7 @@ pub(crate) const PLUGINS: &[&str] = &["calloutPlugin"];
 /// The options of `calloutPlugin`.
 pub(crate) static CALLOUT: Block = Block {
     title: "options of calloutPlugin",
-    doc: "Sends the order to an endpoint and waits for the answer.",
+    doc: "Sends the order to an endpoint and waits for the response.",
     example: "\
 chains:
   - name: all
@@ -92,12 +92,12 @@ chains:
         Key::new(
             "payload",
             Kind::Choice(&["envelope", "order"]),
-            "What is sent without a `body`: `envelope` is the order with context and metadata, `order` the order as it came.",
+            "The body without `body`: `envelope` is the order with context and metadata, `order` the order as it came.",
         )
         .or("envelope"),
-        Key::new("headers", HEADERS, "Further headers. Their values are templates."),
-        Key::new("auth", AUTH, "How the request proves who sent it."),
-        Key::new("tls", Kind::Block(&TLS), "Private authorities, and a certificate of our own."),
+        Key::new("headers", HEADERS, "Additional headers. Their values are templates."),
+        Key::new("auth", AUTH, "How requests authenticate."),
+        Key::new("tls", Kind::Block(&TLS), "Private authorities, and a client certificate."),
         Key::new(
             "timeoutValue",
             Kind::Integer(1, 3_600_000, "milliseconds"),

@@ -40,7 +40,7 @@ channels:
             "The preset it builds on. Without it, a channel of kind `email` builds on `email`.",
         )
         .or("standard"),
-        Key::new("enabled", Kind::Boolean, "`false`: it gets nothing, and every event says so on record.").or("true"),
+        Key::new("enabled", Kind::Boolean, "`false`: it gets nothing, and the record of every order says so.").or("true"),
         Key::new(
             "events",
             Kind::List(&EVENT),
@@ -51,7 +51,7 @@ channels:
         Key::new(
             "filter",
             Kind::Text("a path filter such as Lines(Code=X).Price=10;Type=SALE"),
-            "Which of these orders it gets, by conditions on their fields, joined by `;`. `docs/filters.md` tells more. Needs `granularity`.",
+            "Which of these orders it gets, by conditions on their fields, joined by `;`. See `docs/filters.md`. Needs `granularity`.",
         ),
         Key::new(
             "granularity",
@@ -66,18 +66,18 @@ channels:
         Key::new(
             "multibuy",
             Kind::Choice(&["single", "separate"]),
-            "One delivery with the `quantity` of all items that the channel gets, or one delivery for each unit. Without it, quantities do not matter. A quantity that is no whole number from 0 makes a delivery that fails at once (-2000).",
+            "One delivery with the `quantity` of all items that the channel gets, or one delivery for each unit. Without it, quantities do not matter. A quantity that is not a whole number from 0 makes a delivery that fails immediately (-2000).",
         ),
         Key::new(
             "multibuy_limit",
             Kind::Integer(1, 1_000_000, "units"),
-            "With `multibuy`: the units of one order that are sent. What is above makes one delivery that fails at once (-2000).",
+            "With `multibuy`: the units of one order that are sent. More units make one delivery that fails immediately (-2000).",
         )
         .or("1000"),
         Key::new(
             "once_per",
             POINTER,
-            "A one-off: the first event with some value there makes its deliveries, later ones with the same value are skipped, for ever and whatever became of the first. An event without a value there is delivered.",
+            "A one-off: the first event with some value there makes its deliveries, later ones with the same value are skipped, permanently, whatever happened to the first delivery. An event without a value there is delivered.",
         ),
         Key::new("url", URL, "Where events are sent to. Needed, but for kind `email`."),
         Key::new("method", Kind::Choice(METHODS), "The HTTP method.").required(),
@@ -100,7 +100,7 @@ channels:
         Key::new(
             "default_parameters",
             Kind::Map(&Kind::Parameter),
-            "The request's fields where `parameters` names none. Presets have them; blocks merge key by key, so a channel with `parameters` of its own has those alone.",
+            "The request's fields where `parameters` names none. Presets have them; blocks merge key by key, so a channel with its own `parameters` has only those.",
         ),
         Key::new(
             "body",
@@ -110,20 +110,20 @@ channels:
         Key::new(
             "payload",
             Kind::Choice(&["envelope", "order", "parameters"]),
-            "What is sent where there is neither `body` nor `parameters`: the order with context and metadata, the order as received, or an object without fields.",
+            "The body if there is neither `body` nor `parameters`: the order with context and metadata, the order as received, or an object without fields.",
         )
         .or("envelope"),
         Key::new(
             "empty_as_null",
             Kind::Boolean,
-            "`true`: what is filled into `parameters` and `body` and is empty or missing goes out as the text `null`, and so does a parameter that comes to nothing.",
+            "`true`: empty and missing values in `parameters` and `body` are sent as the text `null`, and so is a parameter whose template is empty.",
         )
         .or("false"),
-        Key::new("headers", HEADERS, "Further headers. Their values are templates."),
+        Key::new("headers", HEADERS, "Additional headers. Their values are templates."),
         Key::new(
             "syntax",
             Kind::Choice(&["jinja", "merge_fields", "placeholder"]),
-            "How the templates of `url`, `parameters`, `body` and `headers` are written: `{{ order.id }}`, `<DataSource.Account.Id>` or `${orderId}`. `docs/templates.md` tells more.",
+            "How the templates of `url`, `parameters`, `body` and `headers` are written: `{{ order.id }}`, `<DataSource.Account.Id>` or `${orderId}`. See `docs/templates.md`.",
         )
         .or("jinja"),
         Key::new(
@@ -133,14 +133,14 @@ channels:
         ),
         Key::new("locale", LOCALE, "How dates and date-times fill merge fields. Without it: as the top level says."),
         Key::new("url_rules", Kind::Block(&URL_RULES), "What a filled URL must satisfy, else the request is not sent."),
-        Key::new("auth", AUTH, "How the request proves who sent it."),
+        Key::new("auth", AUTH, "How requests authenticate."),
         Key::new(
             "signing",
             Kind::Block(&SIGNING),
             "Signatures by which the receiver knows that a request is from here: the header `webhook-signature` (Standard Webhooks).",
         ),
-        Key::new("tls", Kind::Block(&TLS), "Private authorities, and a certificate of our own."),
-        Key::new("timeout", Kind::Block(&TIMEOUT), "How long an attempt may take.").required(),
+        Key::new("tls", Kind::Block(&TLS), "Private authorities, and a client certificate."),
+        Key::new("timeout", Kind::Block(&TIMEOUT), "The time limit of an attempt.").required(),
         Key::new(
             "max_response",
             Kind::Size(0, 16 << 20),
@@ -169,22 +169,22 @@ channels:
         Key::new(
             "limits",
             Kind::Block(&OWN_LIMITS),
-            "Ceilings of its own for `retry`, as a preset sets them. Those of the top level hold too.",
+            "The channel's own limits for `retry`, as a preset sets them. Those of the top level apply too.",
         ),
-        Key::new("schedule", Kind::Block(&SCHEDULE), "When what waits is sent. Without it: at once."),
-        Key::new("concurrency", Kind::Integer(1, 100_000, "attempts"), "Attempts in flight at most for this channel.")
+        Key::new("schedule", Kind::Block(&SCHEDULE), "When deliveries are sent. Without it: immediately."),
+        Key::new("concurrency", Kind::Integer(1, 100_000, "attempts"), "The most attempts in flight for this channel.")
             .required(),
         Key::new(
             "rate_limit",
             Kind::Text("a rate such as 50/s, 600/m or 1000/h"),
-            "Attempts that start in a time at most, retries included. They are spread evenly: at most a quarter of a second's worth, and one at least, may start together.",
+            "The most attempts that start in a time, retries included. They are spread evenly: at most a quarter of a second's worth, but at least one, may start together.",
         ),
         Key::new("ordering", ORDERING, "Which deliveries are sent one after the other.").or("none"),
         Key::new("breaker", Kind::Block(&BREAKER), "When attempts stop because the receiver fails. Without it: never."),
         Key::new(
             "disable_after",
             Kind::Duration(SECOND, DAY.saturating_mul(365)),
-            "The channel is disabled after this time of nothing but failure, counted from the first of an unbroken row of failed attempts. Without it: never.",
+            "The channel is disabled once every attempt has failed for this long. Without it: never.",
         ),
         Key::new(
             "promise",
@@ -202,7 +202,7 @@ const EVENT: Kind = Kind::Text(
 
 static URL_RULES: Block = Block {
     title: "channels[].url_rules",
-    doc: "What a URL must satisfy. What breaks a rule whatever is filled in is an error of the configuration; what breaks it once filled in ends the delivery with code -2000, and nothing is sent.",
+    doc: "What a URL must satisfy. What breaks a rule whatever is filled in is a configuration error; what breaks it once filled in ends the delivery with code -2000, and nothing is sent.",
     example: "\
 channels:
   - name: billing
@@ -243,10 +243,10 @@ channels:
     either: &[],
 };
 
-/// How long an attempt may take.
+/// The time limit of an attempt.
 static TIMEOUT: Block = Block {
     title: "channels[].timeout",
-    doc: "How long an attempt may take: either `total`, or `connect` and `transfer`.",
+    doc: "The time limit of an attempt: either `total`, or `connect` and `transfer`.",
     example: "\
 channels:
   - name: slow
@@ -295,7 +295,7 @@ channels:
 
 static OWN_LIMITS: Block = Block {
     title: "channels[].limits",
-    doc: "Ceilings for the channel's `retry`. They can only be stricter than those of the top level.",
+    doc: "Limits for the channel's `retry`. They can only be stricter than those of the top level.",
     example: "\
 channels:
   - name: crm

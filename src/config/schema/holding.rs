@@ -7,7 +7,7 @@ pub(super) const ORDERING: Kind = Kind::WordOr(&["none", "order", "channel"], &O
 
 static ORDERING_BLOCK: Block = Block {
     title: "channels[].ordering",
-    doc: "Which deliveries are sent one after the other. The next delivery with the same key starts only when the one before has ended: accepted, dispatched, rejected, failed for good, or cancelled. The sequence is that of acceptance, and holds across restarts and reloads. `order` and `channel` alone are short for `{by: order}` and `{by: channel}`. `docs/delivery.md` tells more.",
+    doc: "Which deliveries are sent one after the other. The next delivery with the same key starts only when the one before has ended: accepted, dispatched, rejected, failed for good, or cancelled. The sequence is that of acceptance, and holds across restarts and reloads. `order` and `channel` alone are short for `{by: order}` and `{by: channel}`. See `docs/delivery.md`.",
     example: "\
 channels:
   - name: ledger
@@ -34,7 +34,7 @@ channels:
 /// `breaker`.
 pub(super) static BREAKER: Block = Block {
     title: "channels[].breaker",
-    doc: "Stops a channel whose receiver fails: after `failures` consecutive failures (no response, a timeout, 5xx or 429) nothing is sent for `cooldown`, and no attempt is used up. Then one delivery is tried; if it fails too, the wait doubles, up to ten times `cooldown`. Any other response closes the breaker. What says nothing about the receiver does not count: -8, -9, -2000. `null`: no breaker.",
+    doc: "Stops a channel whose receiver fails: after `failures` consecutive failures (no response, a timeout, 5xx or 429) nothing is sent for `cooldown`, and no attempt is used up. Then one delivery is tried; if it fails too, the wait doubles, up to ten times `cooldown`. Any other response closes the breaker. Codes that say nothing about the receiver do not count: -8, -9, -2000. `null`: no breaker.",
     example: "\
 channels:
   - name: crm

@@ -5,7 +5,7 @@ use super::{Block, Key, Kind};
 /// The mail server.
 pub(crate) static SMTP: Block = Block {
     title: "smtp",
-    doc: "The mail server. Needed once a channel sends e-mail. What is found here is never shown. See [mail](mail.md).",
+    doc: "The mail server. Needed once a channel sends e-mail. The values here are never shown. See [mail](mail.md).",
     example: "\
 smtp:
   url: smtp+starttls://mail.example.com:587
@@ -23,24 +23,24 @@ smtp:
         Key::new(
             "from",
             Kind::Text("one e-mail address, such as orders@example.com or Shop <orders@example.com>"),
-            "Whom mails come from.",
+            "The sender of mails.",
         )
         .required(),
         Key::new(
             "username",
             Kind::Text("text"),
-            "The user, where the server wants one (PLAIN or LOGIN). Only with `smtps://`, `smtp+starttls://` or a server on this machine.",
+            "The user, if the server requires one (PLAIN or LOGIN). Only with `smtps://`, `smtp+starttls://` or a server on this machine.",
         ),
         Key::new("password", Kind::Secret, "The password."),
         Key::new(
             "ca_file",
             Kind::Text("the path of a PEM file with certificates"),
-            "Certificates to trust beside the system's.",
+            "Certificates to trust in addition to the system's.",
         ),
         Key::new(
             "hello_name",
             Kind::Text("a host name"),
-            "What the service calls itself. Without it: the domain of `from`.",
+            "The name that the service gives in EHLO. Without it: the domain of `from`.",
         ),
     ],
     either: &[],
@@ -69,7 +69,11 @@ channels:
         **{{ order.customer.name }}** wanted {{ order.total }}.
 ",
     keys: &[
-        Key::new("to", Kind::Template, "To whom: one address. Without it: the customer's, by `orders.customer_email`."),
+        Key::new(
+            "to",
+            Kind::Template,
+            "The recipient: one address. Without it: the customer's, by `orders.customer_email`.",
+        ),
         Key::new(
             "subject",
             Kind::Template,
@@ -78,12 +82,12 @@ channels:
         Key::new(
             "body",
             Kind::Template,
-            "The text of a channel of kind `email`, which needs it: Markdown, HTML in it sanitised. What is filled in appears as it is.",
+            "The text of a channel of kind `email`, which needs it: Markdown, HTML in it sanitised. Filled-in values appear literally.",
         ),
         Key::new(
             "instructions",
             Kind::Template,
-            "HTML that stands in front of the response, in a channel of kind `http`; sanitised. What is filled in appears as it is.",
+            "HTML in front of the response, in a channel of kind `http`; sanitised. Filled-in values appear literally.",
         ),
     ],
     either: &[],

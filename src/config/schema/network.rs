@@ -5,19 +5,11 @@ use super::{Block, Key, Kind};
 /// How TLS is spoken with a receiver.
 pub(crate) static TLS: Block = Block {
     title: "tls",
-    doc: "How TLS is spoken with the receiver of a channel or callout. All files are PEM, and are read at the start. `docs/tls.md` tells more.",
+    doc: "TLS with the receiver of a channel or callout. All files are PEM, and are read at the start. See `docs/tls.md`.",
     example: "",
     keys: &[
-        Key::new(
-            "ca_file",
-            FILE,
-            "The certificates of the authorities that vouch for the receiver, instead of those that the system knows.",
-        ),
-        Key::new(
-            "client_cert_file",
-            FILE,
-            "The certificate that proves to the receiver who we are, followed by those between it and its authority.",
-        ),
+        Key::new("ca_file", FILE, "The certificates of the authorities to trust, instead of the system's."),
+        Key::new("client_cert_file", FILE, "The client certificate, followed by its intermediates."),
         Key::new("client_key_file", FILE, "Its private key, not encrypted."),
     ],
     either: &[],
@@ -28,7 +20,7 @@ const FILE: Kind = Kind::Text("the path of a PEM file");
 /// The section `egress`.
 pub(crate) static EGRESS: Block = Block {
     title: "egress",
-    doc: "What outbound connections may reach: those of channels, callouts, token endpoints, proxies and the mail server of `smtp`. Loopback, private and other addresses that are not of the public Internet are refused with code -8 unless `allow` names them. It is checked when a connection is made, at the address connected to. `docs/egress.md` tells more.",
+    doc: "What outbound connections may reach: those of channels, callouts, token endpoints, proxies and the mail server of `smtp`. Loopback, private and other addresses that are not of the public Internet are refused with code -8 unless `allow` names them. It is checked when a connection is made, at the address connected to. See `docs/egress.md`.",
     example: "\
 egress:
   allow: [10.1.0.0/16, billing.internal]
@@ -41,9 +33,9 @@ egress:
         Key::new(
             "allow",
             Kind::List(&PLACE),
-            "What may be reached although it is not public. A name stands for all its addresses.",
+            "Destinations to allow although they are not public. A name covers all its addresses.",
         ),
-        Key::new("deny", Kind::List(&PLACE), "What is refused although it is public. It wins over `allow`."),
+        Key::new("deny", Kind::List(&PLACE), "Destinations to refuse although they are public. Wins over `allow`."),
         Key::new(
             "proxy",
             Kind::Text(

@@ -5,7 +5,7 @@ use super::{Block, DAY, Key, Kind, MINUTE};
 /// When a channel sends what waits.
 pub(super) static SCHEDULE: Block = Block {
     title: "channels[].schedule",
-    doc: "When a channel sends what waits, retries too: at runs, `every` so often or by `cron`. What there is no room for in a run waits for the next one, and what has waited longest goes first. A run that was missed, because the service was down or the channel paused, is made up for once. A run whose predecessor still has deliveries to start begins when they are started.",
+    doc: "When a channel sends its waiting deliveries, retries included: at runs, `every` so often or by `cron`. Deliveries that exceed the batch wait for the next run; the oldest go first. A run that was missed, because the service was down or the channel paused, is caught up once. A run whose predecessor still has deliveries to start begins when they are started.",
     example: "\
 channels:
   - name: nightly
@@ -24,11 +24,11 @@ channels:
             Kind::Text("a cron expression of five fields such as 0 6 * * *"),
             "The runs by minute, hour, day of the month, month and day of the week, in UTC.",
         ),
-        Key::new("batch", Kind::Integer(1, 10_000, "deliveries"), "How many deliveries a run sends at most.").or("60"),
+        Key::new("batch", Kind::Integer(1, 10_000, "deliveries"), "The most deliveries that a run sends.").or("60"),
         Key::new(
             "bucket",
             Kind::Integer(1, 100, "deliveries"),
-            "How many deliveries go out in one request, as a JSON array of their payloads. 1: each by itself, in no array. More need a method with a body, `format: json`, and a URL and headers without templates.",
+            "How many deliveries one request carries, as a JSON array of their payloads. 1: each by itself, in no array. More need a method with a body, `format: json`, and a URL and headers without templates.",
         )
         .or("1"),
     ],

@@ -10,7 +10,7 @@ use super::{Block, CHAIN, CHANNEL, DAY, HOUR, Key, Kind, MILLISECOND, OAUTH_PROV
 /// The top level of a file.
 pub(crate) static ROOT: Block = Block {
     title: "The top level",
-    doc: "Every section may be left out. A section that is named but empty says nothing.",
+    doc: "Every section may be left out. An empty section changes nothing.",
     example: "",
     keys: &[
         Key::new("server", Kind::Block(&SERVER), "The HTTP server and who may call it."),
@@ -27,18 +27,18 @@ pub(crate) static ROOT: Block = Block {
         Key::new(
             "chains",
             Kind::List(&Kind::Block(&CHAIN)),
-            "What runs while an order is taken in. The first chain whose `when` holds runs; an order that none takes has no plugins.",
+            "Callouts that run before an order is completed. The first chain whose `when` holds runs; an order that matches none runs no plugins.",
         ),
         Key::new(
             "locale",
             LOCALE,
             "How dates and date-times fill merge fields (`syntax: merge_fields`). Without it: as received. A channel may have its own.",
         ),
-        Key::new("channels", Kind::List(&Kind::Block(&CHANNEL)), "Who is told about events, and how."),
+        Key::new("channels", Kind::List(&Kind::Block(&CHANNEL)), "Where events are delivered, and how."),
         Key::new("relationships", Kind::Block(&RELATIONSHIPS), "Which channel an order's trading partners use."),
         Key::new("template", Kind::Block(&TEMPLATE), "How long templates and conditions may run."),
         Key::new("telemetry", Kind::Block(&TELEMETRY), "Where traces of orders are sent."),
-        Key::new("limits", Kind::Block(&LIMITS), "Ceilings that no channel may pass."),
+        Key::new("limits", Kind::Block(&LIMITS), "Limits that no channel may exceed."),
     ],
     either: &[],
 };
@@ -94,13 +94,13 @@ server:
         Key::new(
             "max_connections",
             Kind::Integer(1, 1_000_000, "connections"),
-            "Connections open at once. Further ones wait to be accepted.",
+            "The most connections open at the same time. Further ones wait to be accepted.",
         )
         .or("10000"),
         Key::new(
             "drain_delay",
             Kind::Duration(Duration::ZERO, HOUR),
-            "How long the service still answers after SIGTERM while `/readyz` says 503, so that a load balancer sends no more before it stops.",
+            "How long the service keeps serving after SIGTERM while `/readyz` returns 503, so that a load balancer sends no more before it stops.",
         )
         .or("0s"),
         Key::new(
@@ -117,7 +117,7 @@ server:
         Key::new(
             "verify",
             Kind::Block(&SIGNING),
-            "Whose signatures orders and events must carry (Standard Webhooks: `webhook-id`, `webhook-timestamp` within 5 minutes, `webhook-signature`). Others get 401. Without it: nobody's.",
+            "Secrets that orders and events must be signed with (Standard Webhooks: `webhook-id`, `webhook-timestamp` within 5 minutes, `webhook-signature`). Others get 401. Without it, no signature is required.",
         ),
     ],
     either: &[],
@@ -133,18 +133,18 @@ server:
     - {name: support, token: \"${SUPPORT_TOKEN}\", scopes: [manage]}
 ",
     keys: &[
-        Key::new("name", NAME, "What logs call it. Unique.").required(),
+        Key::new("name", NAME, "Its name in logs. Unique.").required(),
         Key::new("token", Kind::Secret, "The token: printable ASCII without spaces. Two names cannot share one.").required(),
         Key::new(
             "scopes",
             Kind::List(&Kind::Choice(&["ingest", "read", "manage"])),
-            "What it is good for: `ingest` posts orders and events, `read` reads, `manage` changes and reads. One at least.",
+            "Its permissions: `ingest` posts orders and events, `read` reads, `manage` changes and reads. At least one.",
         )
         .required(),
         Key::new(
             "rate_limit",
             RATE,
-            "Requests with this token to `POST /v1/orders` and `POST /v1/events`; a batch is one. So many may come at once after a rest, then they come at that pace; others get 429 with `Retry-After`. Without it: any number.",
+            "Requests with this token to `POST /v1/orders` and `POST /v1/events`; a batch is one. After a rest a burst of that many is allowed, then requests at that rate; others get 429 with `Retry-After`. Without it: any number.",
         ),
     ],
     either: &[],
@@ -192,18 +192,18 @@ delivery:
   lane_memory: 8MiB
 ",
     keys: &[
-        Key::new("workers", Kind::Integer(1, 100_000, "attempts"), "Attempts in flight at most, over all channels.")
+        Key::new("workers", Kind::Integer(1, 100_000, "attempts"), "The most attempts in flight over all channels.")
             .or("512"),
         Key::new(
             "lane_memory",
             Kind::Size(1 << 10, 1 << 34),
-            "What one channel may hold of waiting deliveries in memory. The rest waits in the store.",
+            "Memory for the waiting deliveries of one channel. The rest waits in the store.",
         )
         .or("4MiB"),
         Key::new(
             "chain_concurrency",
             Kind::Integer(1, 1_000_000, "orders"),
-            "Orders of one chain that run at once while their caller waits, and as many again in the background. Further ones wait, in the store once their caller has its answer.",
+            "Orders of one chain that run concurrently while their caller waits, and as many again in the background. Further ones wait, in the store once their caller has its answer.",
         )
         .or("1024"),
     ],
@@ -239,7 +239,7 @@ orders:
 
 static TEMPLATE: Block = Block {
     title: "template",
-    doc: "How long templates and conditions may run. Their work and what they make is bounded too: see [security](security.md).",
+    doc: "How long templates and conditions may run. Their work and their results are bounded too: see [security](security.md).",
     example: "\
 template:
   timeout: 20ms
@@ -296,7 +296,7 @@ static OTLP: Block = Block {
 
 static LIMITS: Block = Block {
     title: "limits",
-    doc: "Ceilings that no channel may pass. A channel that asks for more is an error.",
+    doc: "Limits that no channel may exceed. A channel that asks for more is an error.",
     example: "\
 limits:
   max_attempts: 10

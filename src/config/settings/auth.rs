@@ -73,7 +73,7 @@ pub struct ClientCredentials {
     pub client_id: String,
     /// Its secret.
     pub client_secret: SecretString,
-    /// What the token is to be good for.
+    /// The scope to request.
     pub scope: Option<String>,
     /// Whom it is for.
     pub audience: Option<String>,
@@ -90,7 +90,7 @@ pub struct JwtBearer {
     pub subject: String,
     /// The claim `aud`.
     pub audience: String,
-    /// What the token is to be good for.
+    /// The scope to request.
     pub scope: Option<String>,
     /// What signs, and how.
     pub key: JwtKey,

@@ -16,7 +16,7 @@ pub struct Smtp {
     pub port: u16,
     /// When TLS begins.
     pub security: MailSecurity,
-    /// Whom mails come from.
+    /// The sender of mails.
     pub from: Mailbox,
     /// What the service calls itself in `EHLO`.
     pub hello_name: String,
@@ -97,7 +97,7 @@ pub struct Email {
     pub subject: Template,
     /// Kind `email`: the text, Markdown.
     pub body: Option<Template>,
-    /// Kind `http`: HTML that stands in front of the response.
+    /// Kind `http`: HTML in front of the response.
     pub instructions: Option<Template>,
     /// What the server's replies mean.
     pub outcomes: crate::domain::Outcomes,

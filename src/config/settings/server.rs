@@ -37,7 +37,7 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// Who may call.
     pub tokens: Vec<Token>,
-    /// Whose signatures orders and events must carry; `None`: nobody's.
+    /// Secrets that orders and events must be signed with; `None`: no signature is required.
     pub verify: Option<Arc<SigningKeys>>,
 }
 

@@ -65,7 +65,7 @@ pub(in crate::delivery) enum LaneEvent {
     Hasten(DeliveryId),
     /// Many deliveries have changed in the store.
     Recall,
-    /// Further attempts go by another configuration; `None`: the channel is not configured any more.
+    /// Further attempts go by another configuration; `None`: the channel is no longer configured.
     Configure(Option<LaneSettings>),
     /// The lane may hold so many bytes.
     SetMemory(usize),

@@ -85,7 +85,7 @@ impl Thread {
     fn run(mut self) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
-            Err(error) => return tracing::error!(%error, "a delivery thread has no runtime"),
+            Err(error) => return tracing::error!(%error, "the runtime of a delivery thread could not be started"),
         };
         let hard = self.context.hard.clone();
         runtime.block_on(async move {

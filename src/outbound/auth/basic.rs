@@ -34,10 +34,10 @@ pub(super) fn answer(value: &HeaderValue, call: &mut Call<'_>) -> Option<(Header
 fn why_not(found: &Challenges) -> String {
     match (found.broken, found.schemes()) {
         (Some(at), _) => format!(
-            "the receiver's WWW-Authenticate header cannot be read from character {at} on, and asks for no Basic before that; with preemptive: true the credentials go out at once"
+            "the receiver's WWW-Authenticate header cannot be read from character {at} on, and asks for no Basic before that; with preemptive: true the credentials are sent with the first request"
         ),
         (None, schemes) if schemes.is_empty() => {
-            "the receiver answers 401 without a WWW-Authenticate header, so no credentials were sent; with preemptive: true they go out at once".to_owned()
+            "the receiver answers 401 without a WWW-Authenticate header, so no credentials were sent; with preemptive: true they are sent with the first request".to_owned()
         }
         (None, schemes) => format!("the receiver asks for {schemes}, not for Basic; choose another kind of auth"),
     }

@@ -190,13 +190,13 @@ impl Endpoint {
         let token = member("access_token");
         if token.is_empty() {
             return Err(format!(
-                "no token from {host}: its answer has no access_token; check token_url, and that it is a token endpoint"
+                "no token from {host}: its response has no access_token; check token_url, and that it is a token endpoint"
             ));
         }
         let scheme = member("token_type");
         if !scheme.is_empty() && !scheme.eq_ignore_ascii_case("bearer") {
             return Err(format!(
-                "no token from {host}: its token is of type {}; only Bearer is known, so let the provider give out those",
+                "no token from {host}: its token is of type {}; only Bearer is supported; configure the provider to issue those",
                 quoted(scheme, told)
             ));
         }

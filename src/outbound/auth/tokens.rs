@@ -91,7 +91,7 @@ impl Tokens {
             return match fetched {
                 Ok(fetched) => Ok(fetched?),
                 Err(_) => Err(Fault::NoCredentials(format!(
-                    "no token from {}: no answer within the time of the attempt; check token_url, or raise the timeout",
+                    "no token from {}: no response within the time of the attempt; check token_url, or raise the timeout",
                     self.endpoint.host()
                 ))),
             };
@@ -127,7 +127,9 @@ impl Tokens {
     fn usable(&self, issued: &Issued, asked: Timestamp, flight: u64) -> Result<Token, Failure> {
         let header = with_scheme("Bearer", &issued.token).map_err(|_| {
             let host = self.endpoint.host();
-            Failure::Said(format!("no token from {host}: its access_token has characters that no header can carry; ask who runs the provider"))
+            Failure::Said(format!(
+                "no token from {host}: its access_token has characters that a header cannot contain; ask the provider"
+            ))
         })?;
         let used = issued.lifetime.saturating_sub(MARGIN.min(issued.lifetime / 10));
         Ok(Token { header, until: asked.after(used), flight })

@@ -34,7 +34,7 @@ pub(super) struct Forbidden {
 
 /// A name has no address.
 #[derive(Debug, thiserror::Error)]
-#[error("the name {name} has no address: {cause}")]
+#[error("DNS lookup for {name} failed: {cause}")]
 pub(super) struct NoAddress {
     pub(super) name: String,
     pub(super) cause: io::Error,
@@ -105,7 +105,7 @@ impl Guard {
         let nothing = |cause| NoAddress { name: host.to_owned(), cause };
         let found = found.map_err(nothing)?;
         if found.is_empty() {
-            return Err(nothing(io::Error::other("it resolves to nothing")).into());
+            return Err(nothing(io::Error::other("it resolves to no address")).into());
         }
         for address in &found {
             let fault = self.check(*address, by_name);
@@ -172,14 +172,14 @@ enum Reason<'a> {
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Denied(place) => write!(f, "stands in egress.deny as {place}"),
-            Self::NotCovered => write!(f, "is not covered by egress.allow, as a host that is filled in must be"),
+            Self::Denied(place) => write!(f, "is listed in egress.deny as {place}"),
+            Self::NotCovered => write!(f, "is not covered by egress.allow, which a filled-in host requires"),
             Self::NotPublic(range) => write!(f, "is {} ({}, {}); {ALLOW}", range.what, range.net, range.by),
         }
     }
 }
 
-const ALLOW: &str = "egress.allow can make an exception";
+const ALLOW: &str = "to allow it, add it to egress.allow";
 
 /// A name as it is compared: in lower case, without the dot at its end, an address without its brackets.
 fn plain(name: &str) -> String {

@@ -57,7 +57,7 @@ pub(in crate::outbound) struct ProxyFailed(#[source] BoxError);
 
 /// A connection of which nobody said where it leads.
 #[derive(Debug, thiserror::Error)]
-#[error("a connection was to be made that leads nowhere")]
+#[error("the connection has no route")]
 struct Nowhere;
 
 impl Target {

@@ -70,7 +70,7 @@ pub(super) fn compose(from: &Mailbox, mail: &Mail) -> Result<Message, String> {
 
 /// The same as lettre has it, the domain in ASCII.
 fn mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, String> {
-    let wrong = || format!("{:?} is no e-mail address", mailbox.address());
+    let wrong = || format!("{:?} is not a valid e-mail address", mailbox.address());
     let Ok(url::Host::Domain(domain)) = url::Host::parse(&mailbox.domain) else { return Err(wrong()) };
     let address = Address::new(&mailbox.local, domain).map_err(|_| wrong())?;
     Ok(LettreMailbox::new(mailbox.name.clone(), address))

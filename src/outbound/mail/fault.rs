@@ -11,9 +11,9 @@ use crate::domain::Code;
 pub(super) enum MailFault {
     #[error("no connection to {0}: {1}")]
     NoConnection(String, String),
-    #[error("no connection to {0}: this machine has no more {1}")]
+    #[error("no connection to {0}: this machine is out of {1}")]
     Starved(String, &'static str),
-    #[error("the name {0} has no address: {1}")]
+    #[error("DNS lookup for {0} failed: {1}")]
     Dns(String, String),
     #[error("{0}")]
     Egress(Forbidden),
@@ -21,13 +21,13 @@ pub(super) enum MailFault {
     Tls(String, String),
     #[error("no connection to {0} within {limit}", limit = humantime::format_duration(*.1))]
     ConnectTimeout(String, Duration),
-    #[error("the mail server did not take the mail within {limit}", limit = humantime::format_duration(*.0))]
+    #[error("the mail server did not accept the mail within {limit}", limit = humantime::format_duration(*.0))]
     Timeout(Duration),
     #[error("the mail was not written within {limit}", limit = humantime::format_duration(*.0))]
     Composing(Duration),
     #[error("the connection to the mail server ended {0}: {1}")]
     Closed(&'static str, String),
-    #[error("the mail server offers no way to authenticate that is known here (PLAIN or LOGIN)")]
+    #[error("the mail server offers no supported way to authenticate (PLAIN or LOGIN)")]
     NoMechanism,
     #[error("the address needs SMTPUTF8, which the mail server does not offer")]
     NotAscii,

@@ -96,7 +96,7 @@ async fn a_head_without_end_is_refused() {
         assert_eq!(reply.code, Code::TOO_LARGE, "{:?}", reply.error);
         assert_eq!(
             reply.error.as_deref(),
-            Some("the head of the response, or the length that it announces, is larger than allowed")
+            Some("the head of the response, or its declared length, is larger than allowed")
         );
     }
 }

@@ -105,16 +105,16 @@ async fn a_refusal_names_the_address_its_range_and_the_key_that_allows_it() {
     for (url, sentence) in [
         (
             "https://10.1.2.3/",
-            "the egress guard refuses 10.1.2.3: it is private (10.0.0.0/8, RFC 1918); egress.allow can make an exception",
+            "the egress guard refuses 10.1.2.3: it is private (10.0.0.0/8, RFC 1918); to allow it, add it to egress.allow",
         ),
         (
             "https://erp.test/",
-            "the egress guard refuses erp.test: its address 10.0.0.5 is private (10.0.0.0/8, RFC 1918); egress.allow can make an exception",
+            "the egress guard refuses erp.test: its address 10.0.0.5 is private (10.0.0.0/8, RFC 1918); to allow it, add it to egress.allow",
         ),
-        ("http://8.8.8.8/", "the egress guard refuses 8.8.8.8: it stands in egress.deny as 8.8.8.0/24"),
+        ("http://8.8.8.8/", "the egress guard refuses 8.8.8.8: it is listed in egress.deny as 8.8.8.0/24"),
         (
             "http://metadata.google.internal/computeMetadata/v1/",
-            "the egress guard refuses metadata.google.internal: it is a cloud's metadata service; egress.allow can make an exception",
+            "the egress guard refuses metadata.google.internal: it is a cloud's metadata service; to allow it, add it to egress.allow",
         ),
     ] {
         is_refused(&client.send(&post(url)).await, sentence);
@@ -180,7 +180,7 @@ async fn a_name_that_resolves_to_nothing_has_no_address() {
     let client = guarded(&egress(&[], &[]), Names::default().with("erp.test", &[&[]]));
     let reply = client.send(&post("http://erp.test/")).await;
     assert_eq!(reply.code, Code::DNS, "{:?}", reply.error);
-    assert_eq!(reply.error.as_deref(), Some("the name erp.test has no address: it resolves to nothing"));
+    assert_eq!(reply.error.as_deref(), Some("DNS lookup for erp.test failed: it resolves to no address"));
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ async fn a_port_where_nobody_listens_is_no_connection() {
 
 #[tokio::test]
 async fn a_name_without_address_is_told_apart() {
-    is(&send("http://nowhere.invalid/").await, Code::DNS, "the name nowhere.invalid has no address");
+    is(&send("http://nowhere.invalid/").await, Code::DNS, "DNS lookup for nowhere.invalid failed");
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn garbage_is_no_http() {
         "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n12345",
     ] {
         let (url, _) = closing(response).await;
-        is(&send(&url).await, Code::CLOSED, "what came back is no HTTP");
+        is(&send(&url).await, Code::CLOSED, "the response is not valid HTTP");
     }
     let (url, _) = closing("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nnot a number\r\n").await;
     assert_eq!(send(&url).await.code, Code::CLOSED);

@@ -129,7 +129,7 @@ impl Write for Resume {
                         tracing::error!(
                             chain = self.chain,
                             error,
-                            "an interrupted order cannot be read, so its chain does not go on: it stays `processing`"
+                            "an interrupted order cannot be read, so its chain does not resume: it stays `processing`"
                         );
                     }
                     Err(error) => return Err(error),

@@ -49,7 +49,12 @@ fn write_nested(out: &mut dyn fmt::Write, value: &Value, depth: usize) -> Result
         _ => match value.downcast_object_ref::<LongNumber>() {
             Some(number) => out.write_str(&number.text)?,
             None if value.downcast_object_ref::<Unknown>().is_some() => out.write_str("false")?,
-            None => return Err(Error::new(ErrorKind::BadSerialization, format!("{} is no JSON", value.kind()))),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::BadSerialization,
+                    format!("{} cannot be written as JSON", value.kind()),
+                ));
+            }
         },
     }
     Ok(())

@@ -12,7 +12,7 @@ const DEEPEST: usize = 64;
 /// Reads a whole filter.
 pub(super) fn filter(source: &str) -> Result<Vec<Condition>, SyntaxError> {
     if source.len() > LONGEST {
-        return Err(SyntaxError::at(source, LONGEST, format!("a filter has {LONGEST} bytes at most")));
+        return Err(SyntaxError::at(source, LONGEST, format!("a filter can have at most {LONGEST} bytes")));
     }
     let mut reader = Reader { source, at: 0 };
     let mut conditions = vec![reader.condition()?];
@@ -62,7 +62,7 @@ impl Reader<'_> {
         let mut path = vec![self.step()?];
         while self.take('.') {
             if path.len() == DEEPEST {
-                return Err(self.fault(&format!("a path has {DEEPEST} names at most")));
+                return Err(self.fault(&format!("a path can have at most {DEEPEST} names")));
             }
             path.push(self.step()?);
         }
@@ -151,6 +151,6 @@ impl Reader<'_> {
             }
         }
         self.at = begin;
-        Err(self.fault("the quotes that begin here do not end"))
+        Err(self.fault("these quotes are not closed"))
     }
 }

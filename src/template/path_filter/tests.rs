@@ -219,7 +219,7 @@ fn a_syntax_error_says_where_with_a_caret() {
         ("A..B=1", 3, "name"),
         ("A.B(*)C=1", 7, "expected a ."),
         ("=1", 1, "name"),
-        ("A=\"x", 3, "do not end"),
+        ("A=\"x", 3, "not closed"),
         ("A=\"x\"y", 6, "expected ;"),
         ("A=\"\\x\"", 4, "within quotes"),
         ("ä.b", 4, "expected ="),

@@ -82,9 +82,11 @@ fn what_is_written_wrongly_is_told_with_a_caret() {
         error.to_string(),
         "unknown placeholder `${orderld}`; did you mean `${orderId}`?, at line 2, column 10\n  \"id\": \"${orderld}\"}\n         ^"
     );
-    for (source, said, column) in
-        [("x ${order id}", "no spaces", 3), ("${}", "there is ${orderId}, ", 1), ("${orderId", "not closed", 1)]
-    {
+    for (source, said, column) in [
+        ("x ${order id}", "cannot contain spaces", 3),
+        ("${}", "there is ${orderId}, ", 1),
+        ("${orderId", "not closed", 1),
+    ] {
         let error = wrong(Syntax::Placeholder, Target::Text, source);
         assert!(error.message.contains(said) && error.column == column, "{error}");
     }
@@ -92,7 +94,7 @@ fn what_is_written_wrongly_is_told_with_a_caret() {
         ("a <Context.>", "a name is missing", 12),
         ("<DataSource.a..b>", "a name is missing", 15),
         ("<DataSource.a", "not closed", 14),
-        ("< DataSource.a >", "no spaces", 2),
+        ("< DataSource.a >", "cannot contain spaces", 2),
         ("<Event.idd>", "did you mean <Event.id>?", 8),
         ("<Delivery.a.b>", "there is <Delivery.id>", 11),
     ] {

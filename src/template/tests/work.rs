@@ -27,8 +27,8 @@ fn error_of(source: &str, order: &str) -> String {
 #[test]
 fn filters_and_operators_cost_what_they_touch_and_make() {
     let order = order(2000);
-    let work = "the template touches and makes more than 32 MiB of values";
-    let made = "the template makes a text of more than 1 MiB";
+    let work = "the template reads and creates more than 32 MiB of values";
+    let made = "the template creates text of more than 1 MiB";
     for (source, expected) in [
         ("{% for l in order.lines %}{{ l.a / (order.lines | sum(attribute='a')) }}{% endfor %}", work),
         ("{% for l in order.lines %}{{ order.lines | sort(attribute='a') | length }}{% endfor %}", work),
@@ -70,7 +70,7 @@ fn filters_and_operators_cost_what_they_touch_and_make() {
 fn a_condition_is_bounded_like_a_template() {
     let condition = "order.lines | batch(order.n, 0) | length > 1";
     let error = Expression::compile(condition).expect("a condition").holds(&scope(&order(10))).expect_err("too much");
-    let expected = "the expression touches and makes more than 32 MiB of values, in `batch(order.n, 0)";
+    let expected = "the expression reads and creates more than 32 MiB of values, in `batch(order.n, 0)";
     assert!(error.to_string().starts_with(expected), "{error}");
 }
 

@@ -24,7 +24,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "auth: {type: jwt_bearer, token_url: 'https://id', issuer: a, key: ''}",
         "auth.key",
-        "holds no private key in PEM (-----BEGIN PRIVATE KEY-----)",
+        "contains no private key in PEM (-----BEGIN PRIVATE KEY-----)",
     ),
     (
         "auth: {type: jwt_bearer, token_url: 'https://id', issuer: a, key_file: /nonexistent}",
@@ -40,7 +40,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("signing: {secrets: ['']}", "signing.secrets[0]", "begins with whsec_ (a shared secret) or whsk_"),
     ("signing: {secrets: [whsec_]}", "signing.secrets[0]", "a secret is 24 to 64 bytes, in base64"),
     ("signing: {secrets: [whsec_c2hvcnQ=]}", "signing.secrets[0]", "a secret is 24 to 64 bytes, in base64"),
-    ("signing: {secrets: ['whsec_%']}", "signing.secrets[0]", "is not base64; copy the secret whole"),
+    ("signing: {secrets: ['whsec_%']}", "signing.secrets[0]", "is not base64; copy the whole secret"),
     ("signing: {secrets: [whsk_c2hvcnQ=]}", "signing.secrets[0]", "a private key is an Ed25519 seed of 32 bytes"),
     ("signing: {secrets_file: /dev/null}", "signing.secrets_file", "found ***"),
 ];
@@ -64,7 +64,10 @@ fn secrets_that_cannot_be_right_are_told_with_what_to_do() {
         let told = faults(yaml);
         assert!(told.contains(&format!("{path}: is empty; write the secret here")), "{yaml}: {told}");
     }
-    assert!(faults("server: {tokens: [{name: a, token: '', scopes: [read]}]}").contains("one character at least"));
+    assert!(
+        faults("server: {tokens: [{name: a, token: '', scopes: [read]}]}")
+            .contains("one or more printable ASCII characters")
+    );
     // A key can be the user, and the password nothing.
     channel("auth: {type: basic, username: a, password: ''}");
 }

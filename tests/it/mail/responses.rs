@@ -255,7 +255,7 @@ async fn a_response_in_another_charset_is_mailed_as_it_reads_and_one_that_is_no_
     let second = service.api.order(&order).await;
     let mail = service.api.settled(&mail_of(&service, &second, "license").await).await;
     assert_eq!((mail["status"].as_str(), attempt(&mail, 0)["code"].as_i64()), (Some("failed"), Some(-2000)));
-    assert!(text(attempt(&mail, 0), "error").contains("no text"), "{mail:#}");
+    assert!(text(attempt(&mail, 0), "error").contains("not text"), "{mail:#}");
     assert_eq!(server.mails().await.len(), 1);
     service.stop().await;
 }

@@ -8,14 +8,14 @@ use crate::receiver::{Accept, Act, Reply};
 pub(super) fn names() -> Vec<Fault> {
     vec![
         Fault::at(Place::Name("no-such-host.invalid"), "the name does not exist")
-            .is(-2, "the name no-such-host.invalid has no address: …"),
+            .is(-2, "DNS lookup for no-such-host.invalid failed: …"),
         Fault::at(
             Place::Name("a-label-of-more-than-sixty-three-characters-is-none-that-dns-can-hold.invalid"),
             "the name is none that DNS can hold",
         )
         .is(
             -2,
-            "the name a-label-of-more-than-sixty-three-characters-is-none-that-dns-can-hold.invalid has no address: …",
+            "DNS lookup for a-label-of-more-than-sixty-three-characters-is-none-that-dns-can-hold.invalid failed: …",
         ),
     ]
 }
@@ -45,13 +45,13 @@ pub(super) fn tls() -> Vec<Fault> {
     let more = [handshake(22, 0x4000), vec![0; 0x4000]].concat();
     vec![
         greets("plain HTTP comes back", vec![Act::send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")])
-            .is(-3, "TLS with HOST failed: what came back is no TLS; perhaps this port speaks plain HTTP"),
+            .is(-3, "TLS with HOST failed: the response is not TLS; this port may speak plain HTTP"),
         Fault::at(Place::Tls(Certificate::Expired), "the certificate is no longer valid")
             .is(-3, "TLS with HOST failed: its certificate expired on 2021-01-01T00:00:00.000Z"),
         Fault::at(Place::Tls(Certificate::ForAnotherHost), "the certificate is for another host")
             .is(-3, "TLS with HOST failed: its certificate is for another host: other.example"),
         Fault::at(Place::Tls(Certificate::OfAnUnknownAuthority), "nobody known vouches for the certificate")
-            .is(-3, "TLS with HOST failed: its certificate is self-signed or from an unknown authority; tls.ca_file can name one's own"),
+            .is(-3, "TLS with HOST failed: its certificate is self-signed or from an unknown authority; to trust a private authority, set tls.ca_file"),
         greets("the connection closes in the handshake", Vec::new()).is(-3, "TLS with HOST failed: the connection closed in the handshake"),
         greets("the connection is reset in the handshake", vec![Act::Reset])
             .is(-1, "no connection to HOST: Connection reset by peer (os error 104)"),

@@ -6,8 +6,8 @@ use super::fault::Fault;
 use crate::receiver::{Act, Reply};
 
 const CLOSED: &str = "the connection closed before the response was complete…";
-const NO_HTTP: &str = "what came back is no HTTP: …";
-const LARGE_HEAD: &str = "the head of the response, or the length that it announces, is larger than allowed";
+const NO_HTTP: &str = "the response is not valid HTTP: …";
+const LARGE_HEAD: &str = "the head of the response, or its declared length, is larger than allowed";
 const LARGE: &str = "the response is larger than 1048576 bytes";
 
 /// What of a response a channel keeps by default.

@@ -10,8 +10,8 @@ use crate::receiver::frames::{
 use crate::receiver::{Act, Reply};
 
 const CLOSED: &str = "the connection closed before the response was complete…";
-const NO_HTTP: &str = "what came back is no HTTP: …";
-const FLOOD: &str = "what came back is more than a response of HTTP/2 may take: …";
+const NO_HTTP: &str = "the response is not valid HTTP: …";
+const FLOOD: &str = "the response exceeds the limits for HTTP/2: …";
 const LARGE: &str = "the response is larger than 1048576 bytes";
 
 /// Reasons, as HTTP/2 numbers them.
@@ -81,7 +81,7 @@ pub(super) fn streams() -> Vec<Fault> {
         answer("a body without end", [head(), endless(frame(DATA, 0, 1, &[b'x'; 16_000]))])
             .keeps(200, 60_000)
             .but_for_a_callout(-7, LARGE)
-            .but_for_a_callout(-6, "what came back is no HTTP: it breaks the rules of HTTP/2 (FLOW_CONTROL_ERROR)"),
+            .but_for_a_callout(-6, "the response is not valid HTTP: it violates HTTP/2 (FLOW_CONTROL_ERROR)"),
     ]
 }
 
@@ -120,7 +120,7 @@ pub(super) fn floods() -> Vec<Fault> {
         )
         .is(
             -6,
-            "what came back is no HTTP: it breaks the rules of HTTP/2 (PROTOCOL_ERROR), or its head is larger than 65536 bytes",
+            "the response is not valid HTTP: it violates HTTP/2 (PROTOCOL_ERROR), or its head is larger than 65536 bytes",
         ),
         answer(
             "CONTINUATION without end",

@@ -100,7 +100,7 @@ async fn sighup_does_not_remove_the_last_token() {
     process.home.configure("server: {max_depth: 99}");
     process.signal(Signal::HUP);
     let line = eventually("the refusal in the log", || {
-        let line = process.log.find("configuration not reloaded, the one before stays");
+        let line = process.log.find("configuration not reloaded, the current one stays in use");
         async move { line }
     })
     .await;
@@ -161,7 +161,7 @@ async fn sighup_reloads_the_running_binary_and_the_log_says_what_came_of_it() {
     assert_eq!(receiver.requests_on("/two")[0].header("authorization"), Some("Bearer second"));
     process.home.configure("channels: [{name: erp, url: nowhere}, {name: Erp, url: 'http://a', auth: {type: bearer, token: hush-hush, x: 1}}]");
     process.signal(Signal::HUP);
-    let line = told("configuration not reloaded, the one before stays").await;
+    let line = told("configuration not reloaded, the current one stays in use").await;
     let errors = field(&line, "errors").and_then(Value::as_str).expect("errors");
     for path in ["channels[0].url", "channels[1].name", "channels[1].auth.x"] {
         assert!(errors.contains(path), "{path} is not in {errors}");

@@ -57,7 +57,7 @@ impl Challenge {
     pub(super) fn read(message: &[u8]) -> Result<Self, &'static str> {
         const SHORT: &str = "its challenge is cut off";
         if message.get(..8) != Some(SIGNATURE.as_slice()) || u32_at(message, 8) != Some(2) {
-            return Err("its challenge is no NTLM message of type 2");
+            return Err("its challenge is not an NTLM message of type 2");
         }
         let flags = u32_at(message, 20).ok_or(SHORT)?;
         if flags & NEEDED != NEEDED {

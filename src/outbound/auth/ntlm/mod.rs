@@ -104,7 +104,7 @@ impl Ntlm {
         let token = token.ok_or_else(|| failed(&why_not(&offered)))?;
         let bytes = STANDARD
             .decode(token)
-            .map_err(|_| failed("its challenge is no base64; look for a proxy in between that changes it"))?;
+            .map_err(|_| failed("its challenge is not valid base64; look for a proxy in between that changes it"))?;
         let challenge = Challenge::read(&bytes)
             .map_err(|why| failed(&format!("{why}; look for a proxy in between that changes it")))?;
         if closes(call) {
@@ -179,10 +179,12 @@ fn why_not(offered: &Challenges) -> String {
         return "the receiver offers it, but does not answer its first message; look for a balancer in between that spreads one connection's requests".to_owned();
     }
     if schemes.is_empty() {
-        return "the receiver answers 401 without saying what it wants; look whether it takes NTLM there".to_owned();
+        return "the receiver answers 401 without naming a scheme; check whether NTLM is enabled there".to_owned();
     }
     if offered.of("negotiate").is_some() {
-        return format!("the receiver offers {schemes} only, and Kerberos is not spoken here; let it offer NTLM too");
+        return format!(
+            "the receiver offers {schemes} only, and Kerberos is not supported; configure it to offer NTLM too"
+        );
     }
     format!("the receiver asks for {schemes}; choose another kind of auth")
 }
