@@ -284,7 +284,7 @@ fn url_rules_are_checked_at_once_where_the_url_is_known() {
         ("url: 'https://${orderId}.evil.com/'\nsyntax: placeholder", "a value next to the host's own text"),
         (
             "url: https://a.example/0123456789\nurl_rules: {max_length: 20}",
-            "20 are allowed at most (url_rules.max_length)",
+            "more than the 20 allowed (url_rules.max_length)",
         ),
         ("url: https://a.example/<A.b>/0123456789\nsyntax: merge_fields\nurl_rules: {max_length: 20}", "max_length"),
     ] {

@@ -333,7 +333,7 @@ fn wrong_files_are_errors_that_name_them() {
         (
             format!("{{client_cert_file: '{cert}', client_key_file: '{odd}'}}"),
             "client_key_file",
-            "odd.key\" is of no known kind",
+            "odd.key\" is not of a supported kind",
         ),
         (
             format!("{{client_cert_file: '{cert}', client_key_file: '{other}'}}"),
