@@ -37,7 +37,7 @@ pub(super) async fn settle(
         (Some(_), _) if !headers.contains_key(AUTHORIZATION) => return Err(Problem::wrong_key()),
         _ => {}
     }
-    let caller = Caller::of(api.view().tokens.caller(headers, Scope::Manage)?);
+    let caller = Caller::of(api.view().tokens.caller_of(headers, request.extensions(), Scope::Manage)?);
     let reason = reason::read(&api, request).await?;
     change(&api, &name, verdict, caller, reason).await
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
-use axum::http::{HeaderName, Method, Request, Uri, Version};
+use axum::http::{HeaderMap, HeaderName, Method, Request, Uri, Version};
 
 use crate::config::settings::Server;
 
@@ -33,6 +33,8 @@ pub(super) struct Hosts {
     known: Vec<String>,
     /// Host and port of `public_url`.
     public: Option<(String, u16)>,
+    /// Whether `public_url` is one of HTTPS.
+    https: bool,
 }
 
 impl Hosts {
@@ -51,7 +53,23 @@ impl Hosts {
             configured: server.hosts.clone(),
             known: listen.into_iter().chain(public.iter().map(|(name, _)| name.clone())).collect(),
             public,
+            https: server.public_url.starts_with("https:"),
         }
+    }
+
+    /// Whether a form was sent from a page of this server, as far as the browser says.
+    pub(super) fn is_own_form(&self, headers: &HeaderMap) -> bool {
+        if let Some(site) = headers.get(SEC_FETCH_SITE) {
+            return site == "same-origin" || site == "none";
+        }
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+        headers.get_all(ORIGIN).iter().all(|origin| self.may_call(origin.as_bytes(), host.as_ref()))
+    }
+
+    /// Whether a browser that sent this request is on HTTPS, as far as `public_url` tells.
+    pub(super) fn is_https(&self, headers: &HeaderMap) -> bool {
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+        self.https && host.is_none_or(|host| self.public.as_ref().is_some_and(|(public, _)| *public == name(&host)))
     }
 
     /// Refuses a request that is not for this server (421), that a page of another site sends (403), or that does not

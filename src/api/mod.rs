@@ -15,6 +15,7 @@ mod changes;
 mod channels;
 mod cloudevents;
 mod connection;
+mod dashboard;
 mod deliveries;
 mod events;
 #[doc(hidden)]
@@ -49,11 +50,12 @@ mod watch;
 use axum::Router;
 use axum::extract::{Extension, RawQuery, Request, State};
 use axum::http::{Method, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post};
 
 use crate::store::Change;
 
+use dashboard::Dashboard;
 use path::Named;
 use tokens::Caller;
 
@@ -96,11 +98,18 @@ pub fn router(api: Api) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::docs));
+    let manage = manage().route_layer(from_fn_with_state(api.clone(), tokens::manage));
+    // The dashboard makes the same calls as everybody else, within the process.
+    let calls = settle.merge(read).merge(manage);
+    let dashboard = Dashboard::new(api.clone(), calls.clone().with_state(api.clone()));
+    let home = Router::new()
+        .route("/", get(dashboard::home))
+        .route_layer(from_fn_with_state(dashboard.clone(), dashboard::enter));
+    let pages = home.merge(dashboard::pages(&dashboard)).layer(map_response(dashboard::protect)).with_state(dashboard);
     ingest
-        .merge(settle)
-        .merge(read)
-        .merge(manage().route_layer(from_fn_with_state(api.clone(), tokens::manage)))
+        .merge(calls)
         .merge(open)
+        .merge(pages)
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(api.clone(), watch::watch))

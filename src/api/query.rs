@@ -132,8 +132,8 @@ pub(super) fn settle_key(query: Option<&str>) -> Result<Option<String>, Problem>
     Ok(key)
 }
 
-/// Decodes a part of a query.
-fn decode(text: &str) -> Option<String> {
+/// Decodes a part of a query or of a form.
+pub(super) fn decode(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
 }

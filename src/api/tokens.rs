@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{Extensions, HeaderMap};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
@@ -46,7 +46,11 @@ const fn name(scope: Scope) -> &'static str {
 }
 
 impl Known {
-    fn may(&self, wanted: Scope) -> bool {
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) fn may(&self, wanted: Scope) -> bool {
         self.scopes.iter().any(|scope| *scope == wanted || (*scope == Scope::Manage && wanted == Scope::Read))
     }
 }
@@ -86,24 +90,57 @@ impl Tokens {
         let Some(presented) = bearer(headers) else {
             return Err(Problem::unauthorized(name(wanted), headers.contains_key(AUTHORIZATION)));
         };
-        let digest: [u8; 32] = Sha256::digest(presented).into();
+        self.holder(SessionToken::of(presented), wanted).map(Some)
+    }
+
+    /// The same for a call that may come from a session of the dashboard, which puts its [`SessionToken`] into the
+    /// request's extensions.
+    pub(super) fn caller_of(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        wanted: Scope,
+    ) -> Result<Option<&Known>, Problem> {
+        match extensions.get::<SessionToken>() {
+            Some(token) if !self.is_open() => self.holder(*token, wanted).map(Some),
+            _ => self.caller(headers, wanted),
+        }
+    }
+
+    /// Whether every call is allowed without a token.
+    pub(super) fn is_open(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// The token with that digest, if it has the scope.
+    pub(super) fn holder(&self, token: SessionToken, wanted: Scope) -> Result<&Known, Problem> {
         let mut found = None;
         for known in &self.known {
-            let same: Choice = known.digest.ct_eq(&digest);
+            let same: Choice = known.digest.ct_eq(&token.0);
             if bool::from(same) {
                 found = Some(known);
             }
         }
         match found {
             None => Err(Problem::unauthorized(name(wanted), true)),
-            Some(known) if known.may(wanted) => Ok(Some(known)),
+            Some(known) if known.may(wanted) => Ok(known),
             Some(_) => Err(Problem::forbidden(name(wanted))),
         }
     }
 }
 
+/// The digest of a token that a session of the dashboard was opened with. The token itself is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SessionToken(pub(super) [u8; 32]);
+
+impl SessionToken {
+    pub(super) fn of(token: &[u8]) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+}
+
 /// The token of an `Authorization: Bearer …` header. A request with two such headers presents none.
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
@@ -152,7 +189,7 @@ pub(super) async fn manage(State(api): State<Api>, request: Request, next: Next)
 }
 
 async fn check(api: &Api, scope: Scope, mut request: Request, next: Next) -> Response {
-    let caller = match api.view().tokens.caller(request.headers(), scope) {
+    let caller = match api.view().tokens.caller_of(request.headers(), request.extensions(), scope) {
         Ok(known) => Caller::of(known),
         Err(problem) => return problem.into_response(),
     };

@@ -34,6 +34,7 @@ mod conditions;
 mod config;
 mod container;
 mod crash;
+mod dashboard;
 mod deliveries_api;
 mod documents;
 mod egress;

@@ -141,7 +141,9 @@ async fn serve(outputs: &mut Outputs, world: &World, home: &Arc<Home>, yaml: &st
         let names = outputs.names(&api, list, member).await;
         assert!(!names.is_empty(), "{list}");
         for name in names {
-            outputs.ask(&api, "GET", &format!("{list}/{name}"), b"").await;
+            let call = format!("{list}/{name}");
+            outputs.ask(&api, "GET", &call, b"").await;
+            outputs.ask(&api, "GET", &call.replacen("/v1", "/dashboard", 1), b"").await;
         }
     }
     for channel in &world.channels {

@@ -1,0 +1,61 @@
+//! The dashboard: pages for people, made on the server, that work without JavaScript.
+//!
+//! A page is made of the same calls that everybody else makes ([`state`]), so what it shows, what it may do and what the
+//! audit keeps are those of the API. [`gate`] lets visitors in, [`layout`] has what all pages share, and each page is a
+//! file of its own. To add a page: a file with a handler, and its route in [`pages`].
+
+mod acts;
+mod audit;
+mod bulk;
+mod channel;
+mod data;
+mod deliveries;
+mod delivery;
+mod form;
+mod gate;
+mod home;
+mod layout;
+mod order;
+mod orders;
+mod search;
+mod sessions;
+mod state;
+mod timeline;
+
+use axum::Router;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+pub(super) use gate::{enter, protect};
+pub(super) use home::home;
+pub(super) use state::Dashboard;
+
+/// Every page but the home page, which is `/`.
+pub(super) fn pages(dashboard: &Dashboard) -> Router<Dashboard> {
+    let open = Router::new()
+        .route("/dashboard/style.css", get(style))
+        .route("/dashboard/login", post(gate::log_in))
+        .route("/dashboard/logout", post(gate::log_out));
+    Router::new()
+        .route("/dashboard/search", get(search::search))
+        .route("/dashboard/orders", get(orders::page))
+        .route("/dashboard/orders/{id}", get(order::page))
+        .route("/dashboard/orders/{id}/rerun", post(acts::rerun))
+        .route("/dashboard/orders/{id}/deliver", post(acts::deliver))
+        .route("/dashboard/deliveries", get(deliveries::page))
+        .route("/dashboard/deliveries/bulk", get(bulk::ask).post(bulk::act))
+        .route("/dashboard/deliveries/{id}", get(delivery::page))
+        .route("/dashboard/deliveries/{id}/{act}", post(acts::delivery))
+        .route("/dashboard/channels/{name}", get(channel::page))
+        .route("/dashboard/channels/{name}/{act}", post(acts::channel))
+        .route("/dashboard/audit", get(audit::page))
+        .route_layer(from_fn_with_state(dashboard.clone(), enter))
+        .merge(open)
+}
+
+async fn style() -> Response {
+    let headers = [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "max-age=300")];
+    (headers, include_str!("style.css")).into_response()
+}

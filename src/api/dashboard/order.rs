@@ -1,0 +1,115 @@
+//! An order: a timeline of its steps and deliveries, the channels, the context, the body.
+
+use axum::extract::{Extension, RawQuery, State};
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::super::path::Named;
+use super::acts::done;
+use super::data::{Channel, List, Order};
+use super::form::{Fields, encoded};
+use super::gate::Guest;
+use super::layout::{self, badge, button, channel_link, fact, failed, hidden, order_link, text, time, time_or_dash};
+use super::state::{Dashboard, Failure, Visitor};
+use super::timeline;
+
+/// `GET /dashboard/orders/{id}`.
+pub(super) async fn page(
+    State(dashboard): State<Dashboard>,
+    Extension(visitor): Guest,
+    Named(id): Named,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let fields = Fields::of(query.as_deref().unwrap_or_default());
+    match read(&dashboard, &visitor, &id).await {
+        Ok((order, channels)) => {
+            let title = format!("Order {}", order.order_id);
+            layout::page(&visitor, "/dashboard/orders", &title, &body(&order, &channels, &fields, &visitor))
+        }
+        Err(failure) => failed(&visitor, &failure),
+    }
+}
+
+/// An order, and the channels that it can be delivered to.
+async fn read(dashboard: &Dashboard, visitor: &Visitor, id: &str) -> Result<(Order, Vec<Channel>), Failure> {
+    let order = dashboard.read(visitor, &format!("/v1/orders/{}", encoded(id))).await?;
+    if !visitor.may_act {
+        return Ok((order, Vec::new()));
+    }
+    let channels: List<Channel> = dashboard.read(visitor, "/v1/channels?limit=250").await?;
+    Ok((order, channels.data))
+}
+
+fn body(order: &Order, channels: &[Channel], fields: &Fields, visitor: &Visitor) -> Markup {
+    let path = format!("/dashboard/orders/{}", encoded(&order.id));
+    html! {
+        h1 { "Order " (order.order_id) " " (badge(&order.status)) }
+        (done(fields))
+        p.id { (order.id) }
+        dl.facts {
+            (fact("Type", &html! { (order.kind) }))
+            (fact("Chain", &html! { (order.chain.as_deref().unwrap_or("–")) }))
+            (fact("Received", &time(order.received_at, visitor)))
+            (fact("Ended", &time_or_dash(order.ended_at, visitor)))
+            @if !order.same_id.is_empty() {
+                (fact("Earlier with this id", &html! { @for id in &order.same_id { (order_link(id, id)) br; } }))
+            }
+        }
+        @if visitor.may_act {
+            div.acts {
+                @if order.status == "rejected" { (button(visitor, &format!("{path}/rerun"), "Run the failed step again", "")) }
+                @if !channels.is_empty() {
+                    form.act method="post" action={ (path) "/deliver" } {
+                        (hidden(visitor))
+                        label { "Deliver once more to " select name="channel" {
+                            @for channel in channels { option value=(channel.name) { (channel.name) } }
+                        } }
+                        button { "Deliver" }
+                    }
+                }
+            }
+        }
+        h2 { "Timeline" }
+        (timeline::table(order, visitor))
+        (skipped(order))
+        h2 { "Context" }
+        (text(order.context.get(), None))
+        h2 { "Body" }
+        (text(order.order.get(), None))
+        details {
+            summary { "As received, byte for byte" }
+            pre tabindex="0" { (order.order.get()) }
+        }
+    }
+}
+
+fn skipped(order: &Order) -> Markup {
+    let skipped: Vec<_> = order.channels.iter().filter(|got| got.status == "skipped").collect();
+    html! {
+        @if !skipped.is_empty() {
+            h2 { "Skipped channels" }
+            ul.skipped {
+                @for got in skipped {
+                    li {
+                        (channel_link(&got.channel)) ": " (why(got.reason.as_deref().unwrap_or_default()))
+                        @if let Some(detail) = &got.detail { " (" (detail) ")" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A reason in words.
+fn why(reason: &str) -> &str {
+    match reason {
+        "event" => "does not subscribe to the event",
+        "when" => "its `when` does not hold",
+        "filter" => "its `filter` does not hold",
+        "product" => "no item is one of its products",
+        "once_per" => "had its delivery for this value before",
+        "relationship" => "the trading partners go to another channel",
+        "disabled" => "switched off in the configuration",
+        other => other,
+    }
+}
