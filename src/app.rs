@@ -32,7 +32,7 @@ use crate::delivery::{self, Lanes, LanesError};
 use crate::domain::{Clock, IdSource, SettleKeys, Timestamp};
 use crate::outbound::ClientError;
 use crate::routing::LaneMemory;
-use crate::store::{self, Replica, StoreError};
+use crate::store::{self, Queue, Replica, StoreError};
 use crate::telemetry::VERSION;
 use crate::telemetry::metrics::Metrics;
 
@@ -317,22 +317,26 @@ async fn retain(reloader: Arc<Reloader>) {
     let Reloader { base: Base { store, clock, .. }, soft, .. } = &*reloader;
     while !soft.is_cancelled() {
         let now = clock.now();
-        let retention = reloader.current.load().settings.store.retention;
-        if let Some(retention) = retention {
-            match store.queue.remove_finished(now.before(retention)).await {
-                Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "orders and events past `store.retention` removed"),
-                Err(error) => {
-                    tracing::error!(%error, "orders past `store.retention` could not be removed, trying again");
-                }
+        if let Some(retention) = reloader.current.load().settings.store.retention {
+            tokio::select! {
+                () = remove(&*store.queue, now, retention) => {}
+                // What is left goes after the next start.
+                () = soft.cancelled() => return,
             }
         }
-        if let Some(retention) = retention
-            && let Err(error) = store.queue.remove_audited(now.before(retention.max(AUDIT_RETENTION))).await
-        {
-            tracing::error!(%error, "old entries of the audit could not be removed, trying again");
-        }
         sleep(clock, now.after(RETENTION_RUN), soft).await;
+    }
+}
+
+/// Removes what is past `store.retention`.
+async fn remove(queue: &dyn Queue, now: Timestamp, retention: Duration) {
+    match queue.remove_finished(now.before(retention)).await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "orders and events past `store.retention` removed"),
+        Err(error) => tracing::error!(%error, "orders past `store.retention` could not be removed, trying again"),
+    }
+    if let Err(error) = queue.remove_audited(now.before(retention.max(AUDIT_RETENTION))).await {
+        tracing::error!(%error, "old entries of the audit could not be removed, trying again");
     }
 }
 

@@ -130,6 +130,9 @@ async fn a_failure_holds_its_key_until_a_person_settles_it() {
         assert_eq!(service.api.settled(&failed).await["status"], status, "{act}");
     }
     assert_eq!(orders(&receiver), ["retry-1", "retry-1", "retry-2", "accept-1", "accept-2", "cancel-1", "cancel-2"]);
+    let metrics = String::from_utf8(service.api.get("/metrics").await.body).expect("text");
+    let counted = "orderhook_deliveries_total{channel=\"erp\",status=\"cancelled\"} 1";
+    assert!(metrics.contains(counted), "what a person settles is counted: {metrics}");
     service.stop().await;
 }
 
