@@ -214,6 +214,11 @@ impl<'a> Received<'a> {
     }
 }
 
+/// A delivery of the store as `GET /v1/deliveries/{id}` shows it.
+pub fn delivery_json(delivery: &DeliveryDetail) -> serde_json::Value {
+    serde_json::to_value(Detail::of(delivery)).unwrap_or_default()
+}
+
 impl<'a> Tried<'a> {
     fn of(attempt: &'a Attempt) -> Self {
         let exchange = &attempt.exchange;

@@ -60,6 +60,8 @@ use path::Named;
 use tokens::Caller;
 
 pub use answer::JsonAnswers;
+pub use deliveries::delivery_json;
+pub use orders::order_json;
 pub use problem::{Fault, Kind, Problem};
 pub use serve::{Limits, serve};
 pub use state::{Api, ChannelOverview, Ingest, Lanes, NotReloaded, Reload, Rooms, View};

@@ -89,6 +89,11 @@ fn unreadable(order: OrderId, error: &dyn std::fmt::Display) -> Problem {
     Problem::internal()
 }
 
+/// An order of the store as `GET /v1/orders/{id}` shows it.
+pub fn order_json(order: &OrderDetail) -> serde_json::Value {
+    serde_json::to_value(Whole::of(order)).unwrap_or_default()
+}
+
 /// An order in a list.
 #[derive(Serialize)]
 struct Listed<'a> {

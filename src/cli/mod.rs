@@ -1,4 +1,4 @@
-//! The command line: `serve`, `demo`, `check`, `preview`, `test`, `preset`, `healthcheck`, `backup`; `orders`, `deliveries`,
+//! The command line: `serve`, `demo`, `check`, `preview`, `test`, `preset`, `healthcheck`, `backup`, `plan`; `orders`, `deliveries`,
 //! `channels`, `problems` and `tail` ask a running server; `completions` and `man` describe it all.
 //!
 //! Exit codes: 0 done, 1 the thing failed, 2 wrong use. To add a command: a variant of [`Command`] with an example in
@@ -11,6 +11,7 @@ mod demo;
 mod healthcheck;
 mod manual;
 mod output;
+mod plan;
 mod serve;
 mod trial;
 
@@ -108,6 +109,9 @@ enum Command {
         #[arg(long)]
         channel: Option<String>,
     },
+    /// Show what a changed configuration would do to recent orders, without sending anything. Ends with 1 if anything fails.
+    #[command(after_help = "Example:\n  orderhook plan --config new.yaml --since 24h --token-file token")]
+    Plan(plan::PlanArgs),
     /// Copy the store to a file, consistent, while the service runs.
     #[command(after_help = "Example:\n  orderhook backup /backup/orderhook.db --config orderhook.yaml")]
     Backup {
@@ -217,6 +221,7 @@ pub fn main() -> ExitCode {
         Command::Channels { client, command } => client::channels(&client, command),
         Command::Problems { client, since } => client::problems(&client, since.as_deref()),
         Command::Tail { client, channel } => client::tail(&client, channel.as_deref()),
+        Command::Plan(args) => plan::run(&args),
         Command::Backup { file, config } => backup::run(&config.config, &file),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::man(dir.as_deref()),

@@ -23,9 +23,9 @@ use super::{bucket, mail};
 
 /// Tries channels out.
 pub struct Trials {
-    settings: Arc<Settings>,
-    channels: HashMap<Arc<str>, Arc<Channel>>,
-    kit: Kit,
+    pub(super) settings: Arc<Settings>,
+    pub(super) channels: HashMap<Arc<str>, Arc<Channel>>,
+    pub(super) kit: Kit,
 }
 
 /// What a trial is of.
@@ -106,22 +106,26 @@ impl Trials {
     /// The request that `order`, or else the preset's sample order, would make.
     pub async fn preview(&self, channel: &str, order: Option<Bytes>) -> Result<Trial, TrialFault> {
         let Prepared { outlet, delivery, begun, trial } = self.prepare(channel, order)?;
-        let (exchange, key) = if mail::is_mail(&outlet.channel, &delivery) {
-            let (draft, key) = attempt::draft(&self.kit, &outlet, &delivery, &begun);
-            let mail = draft.map_err(TrialFault::NotBuilt)?;
-            let mailer =
-                outlet.mailer.as_ref().ok_or_else(|| TrialFault::NotBuilt("smtp is not configured".to_owned()))?;
-            (mailer.preview(mail).await.map_err(TrialFault::NotBuilt)?, key)
+        let exchange = self.exchange(&outlet, &delivery, &begun).await.map_err(TrialFault::NotBuilt)?;
+        Ok(Trial { exchange, ..trial })
+    }
+
+    /// The request of a delivery, or its mail, as the history would keep it, with its body whole. `Err` says what cannot be
+    /// built.
+    pub(super) async fn exchange(&self, outlet: &Outlet, delivery: &Leased, begun: &Begun) -> Result<Exchange, String> {
+        let (exchange, key) = if mail::is_mail(&outlet.channel, delivery) {
+            let (draft, key) = attempt::draft(&self.kit, outlet, delivery, begun);
+            let mailer = outlet.mailer.as_ref().ok_or("smtp is not configured")?;
+            (mailer.preview(draft?).await?, key)
         } else {
-            let (request, key) = self.request(&outlet, &delivery, &begun);
-            let request = request.map_err(|refused| TrialFault::NotBuilt(refused.error))?;
-            (whole(outlet.client.preview(&request), &delivery), key)
+            let (request, key) = self.request(outlet, delivery, begun);
+            let request = request.map_err(|refused| refused.error)?;
+            (whole(outlet.client.preview(&request), delivery), key)
         };
-        let exchange = match key {
+        Ok(match key {
             Some(key) => hide(exchange, None, key).await.0,
             None => exchange,
-        };
-        Ok(Trial { exchange, ..trial })
+        })
     }
 
     /// Sends that request now, once.

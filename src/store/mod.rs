@@ -28,6 +28,7 @@ pub use claims::{Claim, NextDue, Run, Which};
 pub use error::StoreError;
 pub use happenings::Happening;
 pub use listed::*;
+pub use sqlite::Archive;
 pub use types::*;
 
 use crate::config::settings;

@@ -56,6 +56,7 @@ mod openapi;
 mod orderful;
 mod orders_api;
 mod outcomes;
+mod plan;
 mod problems;
 mod proxies;
 mod reload;

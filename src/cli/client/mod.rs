@@ -19,9 +19,10 @@ use crate::outbound::Remote;
 
 use super::output;
 pub(super) use args::{ChannelsCommand, ClientArgs, DeliveriesCommand, OrdersCommand, time};
+pub(super) use shown::plain as plain_table;
 
 /// Why a command ends without success.
-enum Stop {
+pub(super) enum Stop {
     /// Something failed; a sentence.
     Failed(String),
     /// The command was used wrongly; a sentence.
@@ -30,12 +31,12 @@ enum Stop {
     Problems,
 }
 
-type Done = Result<(), Stop>;
+pub(super) type Done = Result<(), Stop>;
 
 /// A server to ask.
-struct Client {
+pub(super) struct Client {
     remote: Remote,
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// `orderhook orders`.
@@ -63,7 +64,7 @@ pub(super) fn tail(args: &ClientArgs, channel: Option<&str>) -> ExitCode {
     run(args, async |client| tail::tail(client, channel).await)
 }
 
-fn run(args: &ClientArgs, work: impl AsyncFnOnce(&Client) -> Done) -> ExitCode {
+pub(super) fn run(args: &ClientArgs, work: impl AsyncFnOnce(&Client) -> Done) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match (runtime, client(args)) {
         (Ok(runtime), Ok(client)) => runtime.block_on(work(&client)),
@@ -100,7 +101,7 @@ fn read_token(file: &Path) -> Result<SecretString, String> {
 }
 
 impl Client {
-    async fn get(&self, path: &[&str], query: &[(String, String)]) -> Result<Value, Stop> {
+    pub(super) async fn get(&self, path: &[&str], query: &[(String, String)]) -> Result<Value, Stop> {
         good(self.remote.call(path, query, None).await)
     }
 

@@ -20,7 +20,8 @@ pub(super) fn table(columns: Columns, entries: &[Value]) {
     output::line(&table.trim_fmt());
 }
 
-fn plain() -> Table {
+/// A table without lines that fits the terminal.
+pub(in crate::cli) fn plain() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if let Some(width) = output::width() {

@@ -9,6 +9,7 @@
 //! `suspects` and `remove` are the writes, `lists`, `search` and `details` the reads.
 
 mod accept;
+mod archive;
 mod audit;
 mod backup;
 mod born;
@@ -48,6 +49,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::archive::Archive;
 use self::db::Tally;
 use self::lock::Lock;
 use self::readers::Readers;

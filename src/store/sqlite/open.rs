@@ -107,6 +107,19 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Checks that a database needs no migration, for those who cannot make one.
+pub(super) fn check_current(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    check(conn, path)?;
+    let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found < MIGRATIONS.len() as i64 {
+        return Err(not_a_store(
+            path,
+            "it is of an earlier version; start the service on it, or on a copy, to migrate it",
+        ));
+    }
+    Ok(())
+}
+
 fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
     // Of effect on a new file alone.
     conn.pragma_update(None, "page_size", PAGE)?;
