@@ -1,12 +1,14 @@
 //! The list of deliveries: its filters are those of the API, in the page's address.
 
+use std::sync::Arc;
+
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::Response;
 use maud::{Markup, html};
 
 use crate::domain::DeliveryStatus;
 
-use super::data::{Channel, Delivery, List};
+use super::data::{Delivery, List};
 use super::form::{Fields, encoded};
 use super::gate::Guest;
 use super::layout::{
@@ -31,13 +33,12 @@ pub(super) async fn page(
 
 async fn body(dashboard: &Dashboard, visitor: &Visitor, fields: &Fields) -> Result<Markup, Failure> {
     let list: List<Delivery> = dashboard.read(visitor, &fields.at("/v1/deliveries")).await?;
-    let channels: List<Channel> = dashboard.read(visitor, "/v1/channels?limit=250").await?;
     let mut filter = fields.clone();
     filter.take("cursor");
     filter.take("limit");
     Ok(html! {
         h1 { "Deliveries" }
-        (filters(fields, &channels.data))
+        (filters(fields, &dashboard.channels()))
         @if visitor.may_act && !filter.is_empty() { (for_all(&filter)) }
         @if list.data.is_empty() {
             p.muted {
@@ -67,7 +68,7 @@ fn for_all(filter: &Fields) -> Markup {
     }
 }
 
-fn filters(fields: &Fields, channels: &[Channel]) -> Markup {
+fn filters(fields: &Fields, channels: &[Arc<str>]) -> Markup {
     let value = |name: &str| fields.get(name).unwrap_or_default().to_owned();
     html! {
         form.filters method="get" action=(PATH) {
@@ -83,7 +84,11 @@ fn filters(fields: &Fields, channels: &[Channel]) -> Markup {
             label { "Channel" select name="channel" {
                 option value="" { "any" }
                 @for channel in channels {
-                    option value=(channel.name) selected[fields.has("channel", &channel.name)] { (channel.name) }
+                    option value=(channel) selected[fields.has("channel", channel)] { (channel) }
+                }
+                // One that is not configured any more, and may still have deliveries.
+                @if let Some(other) = fields.get("channel").filter(|name| channels.iter().all(|known| **known != **name)) {
+                    option value=(other) selected { (other) }
                 }
             } }
             label { "Code" input name="code" value=(value("code")) placeholder="503, 5xx, -5" size="10"; }

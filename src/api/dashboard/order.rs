@@ -1,16 +1,18 @@
 //! An order: a timeline of its steps and deliveries, the channels, the context, the body.
 
+use std::sync::Arc;
+
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::Response;
 use maud::{Markup, html};
 
 use super::super::path::Named;
 use super::acts::done;
-use super::data::{Channel, List, Order};
+use super::data::Order;
 use super::form::{Fields, encoded};
 use super::gate::Guest;
 use super::layout::{self, badge, button, channel_link, fact, failed, hidden, order_link, text, time, time_or_dash};
-use super::state::{Dashboard, Failure, Visitor};
+use super::state::{Dashboard, Visitor};
 use super::timeline;
 
 /// `GET /dashboard/orders/{id}`.
@@ -21,26 +23,16 @@ pub(super) async fn page(
     RawQuery(query): RawQuery,
 ) -> Response {
     let fields = Fields::of(query.as_deref().unwrap_or_default());
-    match read(&dashboard, &visitor, &id).await {
-        Ok((order, channels)) => {
+    match dashboard.read::<Order>(&visitor, &format!("/v1/orders/{}", encoded(&id))).await {
+        Ok(order) => {
             let title = format!("Order {}", order.order_id);
-            layout::page(&visitor, "/dashboard/orders", &title, &body(&order, &channels, &fields, &visitor))
+            layout::page(&visitor, "/dashboard/orders", &title, &body(&order, &dashboard.channels(), &fields, &visitor))
         }
         Err(failure) => failed(&visitor, &failure),
     }
 }
 
-/// An order, and the channels that it can be delivered to.
-async fn read(dashboard: &Dashboard, visitor: &Visitor, id: &str) -> Result<(Order, Vec<Channel>), Failure> {
-    let order = dashboard.read(visitor, &format!("/v1/orders/{}", encoded(id))).await?;
-    if !visitor.may_act {
-        return Ok((order, Vec::new()));
-    }
-    let channels: List<Channel> = dashboard.read(visitor, "/v1/channels?limit=250").await?;
-    Ok((order, channels.data))
-}
-
-fn body(order: &Order, channels: &[Channel], fields: &Fields, visitor: &Visitor) -> Markup {
+fn body(order: &Order, channels: &[Arc<str>], fields: &Fields, visitor: &Visitor) -> Markup {
     let path = format!("/dashboard/orders/{}", encoded(&order.id));
     html! {
         h1 { "Order " (order.order_id) " " (badge(&order.status)) }
@@ -62,7 +54,7 @@ fn body(order: &Order, channels: &[Channel], fields: &Fields, visitor: &Visitor)
                     form.act method="post" action={ (path) "/deliver" } {
                         (hidden(visitor))
                         label { "Deliver once more to " select name="channel" {
-                            @for channel in channels { option value=(channel.name) { (channel.name) } }
+                            @for channel in channels { option value=(channel) { (channel) } }
                         } }
                         button { "Deliver" }
                     }

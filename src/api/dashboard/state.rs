@@ -92,6 +92,11 @@ impl Dashboard {
         &self.0.api
     }
 
+    /// The names of the configured channels.
+    pub(super) fn channels(&self) -> Vec<Arc<str>> {
+        self.0.api.view().channels.iter().map(|channel| Arc::clone(&channel.name)).collect()
+    }
+
     pub(super) fn sessions(&self) -> &Sessions {
         &self.0.sessions
     }
