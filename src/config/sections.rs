@@ -26,7 +26,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
     let egress = root.optional("egress", |field| network::egress(&field.block()?));
     let orders = section("orders").and_then(|block| orders(&block));
     let template_timeout = section("template").and_then(|block| block.get("timeout").and_then(Field::duration));
-    let otlp = section("telemetry").and_then(|block| block.optional("otlp", telemetry::otlp));
+    let otlp = root.optional("telemetry", |field| field.block()?.optional("otlp", telemetry::otlp));
     let limits = section("limits").and_then(|block| limits(&block));
     let providers = Providers::read(root);
     let egress_print = Print::of(root.get("egress").map(Field::node), root.report());
@@ -59,7 +59,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
         chains: chains?,
         channels: channels.filter(|_| limits.is_some() && locale.is_some())?,
         relationships: relationships?,
-        otlp: otlp?,
+        otlp: otlp?.flatten(),
         prints: Prints::read(root),
     })
 }
