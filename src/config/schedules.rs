@@ -4,6 +4,8 @@ use super::field::Field;
 use super::read::Reader;
 use super::schema::one_of;
 use super::settings::Method;
+use jiff::tz::TimeZone;
+
 use crate::domain::{Granularity, Runs, Schedule};
 use crate::template::{PathFilter, Template};
 
@@ -33,8 +35,13 @@ pub(crate) fn schedule(block: &Reader<'_>) -> Option<Option<Schedule>> {
 
 fn read(block: &Reader<'_>) -> Option<Schedule> {
     let every = block.optional("every", Field::duration);
+    let zone = block.optional("timezone", |field| field.text_as(|name| TimeZone::get(name).ok()));
+    if let (Some(field), None) = (block.get("timezone"), block.get("cron")) {
+        field.fault("applies to cron; runs of every lie at multiples of it in UTC");
+        return None;
+    }
     let cron = block.optional("cron", |field| {
-        let read = Runs::cron(field.text()?);
+        let read = Runs::cron(field.text()?, zone.clone()?.unwrap_or(TimeZone::UTC));
         read.map_err(|problem| field.wrong_with::<()>(&problem)).ok()
     });
     let batch = block.get("batch").and_then(Field::integer);

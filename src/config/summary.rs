@@ -125,7 +125,7 @@ fn runs(channel: &Channel) -> String {
     let Some(schedule) = &channel.schedule else { return String::new() };
     let when = match &schedule.runs {
         Runs::Every(period) => format!("every {}", duration(*period)),
-        Runs::Cron(cron) => format!("at {}", cron.as_str()),
+        Runs::Cron(cron, zone) => format!("at {} {}", cron.as_str(), zone.iana_name().unwrap_or("UTC")),
     };
     let together = if schedule.bucket == 1 { String::new() } else { format!(", {} in a request", schedule.bucket) };
     format!("\n{} {when}{together}", schedule.batch)

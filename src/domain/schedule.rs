@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
+use jiff::tz::TimeZone;
 
 use super::clock::Timestamp;
 
@@ -29,19 +30,20 @@ impl Schedule {
 /// The fields of a cron expression.
 const FIELDS: [&str; 5] = ["minute", "hour", "day of month", "month", "day of week"];
 
-/// The times of a schedule, in UTC.
+/// The times of a schedule.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Runs {
     /// Each time the seconds since 1970 are a multiple of a period: `15m` runs at the full quarters of each hour,
     /// whenever the service was started.
     Every(Duration),
-    /// By a cron expression of five fields.
-    Cron(Box<Cron>),
+    /// By a cron expression of five fields, in a time zone.
+    Cron(Box<Cron>, TimeZone),
 }
 
 impl Runs {
-    /// The runs of a cron expression: minute, hour, day of the month, month, day of the week. `Err` says what is wrong.
-    pub fn cron(expression: &str) -> Result<Self, String> {
+    /// The runs of a cron expression: minute, hour, day of the month, month, day of the week, in the time zone of that IANA name.
+    /// `Err` says what is wrong with the expression.
+    pub fn cron(expression: &str, zone: TimeZone) -> Result<Self, String> {
         if expression.len() > 256 {
             return Err("it is longer than 256 characters".to_owned());
         }
@@ -64,7 +66,7 @@ impl Runs {
                 |(name, field)| format!("its {name} cannot be {field:?}"),
             )
         })?;
-        let runs = Self::Cron(Box::new(cron));
+        let runs = Self::Cron(Box::new(cron), zone);
         if runs.find_after(Timestamp::default()).is_none() {
             return Err("no day matches".to_owned());
         }
@@ -83,12 +85,17 @@ impl Runs {
                 let runs = time.as_millis().div_euclid(period).checked_add(1)?;
                 runs.checked_mul(period).map(Timestamp::from_millis)
             }
-            Self::Cron(cron) => {
-                let utc = jiff::tz::TimeZone::UTC;
+            Self::Cron(cron, zone) => {
                 let time = jiff::Timestamp::from_millisecond(time.as_millis()).ok()?;
-                let next = cron.find_next_occurrence(&utc.to_datetime(time), false).ok()?;
-                let next = utc.to_timestamp(next).ok()?;
-                Some(Timestamp::from_millis(next.as_millisecond()))
+                let mut civil = zone.to_datetime(time);
+                loop {
+                    civil = cron.find_next_occurrence(&civil, false).ok()?;
+                    // A time that the clocks skip is that much later; of one that they show twice, the first counts.
+                    let next = zone.to_timestamp(civil).ok()?;
+                    if next > time {
+                        return Some(Timestamp::from_millis(next.as_millisecond()));
+                    }
+                }
             }
         }
     }
@@ -98,7 +105,7 @@ impl fmt::Debug for Runs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Every(period) => write!(f, "every {period:?}"),
-            Self::Cron(cron) => write!(f, "cron {}", cron.as_str()),
+            Self::Cron(cron, zone) => write!(f, "cron {} {:?}", cron.as_str(), zone.iana_name()),
         }
     }
 }
@@ -136,6 +143,26 @@ mod tests {
 
     use super::*;
 
+    fn cron(expression: &str) -> Result<Runs, String> {
+        Runs::cron(expression, TimeZone::UTC)
+    }
+
+    #[test]
+    fn a_cron_expression_is_read_in_its_time_zone() {
+        let zurich = TimeZone::get("Europe/Zurich").expect("a time zone");
+        let runs = Runs::cron("30 2 * * *", zurich).expect("a cron expression");
+        // Winter and summer time; the night in which 02:30 does not exist, and the one in which it comes twice.
+        for (after, next) in [
+            ("2026-01-10T12:00:00Z", "2026-01-11T01:30:00Z"),
+            ("2026-07-10T12:00:00Z", "2026-07-11T00:30:00Z"),
+            ("2026-03-28T12:00:00Z", "2026-03-29T01:30:00Z"),
+            ("2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"),
+            ("2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"),
+        ] {
+            assert_eq!(runs.after(at(after)), at(next), "after {after}");
+        }
+    }
+
     fn at(text: &str) -> Timestamp {
         text.parse().expect("a time")
     }
@@ -159,14 +186,14 @@ mod tests {
 
     #[test]
     fn a_cron_expression_is_in_utc_without_summer_time() {
-        let six = Runs::cron("0 6 * * *").expect("a cron expression");
+        let six = cron("0 6 * * *").expect("a cron expression");
         for day in ["2026-03-29", "2026-10-25", "2028-02-29", "2026-06-30"] {
             assert_eq!(six.after(at(&format!("{day}T05:59:59.999Z"))), at(&format!("{day}T06:00:00Z")));
         }
         assert_eq!(six.after(at("2026-12-31T06:00:00Z")), at("2027-01-01T06:00:00Z"));
-        let leap = Runs::cron("30 0 29 2 *").expect("a cron expression");
+        let leap = cron("30 0 29 2 *").expect("a cron expression");
         assert_eq!(leap.after(at("2026-01-01T00:00:00Z")), at("2028-02-29T00:30:00Z"));
-        let mondays = Runs::cron("*/20 8-9 * * MON").expect("a cron expression");
+        let mondays = cron("*/20 8-9 * * MON").expect("a cron expression");
         assert_eq!(mondays.after(at("2026-01-26T09:40:00Z")), at("2026-02-02T08:00:00Z"));
         assert_eq!(mondays.after(at("2026-01-26T08:01:00Z")), at("2026-01-26T08:20:00Z"));
     }
@@ -182,10 +209,10 @@ mod tests {
             ("0 6 * * MOO", "day of week cannot be \"MOO\""),
             ("@daily", "1 fields"),
         ] {
-            let problem = Runs::cron(wrong).expect_err(wrong);
+            let problem = cron(wrong).expect_err(wrong);
             assert!(problem.contains(part), "{wrong}: {problem}");
         }
-        assert!(Runs::cron(&"1,".repeat(1000)).is_err());
+        assert!(cron(&"1,".repeat(1000)).is_err());
     }
 
     #[test]
@@ -231,7 +258,7 @@ mod tests {
 
         #[test]
         fn any_text_is_a_cron_expression_or_is_refused(text in "[0-9*/,LW#?@A-Z -]{0,30}") {
-            if let Ok(runs) = Runs::cron(&text) {
+            if let Ok(runs) = cron(&text) {
                 let now = Timestamp::from_millis(1_769_860_800_000);
                 prop_assert!(runs.after(now) > now);
             }

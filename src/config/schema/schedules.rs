@@ -22,7 +22,12 @@ channels:
         Key::new(
             "cron",
             Kind::Text("a cron expression of five fields such as 0 6 * * *"),
-            "The runs by minute, hour, day of the month, month and day of the week, in UTC.",
+            "The runs by minute, hour, day of the month, month and day of the week, in `timezone`.",
+        ),
+        Key::new(
+            "timezone",
+            Kind::Text("an IANA time zone such as Europe/Zurich"),
+            "The time zone of `cron`. A run in an hour that the clocks skip is an hour later; in one that they show twice, it is in the first. Without it: UTC.",
         ),
         Key::new("batch", Kind::Integer(1, 10_000, "deliveries"), "The most deliveries that a run sends.").or("60"),
         Key::new(
