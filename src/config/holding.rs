@@ -17,7 +17,7 @@ pub struct Holding {
     pub rate_limit: Option<Rate>,
     /// `breaker`.
     pub breaker: Option<BreakerPolicy>,
-    /// `disable_after`: the time of nothing but failure after which the channel is disabled.
+    /// `disable_after`: the time with every attempt failing after which the channel is disabled.
     pub disable_after: Option<Duration>,
     /// `promise`: the time from an event to the end of its delivery, past which the delivery is late.
     pub promise: Option<Duration>,

@@ -1,6 +1,6 @@
 //! Presets: files of `config/presets`, embedded, that say what a channel does where it does not say so itself.
 //!
-//! To add one, write `config/presets/NAME.yaml` with nothing but keys of a channel, and add it to [`ALL`].
+//! To add one, write `config/presets/NAME.yaml` with only keys of a channel, and add it to [`ALL`].
 
 use std::collections::BTreeMap;
 

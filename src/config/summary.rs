@@ -16,7 +16,7 @@ pub fn summary(settings: &Settings, width: Option<u16>) -> String {
         1 => "1 token".to_owned(),
         many => format!("{many} tokens"),
     };
-    let kept = settings.store.retention.map_or_else(|| "for ever".to_owned(), |time| format!("for {}", duration(time)));
+    let kept = settings.store.retention.map_or_else(|| "forever".to_owned(), |time| format!("for {}", duration(time)));
     let mut text = format!(
         "listens on {}, {tokens}\nstores in {}, completed orders are kept {kept}\nat most {} attempts in flight{}\n",
         server.listen,
@@ -92,7 +92,7 @@ fn row(channel: &Channel, egress: &Egress) -> [String; 4] {
         gets,
         sends_to,
         format!(
-            "{}\n{timeout} each, {} at once{}{}",
+            "{}\n{timeout} each, {} at a time{}{}",
             retries(&channel.retry),
             channel.concurrency,
             runs(channel),

@@ -38,6 +38,7 @@ mod dashboard;
 mod deliveries_api;
 mod documents;
 mod egress;
+mod english;
 mod events;
 mod fulfillment;
 mod holding;

@@ -6,7 +6,7 @@ use super::{Block, Key, Kind};
 /// Relationships.
 pub(crate) static RELATIONSHIPS: Block = Block {
     title: "relationships",
-    doc: "Which channel the orders of two trading partners go to. Sender, receiver and type of an order make its relationship; the most specific route that fits names the channel, else `default_channel` does. The order's events go only to that channel, if it subscribes to them; the other channels are skipped with the reason `relationship`. An order that has none of the three has no relationship, and one that no route fits, without a default channel, goes by the subscriptions too.",
+    doc: "Which channel the orders of two trading partners go to. Sender, receiver and type of an order make its relationship; the most specific route that fits names the channel, else `default_channel` does. The order's events go only to that channel, if it subscribes to them; the other channels are skipped with the reason `relationship`. An order that has none of the three has no relationship, and one that no route fits, without a default channel, follows the subscriptions too.",
     example: "\
 relationships:
   sender: /sender/isaId

@@ -28,7 +28,7 @@ impl Write for AcceptOrder {
         let order = &self.0;
         let subject = &*order.subject;
         let Origin::Order(id) = subject.origin else {
-            return Err(StoreError::Corrupt(format!("{} is no order", subject.id())));
+            return Err(StoreError::Corrupt(format!("{} is not an order", subject.id())));
         };
         if let Some(seen) = remember(db, order.idempotency.as_ref())? {
             return Ok(seen);

@@ -45,7 +45,7 @@ pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, Stor
     let conn = Connection::open_with_flags(path, flags).map_err(|error| about(path, error.into()))?;
     tune(&conn, options).map_err(|error| match error {
         rusqlite::Error::SqliteFailure(failure, _) if failure.code == rusqlite::ErrorCode::NotADatabase => {
-            not_a_store(path, "it is no SQLite database")
+            not_a_store(path, "it is not an SQLite database")
         }
         error => about(path, error.into()),
     })?;

@@ -50,7 +50,7 @@ pub(super) fn tls() -> Vec<Fault> {
             .is(-3, "TLS with HOST failed: its certificate expired on 2021-01-01T00:00:00.000Z"),
         Fault::at(Place::Tls(Certificate::ForAnotherHost), "the certificate is for another host")
             .is(-3, "TLS with HOST failed: its certificate is for another host: other.example"),
-        Fault::at(Place::Tls(Certificate::OfAnUnknownAuthority), "nobody known vouches for the certificate")
+        Fault::at(Place::Tls(Certificate::OfAnUnknownAuthority), "the certificate is from an unknown authority")
             .is(-3, "TLS with HOST failed: its certificate is self-signed or from an unknown authority; to trust a private authority, set tls.ca_file"),
         greets("the connection closes in the handshake", Vec::new()).is(-3, "TLS with HOST failed: the connection closed in the handshake"),
         greets("the connection is reset in the handshake", vec![Act::Reset])

@@ -58,7 +58,7 @@ pub(super) fn no_http() -> Vec<Fault> {
     vec![
         Fault::bytes("HTTP/0.9: a page without a head", "<html>hello</html>\r\n").is(-6, NO_HTTP),
         Fault::bytes("another version", "HTTP/9.9 200 OK\r\n\r\n").is(-6, NO_HTTP),
-        Fault::bytes("a status that is no number", "HTTP/1.1 two OK\r\n\r\n").is(-6, NO_HTTP),
+        Fault::bytes("a status that is not a number", "HTTP/1.1 two OK\r\n\r\n").is(-6, NO_HTTP),
         Fault::bytes("a status of two digits", "HTTP/1.1 20 OK\r\n\r\n").is(-6, NO_HTTP),
         Fault::bytes("the greeting of a mail server", "220 mail.example ESMTP\r\n").is(-6, NO_HTTP),
         Fault::bytes("binary", b"\x00\x01\x02\xff\xfe\r\n\r\n".to_vec()).is(-6, NO_HTTP),
@@ -134,7 +134,8 @@ pub(super) fn lengths() -> Vec<Fault> {
 pub(super) fn chunks() -> Vec<Fault> {
     let chunked = |rest: &str| ok(&format!("Transfer-Encoding: chunked\r\n\r\n{rest}"));
     vec![
-        Fault::answer("a size that is no number", [chunked("many\r\nbytes\r\n0\r\n\r\n"), Act::Hang]).is(-6, NO_HTTP),
+        Fault::answer("a size that is not a number", [chunked("many\r\nbytes\r\n0\r\n\r\n"), Act::Hang])
+            .is(-6, NO_HTTP),
         Fault::answer("a size of 20 digits", [chunked("fffffffffffffffffff0\r\nbytes"), Act::Hang]).is(-6, NO_HTTP),
         Fault::answer("a size without end", [chunked(""), paced("0")]).takes_its_time(),
         Fault::answer("no line break behind a chunk", [chunked("4\r\nfine4\r\nfine"), Act::Hang]).is(-6, NO_HTTP),
@@ -188,7 +189,7 @@ pub(super) fn bodies() -> Vec<Fault> {
         Fault::at(super::fault::Place::Plain, "a charset that nobody knows")
             .replies(Reply::body(200, "text/plain; charset=klingon", "Qapla'"))
             .keeps(200, 6),
-        Fault::at(super::fault::Place::Plain, "nothing but NUL characters")
+        Fault::at(super::fault::Place::Plain, "only NUL characters")
             .replies(Reply::body(200, "text/plain", vec![0; 1000]))
             .keeps(200, 1000),
         Fault::response(
