@@ -105,7 +105,7 @@ fn literals(code: &str) -> Vec<String> {
             .map(|(at, part)| if at == 0 { part } else { part.trim_start() })
             .collect();
         found.push(joined.concat());
-        rest = beyond.get(1..).unwrap_or_default().to_owned();
+        beyond.get(1..).unwrap_or_default().clone_into(&mut rest);
     }
     found
 }

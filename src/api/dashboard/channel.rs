@@ -78,7 +78,7 @@ fn body(channel: &Channel, fields: &Fields, visitor: &Visitor) -> Markup {
 
 fn switch(channel: &Channel, visitor: &Visitor) -> Markup {
     let (act, label) = match channel.state.as_str() {
-        "removed" => return html! { p.muted { "The channel is not configured any more." } },
+        "removed" => return html! { p.muted { "The channel is no longer configured." } },
         "paused" | "disabled" => ("resume", "Resume"),
         _ => ("pause", "Pause"),
     };
