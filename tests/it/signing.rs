@@ -152,9 +152,9 @@ async fn with_verify_an_order_or_event_needs_a_signature_that_holds() {
     };
     call("/v1/orders", now, signature.clone(), body).await.expect(201);
     for (at, signature, body, told) in [
-        (now, signature.clone(), &other[..], "by one of the secrets"),
+        (now, signature.clone(), &other[..], "matches a secret"),
         (now - 3600, webhook.sign("msg_1", now - 3600, body).unwrap(), body, "5 minutes"),
-        (now, "v1,AAAA".to_owned(), body, "by one of the secrets"),
+        (now, "v1,AAAA".to_owned(), body, "matches a secret"),
     ] {
         let problem = call("/v1/orders", at, signature, body).await.problem(401);
         assert!(text(&problem, "detail").contains(told), "{problem:#}");

@@ -60,7 +60,7 @@ channels:
     let order = read_answer(&mut second).await.expect("an answer").expect(201);
     let put_off = |line: &Value| {
         let message = field(line, "message").and_then(Value::as_str)?;
-        let ours = message.starts_with("an attempt begins again");
+        let ours = message.starts_with("attempt restarted");
         ours.then(|| field(line, "channel").and_then(Value::as_str).map(str::to_owned))?
     };
     eventually("attempts that begin again", || async {

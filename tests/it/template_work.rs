@@ -15,7 +15,7 @@ fn hostile() -> Value {
 async fn an_order_that_makes_a_template_work_without_end_fails_its_delivery_and_nothing_else() {
     let templates = [
         ("sum", "{% for l in order.lines %}{{ l.a / (order.lines | sum(attribute='a')) }}{% endfor %}", "32 MiB"),
-        ("join", "{{ order.lines | join(order.sep) }}", "a text of more than 1 MiB"),
+        ("join", "{{ order.lines | join(order.sep) }}", "text of more than 1 MiB"),
         ("batch", "{{ order.lines | batch(order.n, 0) }}", "32 MiB"),
         ("slice", "{{ order.lines | slice(order.n) }}", "32 MiB"),
         ("format", "{{ order.format | format(1) }}", "larger than 10000"),
@@ -84,8 +84,8 @@ channels:
         order
     };
     let problem = service.api.post("/v1/orders", &order("chain")).await.problem(422);
-    assert!(text(&problem, "detail").contains("the expression touches and makes more than 32 MiB"), "{problem:#}");
-    for (id, why) in [("step", "more than 32 MiB"), ("callout", "a text of more than 1 MiB")] {
+    assert!(text(&problem, "detail").contains("the expression reads and creates more than 32 MiB"), "{problem:#}");
+    for (id, why) in [("step", "more than 32 MiB"), ("callout", "text of more than 1 MiB")] {
         let answer = service.api.post("/v1/orders", &order(id)).await;
         assert!(answer.status >= 400, "{id}: {answer}");
         let record = service.api.order_detail(id).await;

@@ -292,7 +292,7 @@ fn url_rules_are_checked_at_once_where_the_url_is_known() {
         assert!(found.contains("channels[0].url: found ") && found.contains(said), "{keys}: {found}");
     }
     let long = format!("url: https://a.example/{}", "x".repeat(8200));
-    assert!(refused(&long).contains("8192 are allowed at most"));
+    assert!(refused(&long).contains("more than the 8192 allowed"));
 }
 
 #[tokio::test]

@@ -153,7 +153,7 @@ async fn an_order_that_the_store_cannot_give_back_stays_visible_and_the_others_g
     assert_eq!(sent["data"]["order"]["id"], "fine");
     let problems = || async {
         let lines = process.log.lines();
-        let told = |line: &&Value| line.to_string().contains("its chain does not go on");
+        let told = |line: &&Value| line.to_string().contains("its chain does not resume");
         (lines.iter().filter(told).count() == 2).then_some(())
     };
     eventually("both orders in the log", problems).await;
