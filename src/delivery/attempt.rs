@@ -122,6 +122,21 @@ impl Sent {
             channel.shown.get("url").and_then(serde_json::Value::as_str).unwrap_or(channel.url.source()).to_owned();
         let request_body = Body::whole(outlet.client.shown(text, REFUSED_KEPT));
         let exchange = Exchange { method, url, request_body, ..Exchange::default() };
+        Self::unsent(error, exchange)
+    }
+
+    /// Whether its failure is that of somebody else than the receiver.
+    pub(super) fn is_not_the_receiver(&self) -> bool {
+        self.elsewhere
+    }
+
+    /// A panic of our own.
+    fn internal() -> Self {
+        Self::unsent("internal error: the attempt panicked; see the log".to_owned(), Exchange::default())
+    }
+
+    /// An attempt without a request on its way.
+    fn unsent(error: String, exchange: Exchange) -> Self {
         Self {
             code: Code::NOT_BUILT,
             auth: false,
@@ -132,26 +147,6 @@ impl Sent {
             retry_after: None,
             error: Some(error),
             exchange,
-        }
-    }
-
-    /// Whether its failure is that of somebody else than the receiver.
-    pub(super) fn is_not_the_receiver(&self) -> bool {
-        self.elsewhere
-    }
-
-    /// A panic of our own.
-    fn internal() -> Self {
-        Self {
-            code: Code::NOT_BUILT,
-            auth: false,
-            starved: false,
-            elsewhere: false,
-            denied: false,
-            said: None,
-            retry_after: None,
-            error: Some("internal error: the attempt panicked; see the log".to_owned()),
-            exchange: Exchange::default(),
         }
     }
 
