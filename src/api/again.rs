@@ -10,13 +10,12 @@ use crate::domain::{DeliveryId, DeliveryStatus, OrderId};
 use crate::intake::Answered;
 use crate::store::Act;
 
-use super::object::{self, Members, Reader};
 use super::orders::find;
 use super::path::Named;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use super::state::Api;
 use super::tokens::{Caller, author};
-use super::{answer, audit, body, reason};
+use super::{answer, audit, reason};
 
 /// `POST /v1/orders/{id}/deliver`.
 pub(super) async fn deliver(
@@ -25,16 +24,7 @@ pub(super) async fn deliver(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = body::typed(&api, request).await?;
-    let members: Members<'_> = object::json(object::text(&body)?)?;
-    let mut faults = Vec::new();
-    let mut reader = Reader::new(members, String::new(), &mut faults);
-    reader.only(&["channel", "reason"]);
-    let channel = reader.required("channel");
-    let reason = reason::member(&mut reader);
-    let (Some(channel), true) = (channel, faults.is_empty()) else {
-        return Err(Problem::faults(Kind::InvalidFields, faults));
-    };
+    let (channel, reason) = reason::with(&api, request, "channel").await?;
     let order = find(&api, &name).await?;
     let ids = api.view().ingest.deliver(&order, &channel).await?;
     let cause = caller.cause(api.rooms.clock.now(), reason);

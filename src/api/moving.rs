@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use crate::store::Act;
 
-use super::object::{self, Members, Reader};
+use super::object;
 use super::path::Named;
 use super::problem::{Kind, Problem};
 use super::state::Api;
 use super::tokens::{Caller, author};
-use super::{answer, audit, body, reason};
+use super::{answer, audit, reason};
 
 /// How long deliveries that wait in memory have to go back to the store, and how often that is looked at.
 const RECALL: (u32, Duration) = (40, Duration::from_millis(25));
@@ -26,16 +26,7 @@ pub(super) async fn post(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = body::typed(&api, request).await?;
-    let members: Members<'_> = object::json(object::text(&body)?)?;
-    let mut faults = Vec::new();
-    let mut reader = Reader::new(members, String::new(), &mut faults);
-    reader.only(&["to", "reason"]);
-    let to = reader.required("to");
-    let reason = reason::member(&mut reader);
-    let (Some(to), true) = (to, faults.is_empty()) else {
-        return Err(Problem::faults(Kind::InvalidFields, faults));
-    };
+    let (to, reason) = reason::with(&api, request, "to").await?;
     let view = api.view();
     let configured = |name: &str| view.channels.iter().find(|channel| &*channel.name == name);
     if configured(&from).is_none() && !api.rooms.history.knows_channel(&from).await? {

@@ -42,6 +42,24 @@ pub(super) async fn optional<T>(
     if faults.is_empty() { Ok(Some(taken)) } else { Err(Problem::faults(Kind::InvalidFields, faults)) }
 }
 
+/// Reads a body with the text `name`, which must be there, and an optional reason.
+pub(super) async fn with(
+    api: &Api,
+    request: Request,
+    name: &'static str,
+) -> Result<(String, Option<Arc<str>>), Problem> {
+    let body = body::typed(api, request).await?;
+    let found: Members<'_> = object::json(object::text(&body)?)?;
+    let mut faults = Vec::new();
+    let mut reader = Reader::new(found, String::new(), &mut faults);
+    reader.only(&[name, "reason"]);
+    let (text, reason) = (reader.required(name), member(&mut reader));
+    match text {
+        Some(text) if faults.is_empty() => Ok((text, reason)),
+        _ => Err(Problem::faults(Kind::InvalidFields, faults)),
+    }
+}
+
 /// The reason that a receiver gives. It may post whatever it likes: a body without a usable reason has none.
 pub(super) async fn of_receiver(api: &Api, request: Request) -> Result<Option<Arc<str>>, Problem> {
     let view = api.view();
