@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::types::Cause;
+use super::changes::Cause;
 use crate::domain::Timestamp;
 
 /// A change that a call made.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::types::{Cause, Change, ChannelState};
+use super::changes::{Cause, Change, ChannelState};
 use crate::domain::{Code, DeliveryId, DeliveryStatus, OrderId, OrderStatus, Outcome, Timestamp};
 
 /// Something that has just become durable.

@@ -9,7 +9,7 @@ use crate::domain::{
     Timestamp,
 };
 
-use super::types::Verdict;
+use super::changes::Verdict;
 
 /// A part of a list: what comes behind a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +165,17 @@ pub struct DeliveryDetail {
     pub attempts: Vec<Attempt>,
     /// What people and the receiver did to it, in order; the newest hundred.
     pub verdicts: Vec<Verdict>,
+}
+
+/// What a bulk change did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BulkChanged {
+    /// How many deliveries.
+    pub count: u64,
+    /// Their channels, and how many of each.
+    pub channels: Vec<(Arc<str>, u64)>,
+    /// The newest three of them; after a dry run only.
+    pub examples: Vec<DeliverySummary>,
 }
 
 /// Why deliveries of a channel failed or were rejected: the same code and a like response.

@@ -10,13 +10,11 @@ use crate::domain::{
     Timestamp,
 };
 
-use super::listed::DeliverySummary;
-
 /// A process that works on a store. Chosen at random at each start, so that it never meets its own past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Replica(pub i64);
 
-/// Room for a delivery in a lane's memory, given back when dropped. A delivery born with one is leased and handed over.
+/// Room for a delivery in a lane's memory, given back when dropped. A new delivery that has one is leased and handed over.
 pub type Slot = OwnedSemaphorePermit;
 
 /// An order to be made durable.
@@ -30,7 +28,7 @@ pub struct NewOrder {
     pub status: OrderStatus,
     /// The channels that got nothing of its completion; empty while processing.
     pub skipped: Vec<Skip>,
-    /// The deliveries born with it.
+    /// Its first deliveries.
     pub deliveries: Vec<NewDelivery>,
     /// The caller's key, where it sent one.
     pub idempotency: Option<Idempotency>,
@@ -137,7 +135,7 @@ pub struct NewDelivery {
     pub ordering_key: Option<Arc<str>>,
     /// When it is late, where its channel makes a promise.
     pub promised_at: Option<Timestamp>,
-    /// Room in its lane. With it the delivery is born leased to the replica and handed over once durable.
+    /// Room in its lane. With one, the delivery is inserted as leased to the replica, and handed over once durable.
     pub slot: Option<Slot>,
 }
 
@@ -257,7 +255,7 @@ pub struct Finished {
     pub next: Next,
     /// Whether a failure holds the delivery's ordering key.
     pub holds_key: bool,
-    /// Deliveries born with it: of `delivery.failed`, or the mail of an accepted response. They wait in the store; none
+    /// Deliveries that it causes: of `delivery.failed`, or the mail of an accepted response. They wait in the store; none
     /// has a slot.
     pub deliveries: Vec<NewDelivery>,
 }
@@ -290,150 +288,4 @@ pub enum Recorded {
     Done,
     /// The delivery had moved on: cancelled, or leased to another replica.
     Fenced,
-}
-
-/// What a person or a receiver does to a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// `/accept`: dispatched to accepted.
-    Accept,
-    /// `/fail`: dispatched to failed.
-    Fail,
-    /// `/retry`: a new round of attempts, due immediately. The next attempt of a pending delivery becomes due, in its
-    /// round.
-    Retry,
-    /// `/cancel`: no further attempt.
-    Cancel,
-}
-
-/// Who changes something, when and why.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cause {
-    /// When.
-    pub at: Timestamp,
-    /// The name of the caller's token, or `receiver`; `None` where no token is needed.
-    pub by: Option<Arc<str>>,
-    /// What the caller gave as the reason.
-    pub reason: Option<Arc<str>>,
-}
-
-impl Cause {
-    /// Who a receiver is that settles its own delivery.
-    pub const RECEIVER: &'static str = "receiver";
-
-    /// Whether the delivery's receiver is the caller.
-    pub fn is_receiver(&self) -> bool {
-        self.by.as_deref() == Some(Self::RECEIVER)
-    }
-}
-
-impl From<Timestamp> for Cause {
-    fn from(at: Timestamp) -> Self {
-        Self { at, ..Self::default() }
-    }
-}
-
-/// A change that was made, and its cause.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// What was done.
-    pub act: Change,
-    /// By whom, when and why.
-    pub cause: Cause,
-}
-
-impl Change {
-    /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Accept, Self::Fail, Self::Retry, Self::Cancel];
-
-    /// The name in the API and the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accept => "accept",
-            Self::Fail => "fail",
-            Self::Retry => "retry",
-            Self::Cancel => "cancel",
-        }
-    }
-
-    /// The change of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|change| change.as_str() == name)
-    }
-
-    /// Whether a delivery of that status can be changed so.
-    pub const fn allows(self, status: DeliveryStatus) -> bool {
-        match self {
-            Self::Accept | Self::Fail => status.may_settle(),
-            Self::Retry => true,
-            Self::Cancel => status.may_cancel(),
-        }
-    }
-
-    /// Whether it says what became of a dispatched delivery.
-    pub const fn settles(self) -> bool {
-        matches!(self, Self::Accept | Self::Fail)
-    }
-
-    /// The status that it makes.
-    pub const fn makes(self) -> DeliveryStatus {
-        match self {
-            Self::Accept => DeliveryStatus::Accepted,
-            Self::Fail => DeliveryStatus::Failed,
-            Self::Retry => DeliveryStatus::Pending,
-            Self::Cancel => DeliveryStatus::Cancelled,
-        }
-    }
-}
-
-/// What a change did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Changed {
-    /// The delivery has this status now; its channel, and the number of its lease.
-    Done(DeliveryStatus, Arc<str>, i64),
-    /// Its attempt is under way: the receiver's verdict is kept, and decides once a response of `dispatched` is recorded.
-    Kept(Arc<str>),
-    /// Its status does not allow it.
-    Refused(DeliveryStatus),
-}
-
-/// What a bulk change did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct BulkChanged {
-    /// How many deliveries.
-    pub count: u64,
-    /// Their channels, and how many of each.
-    pub channels: Vec<(Arc<str>, u64)>,
-    /// The newest three of them; after a dry run only.
-    pub examples: Vec<DeliverySummary>,
-}
-
-/// A channel's state at run time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChannelState {
-    /// It delivers.
-    Enabled,
-    /// A person stopped it for a while; its deliveries stay pending.
-    Paused,
-    /// It stopped itself, for the reason in its events; its deliveries stay pending.
-    Disabled,
-}
-
-impl ChannelState {
-    /// All states, for metrics.
-    pub const ALL: &'static [Self] = &[Self::Enabled, Self::Paused, Self::Disabled];
-
-    /// The name in the API, the database and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Enabled => "enabled",
-            Self::Paused => "paused",
-            Self::Disabled => "disabled",
-        }
-    }
-
-    /// The state of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|state| state.as_str() == name)
-    }
 }

@@ -27,6 +27,7 @@ mod callers;
 mod callouts;
 mod chain;
 mod channels;
+mod circles;
 mod cli;
 mod cloudevents;
 mod commands;

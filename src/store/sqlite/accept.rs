@@ -2,8 +2,9 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::born::{self, Birth, Born};
 use super::db::{Db, Terms};
+use super::handoff::Handoff;
+use super::insert::{self, Insertion};
 use super::job::Write;
 use super::once;
 use super::rows::{self, EMPTY, progress};
@@ -60,21 +61,21 @@ impl Write for AcceptOrder {
             slot,
             order.idempotency.as_ref().map(|idempotency| &*idempotency.key),
             skips(&order.skipped)?,
-            born::list(&order.deliveries, subject.origin),
+            insert::list(&order.deliveries, subject.origin),
             &subject.body[..],
             email,
             rows::arrival_text(subject)?,
         ])?;
         // The context of an order that is still processing changes; what its events saw must be kept apart.
         let inherited = (!processing).then_some(EMPTY);
-        let birth = Birth { replica: Some(order.replica), inherited, listed: Some(subject.origin) };
-        born::insert_all(db, &order.deliveries, birth)?;
+        let insertion = Insertion { replica: Some(order.replica), inherited, listed: Some(subject.origin) };
+        insert::insert_all(db, &order.deliveries, insertion)?;
         Ok(Acceptance::New)
     }
 
-    fn born(&mut self, output: &Acceptance, terms: Terms, born: &mut Born) {
+    fn hand_off(&mut self, output: &Acceptance, terms: Terms, handoff: &mut Handoff) {
         match output {
-            Acceptance::New => born.take(&mut self.0.deliveries, terms),
+            Acceptance::New => handoff.take(&mut self.0.deliveries, terms),
             _ => self.0.deliveries.clear(),
         }
     }
@@ -118,21 +119,21 @@ impl Write for AcceptEvents {
         for (at, new) in self.0.events.iter().enumerate() {
             // The key goes when its last event goes.
             let origin = new.event.subject.origin;
-            let keys = born::list(&new.deliveries, origin);
+            let keys = insert::list(&new.deliveries, origin);
             let own_key = new.own_id.as_ref().map(|own| &*own.key);
-            born::insert_event(db, &new.event.subject, (key.filter(|_| at == last), own_key), keys.as_deref())?;
-            let birth = Birth { replica: Some(self.0.replica), inherited: None, listed: Some(origin) };
+            insert::insert_event(db, &new.event.subject, (key.filter(|_| at == last), own_key), keys.as_deref())?;
+            let insertion = Insertion { replica: Some(self.0.replica), inherited: None, listed: Some(origin) };
             for delivery in &new.deliveries {
-                born::insert_delivery(db, delivery, birth)?;
+                insert::insert_delivery(db, delivery, insertion)?;
             }
         }
         Ok(Acceptance::New)
     }
 
-    fn born(&mut self, output: &Acceptance, terms: Terms, born: &mut Born) {
+    fn hand_off(&mut self, output: &Acceptance, terms: Terms, handoff: &mut Handoff) {
         for new in &mut self.0.events {
             match output {
-                Acceptance::New => born.take(&mut new.deliveries, terms),
+                Acceptance::New => handoff.take(&mut new.deliveries, terms),
                 _ => new.deliveries.clear(),
             }
         }

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::db::Tally;
+use super::options::Options;
 use super::readers::Readers;
-use super::{Options, details, open};
+use super::{details, open};
 use crate::domain::DeliveryId;
 use crate::store::{DeliveryDetail, OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, StoreError};
 

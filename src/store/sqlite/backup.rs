@@ -7,7 +7,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
-use super::{Options, open};
+use super::open;
+use super::options::Options;
 use crate::store::StoreError;
 
 /// Copies the database at `from` to the file `to`, which must not exist, as it is at one moment. Returns the bytes of the

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::born::{self, Birth, Born};
 use super::causes;
 use super::db::{Db, Terms};
+use super::handoff::Handoff;
+use super::insert::{self, Insertion};
 use super::job::Write;
 use super::line::{self, Key};
 use super::rows::{self, state};
@@ -197,11 +198,11 @@ impl Write for Insert {
     }
 
     fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
-        born::insert_free(db, &self.0, Birth { replica: None, inherited: None, listed: None })
+        insert::insert_unleased(db, &self.0, Insertion { replica: None, inherited: None, listed: None })
     }
 
-    fn born(&mut self, (): &(), _: Terms, born: &mut Born) {
-        born.wait(&self.0);
+    fn hand_off(&mut self, (): &(), _: Terms, handoff: &mut Handoff) {
+        handoff.wait(&self.0);
         self.0.clear();
     }
 }
@@ -233,11 +234,11 @@ impl Write for SetChannelState {
                 cause.and_then(|cause| cause.by.as_deref()),
                 cause.and_then(|cause| cause.reason.as_deref()),
             ])?;
-        born::insert_free(db, &self.deliveries, Birth { replica: None, inherited: None, listed: None })
+        insert::insert_unleased(db, &self.deliveries, Insertion { replica: None, inherited: None, listed: None })
     }
 
-    fn born(&mut self, (): &(), _: Terms, born: &mut Born) {
-        born.wait(&self.deliveries);
+    fn hand_off(&mut self, (): &(), _: Terms, handoff: &mut Handoff) {
+        handoff.wait(&self.deliveries);
         self.deliveries.clear();
     }
 }
@@ -267,14 +268,14 @@ impl Write for MarkLate {
             }
         }
         if marked.len() == self.late.len() {
-            born::insert_free(db, &self.deliveries, Birth { replica: None, inherited: None, listed: None })?;
+            insert::insert_unleased(db, &self.deliveries, Insertion { replica: None, inherited: None, listed: None })?;
         }
         Ok(marked)
     }
 
-    fn born(&mut self, marked: &Vec<DeliveryId>, _: Terms, born: &mut Born) {
+    fn hand_off(&mut self, marked: &Vec<DeliveryId>, _: Terms, handoff: &mut Handoff) {
         if marked.len() == self.late.len() {
-            born.wait(&self.deliveries);
+            handoff.wait(&self.deliveries);
         }
         self.deliveries.clear();
     }

@@ -11,7 +11,8 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::open::{self, PAGE};
+use super::open;
+use super::options::{Options, PAGE};
 use super::room::Shares;
 use crate::store::StoreError;
 
@@ -70,7 +71,7 @@ impl Bounds {
 
 impl Checkpoints {
     /// Starts the thread.
-    pub(super) fn start(path: &Path, options: &super::Options) -> Result<Self, StoreError> {
+    pub(super) fn start(path: &Path, options: &Options) -> Result<Self, StoreError> {
         let conn = open::connect(path, options)?;
         let bounds = Bounds::of(options.max_size);
         let (wake, woken) = sync_channel(1);

@@ -104,7 +104,7 @@ pub(super) struct Notes {
 pub(super) struct Terms {
     /// The time.
     pub(super) now: Timestamp,
-    /// Whether anybody takes deliveries born with a slot.
+    /// Whether a receiver of new deliveries is connected.
     pub(super) connected: bool,
 }
 

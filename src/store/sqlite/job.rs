@@ -4,8 +4,8 @@
 
 use tokio::sync::oneshot;
 
-use super::born::Born;
 use super::db::{Db, Notes, Terms};
+use super::handoff::Handoff;
 use crate::store::StoreError;
 
 /// Something to be written. Runs inside a transaction that it shares with others.
@@ -28,7 +28,7 @@ pub(super) trait Write: Send + 'static {
     fn apply(&self, db: &mut Db<'_>) -> Result<Self::Output, StoreError>;
 
     /// Notes the deliveries that are durable now, takes out those that belong to this replica, and lets go of the others.
-    fn born(&mut self, _output: &Self::Output, _terms: Terms, _born: &mut Born) {}
+    fn hand_off(&mut self, _output: &Self::Output, _terms: Terms, _handoff: &mut Handoff) {}
 
     /// What is to be done when the caller went away before it could be told.
     fn unheard(&self, _output: Self::Output) -> Option<Box<dyn Job>> {
@@ -44,8 +44,8 @@ pub(super) trait Job: Send {
     fn weight(&self) -> usize;
     /// As [`Write::apply`]; keeps the output.
     fn apply(&mut self, db: &mut Db<'_>) -> Result<(), StoreError>;
-    /// As [`Write::born`].
-    fn born(&mut self, terms: Terms, born: &mut Born);
+    /// As [`Write::hand_off`].
+    fn hand_off(&mut self, terms: Terms, handoff: &mut Handoff);
     /// Tells the caller; answers what is to be done where there is none any more.
     fn answer(self: Box<Self>, result: Result<(), StoreError>) -> Option<Box<dyn Job>>;
 }
@@ -86,12 +86,12 @@ impl<W: Write> Job for Task<W> {
         Ok(())
     }
 
-    fn born(&mut self, terms: Terms, born: &mut Born) {
+    fn hand_off(&mut self, terms: Terms, handoff: &mut Handoff) {
         if let Some(output) = &self.output {
             let Notes { held, waiting } = std::mem::take(&mut self.notes);
-            born.held = held;
-            self.work.born(output, terms, born);
-            born.waiting.extend(waiting);
+            handoff.held = held;
+            self.work.hand_off(output, terms, handoff);
+            handoff.waiting.extend(waiting);
         }
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 
 use super::accept::{set_answer, skips};
-use super::born::{self, Birth, Born};
 use super::db::{Db, Terms};
 use super::fault::corrupt;
+use super::handoff::Handoff;
+use super::insert::{self, Insertion};
 use super::job::{Job, Task, Write};
 use super::once;
 use super::rows::{self, EMPTY, progress};
@@ -52,7 +53,7 @@ impl Write for Journal {
         }
         match &entry.end {
             Some(end) => {
-                self.end(db, end, listed.and_then(|origin| born::list(&entry.deliveries, origin)).as_deref())?;
+                self.end(db, end, listed.and_then(|origin| insert::list(&entry.deliveries, origin)).as_deref())?;
             }
             None => {
                 if let Some(context) = &entry.context {
@@ -64,16 +65,16 @@ impl Write for Journal {
         }
         let context = entry.context.as_deref().or(kept.as_deref()).unwrap_or(EMPTY);
         let inherited = entry.end.as_ref().map(|_| context);
-        born::insert_all(db, &entry.deliveries, Birth { replica: Some(entry.replica), inherited, listed })?;
+        insert::insert_all(db, &entry.deliveries, Insertion { replica: Some(entry.replica), inherited, listed })?;
         if let Some((key, answer)) = &entry.answer {
             set_answer(db, key, answer)?;
         }
         Ok(Some(Journaled::Done))
     }
 
-    fn born(&mut self, output: &Option<Journaled>, terms: Terms, born: &mut Born) {
+    fn hand_off(&mut self, output: &Option<Journaled>, terms: Terms, handoff: &mut Handoff) {
         if *output == Some(Journaled::Done) {
-            born.take(&mut self.0.deliveries, terms);
+            handoff.take(&mut self.0.deliveries, terms);
         } else {
             self.0.deliveries.clear();
         }

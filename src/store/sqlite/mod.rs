@@ -1,18 +1,19 @@
 //! The embedded store: SQLite, one file, one process.
 //!
-//! One thread writes ([`writer`]): it commits everything that waits at once. Another makes it durable and answers
-//! ([`syncer`]) while the next group is written. Reads run beside it on connections of
-//! their own ([`readers`]), as the write-ahead log allows. Leases survive in the file only to be freed at the next
-//! start: a lock file ([`lock`]) keeps a second process away.
+//! One thread writes ([`writer`]): it commits all waiting writes as one group. Another makes the group durable and
+//! notifies the callers ([`syncer`]) while the next group is written. Reads run on connections of their own
+//! ([`readers`]), as the write-ahead log allows. Leases survive in the file only to be freed at the next start: a lock
+//! file ([`lock`]) keeps a second process away.
 //!
-//! `migrations/` holds the schema and explains it; `born`, `accept`, `journal`, `claim`, `record`, `change` and
-//! `suspects` and `remove` are the writes, `lists`, `search` and `details` the reads.
+//! `migrations/` holds the schema and explains it. Writes are in `accept`, `journal`, `claim`, `record`, `change`,
+//! `suspects` and `remove`, each a [`job::Write`]; they share `insert` and `line`. Reads are in `lists`, `search` and
+//! `details`.
 
 mod accept;
 mod archive;
 mod audit;
 mod backup;
-mod born;
+mod bodies;
 mod bulk;
 mod causes;
 mod change;
@@ -22,6 +23,8 @@ mod db;
 mod details;
 mod fault;
 mod feed;
+mod handoff;
+mod insert;
 mod job;
 mod journal;
 mod line;
@@ -30,6 +33,8 @@ mod lock;
 mod moving;
 mod once;
 mod open;
+mod options;
+mod ordering;
 mod private;
 mod readers;
 mod record;
@@ -38,23 +43,25 @@ mod room;
 mod rows;
 mod runs;
 mod search;
+mod sources;
 mod suspects;
 mod sweeps;
 mod syncer;
 pub mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub use self::archive::Archive;
 use self::db::Tally;
 use self::lock::Lock;
+pub use self::options::Options;
 use self::readers::Readers;
 use self::remove::Records;
-use self::writer::{Connected, Writer};
+use self::syncer::Connected;
+use self::writer::Writer;
 use super::{
     Acceptance, Act, Answer, Backlog, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryDetail,
     DeliveryFilter, DeliverySummary, FailureCause, Finished, Handover, Happening, HeldKeys, History, Interrupted,
@@ -66,24 +73,6 @@ use crate::telemetry::metrics::Metrics;
 
 /// Deliveries that one commit of a bulk change or a release takes at most.
 const BULK: usize = 1000;
-
-/// How a database file is used.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The file; made where there is none.
-    pub path: PathBuf,
-    /// The most that it may take with its companions, in bytes; `None` without bound.
-    pub max_size: Option<u64>,
-    /// How long to wait for a lock that another process holds.
-    pub busy_timeout: Duration,
-}
-
-impl Options {
-    /// A file without a bound, and five seconds for a lock.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), max_size: None, busy_timeout: Duration::from_secs(5) }
-    }
-}
 
 /// Opens the database, makes or migrates it where needed, and frees whatever belonged to a process before.
 /// Further ids of `ids` are greater than any in it.
@@ -288,7 +277,7 @@ impl Queue for Sqlite {
     async fn set_ordering(&self, channel: Arc<str>, after_failure: Option<AfterFailure>) -> Result<(), StoreError> {
         loop {
             let channel = Arc::clone(&channel);
-            if self.writer.write(line::SetOrdering { channel, after_failure, limit: BULK }).await? < BULK {
+            if self.writer.write(ordering::SetOrdering { channel, after_failure, limit: BULK }).await? < BULK {
                 return Ok(());
             }
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::Options;
+use super::options::{Options, PAGE};
 use super::room::Shares;
 use super::suspects;
 use crate::domain::IdSource;
@@ -30,8 +30,6 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0016_leases_and_keys.sql"),
 ];
 
-/// Bytes of a page. Large ones make for fewer of them in a group's commit, at little cost to a lone one.
-pub(super) const PAGE: i64 = 16 << 10;
 /// Bytes of pages that the writer keeps in memory.
 const WRITER_CACHE_KIB: i64 = 16 << 10;
 /// The same for each of the others.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{Options, open};
+use super::open;
+use super::options::Options;
 use crate::store::StoreError;
 
 /// Reads that run at once.

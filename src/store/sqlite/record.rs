@@ -5,10 +5,11 @@ use std::sync::Arc;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{OptionalExtension, params};
 
-use super::born::{self, Birth, Born};
 use super::causes;
 use super::change;
 use super::db::{Db, Terms};
+use super::handoff::Handoff;
+use super::insert::{self, Insertion};
 use super::job::Write;
 use super::line::{self, Key};
 use super::rows::{self, state};
@@ -29,10 +30,10 @@ impl Write for Record {
         self.0.iter().map(|one| record(db, one)).collect()
     }
 
-    fn born(&mut self, output: &Vec<Recorded>, _: Terms, born: &mut Born) {
+    fn hand_off(&mut self, output: &Vec<Recorded>, _: Terms, handoff: &mut Handoff) {
         for (one, recorded) in self.0.iter().zip(output) {
             if *recorded == Recorded::Done {
-                born.wait(&one.deliveries);
+                handoff.wait(&one.deliveries);
             }
         }
         // The caller has them too, and has more time to take them apart.
@@ -103,7 +104,7 @@ fn record(db: &mut Db<'_>, one: &Finished) -> Result<Recorded, StoreError> {
         let (code, likeness) = (Some(attempt.code), causes::of_attempt(attempt));
         causes::join(db, seq, found.channel, code, &likeness, Timestamp::from_millis(ended_at(attempt)))?;
     }
-    born::insert_free(db, &one.deliveries, Birth { replica: None, inherited: None, listed: None })?;
+    insert::insert_unleased(db, &one.deliveries, Insertion { replica: None, inherited: None, listed: None })?;
     Ok(Recorded::Done)
 }
 

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 
-use super::open::PAGE;
+use super::options::PAGE;
 use super::private::{self, beside};
 use crate::store::StoreError;
 use crate::system;

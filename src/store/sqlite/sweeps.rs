@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::remove::Records;
-use super::{Sqlite, lists, remove};
+use super::{Sqlite, lists, remove, sources};
 use crate::domain::{OrderId, Timestamp};
 use crate::store::{DeliveryFilter, Page, StoreError};
 
@@ -18,7 +18,7 @@ impl Sqlite {
         let (mut keys, mut before) = (Vec::new(), None);
         loop {
             let filter = Arc::clone(&filter);
-            let page = Page { limit: lists::BUDGET, before };
+            let page = Page { limit: sources::BUDGET, before };
             let found = self.readers.read(move |conn| lists::deliveries(conn, &filter, page)).await?;
             keys.extend(found.data);
             before = found.next;

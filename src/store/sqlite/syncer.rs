@@ -13,18 +13,21 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
-use super::born::Born;
 use super::db::Terms;
+use super::handoff::Handoff;
 use super::job::Job;
 use super::open;
-use super::writer::Connected;
-use crate::store::StoreError;
+use super::options::Options;
+use crate::store::{Handover, StoreError};
 use crate::system::EndsProcess;
 use crate::telemetry::metrics::Metrics;
+
+/// Who takes deliveries, once somebody does.
+pub(super) type Connected = Arc<RwLock<Option<Arc<dyn Handover>>>>;
 
 /// A group that has been committed, or was refused.
 pub(super) struct Committed {
@@ -46,12 +49,12 @@ pub(super) trait Disk: Send + Sync {
 pub(super) struct Log {
     log: File,
     path: PathBuf,
-    options: super::Options,
+    options: Options,
 }
 
 impl Log {
     /// The log of the database at `path`, which is open and has been written to.
-    pub(super) fn open(path: &Path, options: &super::Options) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
         let log = File::open(&log)
@@ -248,18 +251,18 @@ impl Shared {
         })
     }
 
-    /// Hands over what was born, then answers: whoever has an answer can rely on both.
+    /// Hands over new deliveries, then notifies the callers.
     fn tell(&self, mut group: Committed) {
-        let mut born = Born::default();
+        let mut handoff = Handoff::default();
         for job in &mut group.done {
-            job.born(group.terms, &mut born);
+            job.hand_off(group.terms, &mut handoff);
         }
         let handover = self.handover.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(handover) = handover {
-            if !born.leased.is_empty() {
-                handover.hand_over(born.leased);
+            if !handoff.leased.is_empty() {
+                handover.hand_over(handoff.leased);
             }
-            for (channel, due_at) in born.waiting {
+            for (channel, due_at) in handoff.waiting {
                 handover.waiting(&channel, due_at);
             }
         }
@@ -325,8 +328,8 @@ mod tests {
         fn apply(&mut self, _: &mut Db<'_>) -> Result<(), StoreError> {
             Ok(())
         }
-        fn born(&mut self, _: Terms, _: &mut Born) {
-            self.0.note("born");
+        fn hand_off(&mut self, _: Terms, _: &mut Handoff) {
+            self.0.note("handed over");
         }
         fn answer(self: Box<Self>, result: Result<(), StoreError>) -> Option<Box<dyn Job>> {
             self.0.note(if result.is_ok() { "told" } else { "refused" });
@@ -358,7 +361,7 @@ mod tests {
             let (mut syncer, diary, _) = syncer(true, true);
             syncer.take(group([Noted(diary.clone(), None), Noted(diary.clone(), None)]), alone);
             syncer.stop();
-            assert_eq!(diary.read(), ["sync", "born", "born", "told", "told"], "alone: {alone}");
+            assert_eq!(diary.read(), ["sync", "handed over", "handed over", "told", "told"], "alone: {alone}");
         }
     }
 
@@ -367,7 +370,7 @@ mod tests {
         let (mut saved, diary, _) = syncer(false, true);
         saved.take(group([Noted(diary.clone(), None)]), true);
         saved.stop();
-        assert_eq!(diary.read(), ["sync", "rescue", "born", "told"]);
+        assert_eq!(diary.read(), ["sync", "rescue", "handed over", "told"]);
         assert!(saved.broken().is_none());
 
         let (mut lost, diary, _) = syncer(false, false);

@@ -2,7 +2,7 @@
 //! all of them: the more load, the larger the group. The [`Syncer`] makes the group durable and answers its callers.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,9 @@ use super::db::{Db, Tally, Terms};
 use super::job::{Job, Task, Write};
 use super::room::Room;
 use super::suspects;
-use super::syncer::{Committed, Disk, Syncer};
+use super::syncer::{Committed, Connected, Disk, Syncer};
 use crate::domain::Clock;
-use crate::store::{Handover, StoreError};
+use crate::store::StoreError;
 use crate::system::EndsProcess;
 use crate::telemetry::metrics::Metrics;
 
@@ -37,9 +37,6 @@ enum Message {
     Own,
     Close,
 }
-
-/// Who takes deliveries, once somebody does.
-pub(super) type Connected = Arc<RwLock<Option<Arc<dyn Handover>>>>;
 
 /// The way to the writing thread.
 pub(super) struct Writer {

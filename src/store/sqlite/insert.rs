@@ -1,21 +1,20 @@
-//! Deliveries and events as they are born: with an order, with an event, or with another delivery's failure.
-
-use std::sync::Arc;
+//! Inserts deliveries and events: with an order, with an event, or with the failure of another delivery.
 
 use rusqlite::params;
 
-use super::db::{Db, Terms};
+use super::db::Db;
+use super::handoff::is_leased;
 use super::line::{self, Key};
 use super::once;
 use super::rows::{self, EMPTY, state};
 use crate::domain::ids::Id;
-use crate::domain::{DeliveryId, Origin, Subject, Timestamp};
-use crate::store::{Leased, NewDelivery, Replica, StoreError};
+use crate::domain::{Origin, Subject, Timestamp};
+use crate::store::{NewDelivery, Replica, StoreError};
 
-/// How a delivery's origin and it are joined.
+/// How new deliveries relate to their origin and to a replica.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Birth<'a> {
-    /// Who takes it, where anybody does.
+pub(super) struct Insertion<'a> {
+    /// The replica that leases deliveries with a slot, if any.
     pub(super) replica: Option<Replica>,
     /// The context that the row of its order has for good, so that it need not be written again.
     pub(super) inherited: Option<&'a str>,
@@ -23,7 +22,7 @@ pub(super) struct Birth<'a> {
     pub(super) listed: Option<Origin>,
 }
 
-/// The column that lists deliveries born with `origin`, in its row; nothing where there are none.
+/// Returns the column that lists the deliveries inserted with `origin`, in its row; `None` if there are none.
 pub(super) fn list(deliveries: &[NewDelivery], origin: Origin) -> Option<String> {
     let mut keys = deliveries
         .iter()
@@ -59,7 +58,11 @@ pub(super) fn insert_event(
 }
 
 /// Inserts a delivery: leased where somebody takes it, it has a slot and its time has come, else waiting.
-pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Birth<'_>) -> Result<(), StoreError> {
+pub(super) fn insert_delivery(
+    db: &mut Db<'_>,
+    delivery: &NewDelivery,
+    insertion: Insertion<'_>,
+) -> Result<(), StoreError> {
     let channel = db.channel(&delivery.channel)?;
     let event = &delivery.event;
     let origin = event.subject.origin;
@@ -68,7 +71,7 @@ pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Bi
         Some(key) => line::is_taken(db, Key { channel, key })?,
         None => false,
     };
-    let owner = birth.replica.filter(|_| !held && is_leased(delivery, db.terms));
+    let owner = insertion.replica.filter(|_| !held && is_leased(delivery, db.terms));
     let state = match owner {
         Some(_) => state::LEASED,
         None if held => state::HELD,
@@ -78,7 +81,7 @@ pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Bi
         db.notes.held.push(delivery.id);
     }
     let inherited = match origin {
-        Origin::Order(_) => birth.inherited,
+        Origin::Order(_) => insertion.inherited,
         Origin::Event(_) => Some(EMPTY),
     };
     let event_id = Some(event.id).filter(|id| *id != rows::origin_id(origin));
@@ -96,7 +99,7 @@ pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Bi
         event.at.as_millis(),
         event.step,
         Some(&*event.context).filter(|context| inherited != Some(context)),
-        (birth.listed != Some(origin)).then(|| rows::origin_key(origin)),
+        (insertion.listed != Some(origin)).then(|| rows::origin_key(origin)),
         delivery.parcel.as_deref().map(rows::parcel_text).transpose()?,
         delivery.parcel.as_deref().and_then(|parcel| parcel.text.as_deref()),
         rows::steps_text(&event.steps)?,
@@ -110,69 +113,28 @@ pub(super) fn insert_delivery(db: &mut Db<'_>, delivery: &NewDelivery, birth: Bi
 }
 
 /// Inserts deliveries whose origins may be events that have no row yet.
-pub(super) fn insert_all(db: &mut Db<'_>, deliveries: &[NewDelivery], birth: Birth<'_>) -> Result<(), StoreError> {
+pub(super) fn insert_all(
+    db: &mut Db<'_>,
+    deliveries: &[NewDelivery],
+    insertion: Insertion<'_>,
+) -> Result<(), StoreError> {
     for delivery in deliveries {
         insert_event(db, &delivery.event.subject, (None, None), None)?;
-        insert_delivery(db, delivery, birth)?;
+        insert_delivery(db, delivery, insertion)?;
     }
     Ok(())
 }
 
-/// Inserts what may be left out: one-offs that their channels had before are.
-pub(super) fn insert_free(db: &mut Db<'_>, deliveries: &[NewDelivery], birth: Birth<'_>) -> Result<(), StoreError> {
+/// Inserts deliveries that no replica leases. Leaves out one-offs that their channels had before.
+pub(super) fn insert_unleased(
+    db: &mut Db<'_>,
+    deliveries: &[NewDelivery],
+    insertion: Insertion<'_>,
+) -> Result<(), StoreError> {
     let taken = once::taken(db, deliveries.iter())?;
     for delivery in deliveries.iter().filter(|delivery| !once::is_late(delivery, &taken)) {
         insert_event(db, &delivery.event.subject, (None, None), None)?;
-        insert_delivery(db, delivery, birth)?;
+        insert_delivery(db, delivery, insertion)?;
     }
     Ok(())
-}
-
-/// What a group of writes gave birth to: to be told of once it is durable.
-#[derive(Default)]
-pub(super) struct Born {
-    /// Deliveries that belong to this replica.
-    pub(super) leased: Vec<Leased>,
-    /// Channels and times of deliveries that belong to nobody.
-    pub(super) waiting: Vec<(Arc<str>, Timestamp)>,
-    /// Deliveries of the write at hand that were inserted as held.
-    pub(super) held: Vec<DeliveryId>,
-}
-
-impl Born {
-    /// Takes over those that were inserted as leased, and notes the others; their slots are given back.
-    pub(super) fn take(&mut self, deliveries: &mut Vec<NewDelivery>, terms: Terms) {
-        for delivery in std::mem::take(deliveries) {
-            if self.held.contains(&delivery.id) {
-                continue;
-            }
-            if is_leased(&delivery, terms) {
-                self.leased.push(Leased {
-                    id: delivery.id,
-                    channel: delivery.channel,
-                    event: delivery.event,
-                    parcel: delivery.parcel,
-                    due_at: delivery.due_at,
-                    attempts: 0,
-                    round_start: 0,
-                    lease: 1,
-                    slot: delivery.slot,
-                });
-            } else {
-                self.waiting.push((delivery.channel, delivery.due_at));
-            }
-        }
-    }
-
-    /// Notes deliveries that were inserted as waiting.
-    pub(super) fn wait(&mut self, deliveries: &[NewDelivery]) {
-        let waits = deliveries.iter().filter(|delivery| !self.held.contains(&delivery.id));
-        self.waiting.extend(waits.map(|delivery| (Arc::clone(&delivery.channel), delivery.due_at)));
-    }
-}
-
-fn is_leased(delivery: &NewDelivery, terms: Terms) -> bool {
-    // It may have been made after its transaction began.
-    let now = terms.now.max(delivery.id.time());
-    terms.connected && delivery.slot.is_some() && delivery.due_at <= now
 }
