@@ -104,6 +104,7 @@ pub(super) const REMOVED: &str = "removed";
 
 /// How all channels fare at a moment.
 struct Now {
+    at: Timestamp,
     lanes: HashMap<Arc<str>, ChannelOverview>,
     backlog: HashMap<Arc<str>, Backlog>,
     causes: HashMap<Arc<str>, Cause>,
@@ -121,6 +122,7 @@ impl Now {
             held.insert(Arc::clone(&name), api.rooms.history.held(name).await?);
         }
         Ok(Self {
+            at: api.rooms.clock.now(),
             lanes: lanes.into_iter().map(|lane| (Arc::clone(&lane.channel), lane)).collect(),
             backlog: backlog.into_iter().map(|waits| (Arc::clone(&waits.channel), waits)).collect(),
             causes: causes.into_iter().collect(),
@@ -145,6 +147,7 @@ impl Now {
             waiting: backlog.pending,
             in_flight: 0,
             next_attempt_at: backlog.oldest_due,
+            next_run_at: None,
             failing_since: None,
             last_success_at: None,
             last_error: None,
@@ -170,6 +173,7 @@ impl Now {
             waiting: pending.saturating_sub(in_flight as u64),
             in_flight,
             next_attempt_at: backlog.and_then(|backlog| backlog.oldest_due),
+            next_run_at: channel.schedule.as_ref().map(|schedule| schedule.runs.after(self.at)),
             failing_since: health.and_then(|health| health.failing_since),
             last_success_at: health.and_then(|health| health.last_success_at),
             last_error: health.and_then(|health| health.last_error.clone()),
@@ -197,6 +201,8 @@ struct Shown<'a> {
     in_flight: usize,
     /// When the next of its pending deliveries is due; in the past for one that is under way or could be.
     next_attempt_at: Option<Timestamp>,
+    /// When its schedule runs next; `null` for a channel without one.
+    next_run_at: Option<Timestamp>,
     /// Since when every attempt has failed; null while it does not fail.
     failing_since: Option<Timestamp>,
     last_success_at: Option<Timestamp>,

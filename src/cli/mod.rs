@@ -52,7 +52,9 @@ enum Command {
         config: ConfigArgs,
     },
     /// Show the request that a channel would send for an order, without sending it.
-    #[command(after_help = "Example:\n  orderhook preview erp --config orderhook.yaml --order order.json")]
+    #[command(
+        after_help = "Example:\n  orderhook preview erp --config orderhook.yaml --order order.json\n  curl -s https://shop.example.com/orders/1 | orderhook preview erp --order -"
+    )]
     Preview(TrialArgs),
     /// Send a channel's request for an order now, once, and show what comes back. Nothing is stored.
     #[command(after_help = "Example:\n  orderhook test erp --config orderhook.yaml --order order.json")]
@@ -155,7 +157,7 @@ struct ConfigArgs {
 struct TrialArgs {
     /// The channel's name.
     channel: String,
-    /// A file with an order, a JSON object; without it a sample order of the channel's preset.
+    /// A file with an order, a JSON object; `-` reads standard input. Without it, a sample order of the channel's preset.
     #[arg(long, value_name = "FILE")]
     order: Option<PathBuf>,
     #[command(flatten)]

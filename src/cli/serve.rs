@@ -84,7 +84,7 @@ async fn reload(mut hangups: Signal, reloader: Arc<Reloader>) {
 }
 
 /// Ends at the next SIGTERM or SIGINT from now on.
-fn signals() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn signals() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {

@@ -1,5 +1,6 @@
 //! `preview` and `test`: what a channel would send, and what comes back for it, without a running service.
 
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ fn run<F: Future<Output = Result<ExitCode, TrialFault>>>(
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    let order = match order.map(|path| std::fs::read(path).map_err(|error| (path, error))).transpose() {
+    let order = match order.map(|path| read(path).map_err(|error| (path, error))).transpose() {
         Ok(order) => order.map(|order| bytes::Bytes::copy_from_slice(order.strip_prefix(json::BOM).unwrap_or(&order))),
         Err((path, error)) => {
             output::error(&format!("--order {}: {error}", path.display()));
@@ -82,6 +83,16 @@ fn run<F: Future<Output = Result<ExitCode, TrialFault>>>(
         output::error(&fault.to_string());
         ExitCode::FAILURE
     })
+}
+
+/// The content of a file, or of standard input for `-`.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if path.as_os_str() != "-" {
+        return std::fs::read(path);
+    }
+    let mut content = Vec::new();
+    io::stdin().lock().read_to_end(&mut content)?;
+    Ok(content)
 }
 
 fn sent(trial: &Trial) {

@@ -1,7 +1,10 @@
 //! The command line: what each command prints, and how it ends.
 
-use std::process::Output;
+use std::io::{BufRead, BufReader};
+use std::process::{Output, Stdio};
 use std::sync::Arc;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Home, Process, binary, run};
 
@@ -164,6 +167,38 @@ fn demo_ends_by_itself_after_its_orders() {
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     assert!(stdout(&output).contains("curl"), "lines to try: {}", stdout(&output));
     assert!(!stdout(&output).contains('\u{1b}'), "no terminal, no colours: {:?}", stdout(&output));
+}
+
+#[test]
+fn demo_ends_with_0_on_a_signal_and_leaves_nothing_behind() {
+    let home = Home::new();
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut command = binary();
+        command.args(["demo", "--port", "0"]).env("TMPDIR", home.path("")).stdout(Stdio::piped());
+        let mut demo = command.spawn().expect("the binary");
+        let mut lines = BufReader::new(demo.stdout.take().expect("a pipe")).lines().map(|line| line.expect("a line"));
+        assert!(lines.any(|line| line.contains("A-1001")), "it posts orders");
+        kill_process(Pid::from_child(&demo), signal).expect("a process of ours");
+        assert_eq!(lines.by_ref().filter(|line| line.contains("error")).count(), 0);
+        let status = demo.wait().expect("a status");
+        assert_eq!(status.code(), Some(0), "{signal:?}");
+        let left: Vec<_> = std::fs::read_dir(home.path("")).expect("a folder").collect();
+        assert!(left.is_empty(), "{signal:?}: {left:?}");
+    }
+}
+
+#[test]
+fn an_order_may_come_from_standard_input() {
+    let home = Home::new();
+    let yaml = "channels: [{name: erp, url: 'https://erp.example.com/{{ order.id }}'}]";
+    std::fs::write(home.path("shop.yaml"), yaml).expect("a file");
+    std::fs::write(home.path("order.json"), "\u{feff}{\"id\": \"SO-17\"}").expect("a file");
+    let input = std::fs::File::open(home.path("order.json")).expect("a file");
+    let preview = &["preview", "erp", "-c", "shop.yaml", "--order", "-"];
+    let output = run(binary().args(preview).current_dir(home.path("")).stdin(input));
+    assert!(stdout(&output).contains("POST https://erp.example.com/SO-17"), "{output:?}");
+    let output = run(binary().args(preview).current_dir(home.path("")));
+    assert_eq!(output.status.code(), Some(1), "standard input is empty: {output:?}");
 }
 
 #[test]

@@ -366,6 +366,20 @@ async fn a_bucket_is_one_request_with_an_array_of_orders() {
 }
 
 #[tokio::test]
+async fn a_channel_shows_when_it_runs_next() {
+    let receiver = Receiver::start().await;
+    let service = Service::start(&yaml(&receiver, ", schedule: {cron: '30 6 13 * */5'}")).await;
+    let next = async || service.api.get("/v1/channels/erp").await.json()["next_run_at"].clone();
+    // The clock is at noon of 31 January 2026. A day of the week with a star is no alternative to the day of the month: the
+    // first 13th that is a Sunday or a Friday.
+    assert_eq!(next().await, "2026-02-13T06:30:00.000Z");
+    service.clock.advance(minutes(60 * 24 * 13));
+    assert_eq!(next().await, "2026-03-13T06:30:00.000Z");
+    assert_eq!(service.api.get("/v1/channels/witness").await.json()["next_run_at"], Value::Null);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_bucket_is_sent_again_as_it_was_with_the_same_id() {
     let receiver = Receiver::start().await;
     receiver.on("/erp", [Reply::status(503), Reply::status(200), Reply::status(503), Reply::status(200)]);

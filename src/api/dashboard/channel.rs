@@ -55,6 +55,7 @@ fn body(channel: &Channel, fields: &Fields, visitor: &Visitor) -> Markup {
             (fact("Waiting", &html! { a href=(list("pending")) { (channel.waiting) } }))
             (fact("Under way", &html! { (channel.in_flight) }))
             (fact("Next attempt", &time_or_dash(channel.next_attempt_at, visitor)))
+            @if let Some(run) = channel.next_run_at { (fact("Next run", &time(run, visitor))) }
             (fact("Last hour", &html! {
                 (counted(hour.attempts, "attempt", "attempts"))
                 @if let Some(rate) = hour.success_rate { ", " (percent(rate)) " succeeded" }

@@ -42,6 +42,7 @@ pub(super) struct Channel {
     pub(super) waiting: u64,
     pub(super) in_flight: u64,
     pub(super) next_attempt_at: Option<Timestamp>,
+    pub(super) next_run_at: Option<Timestamp>,
     pub(super) failing_since: Option<Timestamp>,
     pub(super) last_success_at: Option<Timestamp>,
     pub(super) last_error: Option<LastError>,

@@ -19,7 +19,7 @@ use crate::app::{App, Loader, Parts};
 use crate::config;
 use crate::system::{self, SystemClock};
 
-use super::output;
+use super::{output, serve};
 use client::Client;
 use show::{Happening, Show};
 
@@ -32,7 +32,7 @@ const FRAME: Duration = Duration::from_millis(250);
 /// The demo's options.
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArgs {
-    /// Ends after so many orders, with a summary; without it the demo runs until Ctrl-C.
+    /// Ends after so many orders, with a summary; without it the demo runs until Ctrl-C or SIGTERM.
     #[arg(long, value_name = "N")]
     orders: Option<u64>,
     /// Orders a second.
@@ -69,6 +69,10 @@ async fn demo(args: &DemoArgs) -> ExitCode {
 }
 
 async fn in_folder(args: &DemoArgs, folder: &std::path::Path) -> ExitCode {
+    let stop = match serve::signals() {
+        Ok(stop) => stop,
+        Err(error) => return fail(&format!("signals cannot be waited for: {error}")),
+    };
     let (events, happenings) = mpsc::unbounded_channel();
     let receivers = match receivers::start(events.clone()).await {
         Ok(address) => address,
@@ -96,20 +100,24 @@ async fn in_folder(args: &DemoArgs, folder: &std::path::Path) -> ExitCode {
     };
     let mut show = Show::new(app.address(), args.port != 0 && args.port != app.address().port());
     show.begin();
-    let orders = tokio::spawn(orders::post(Arc::clone(&client), args.orders, args.rate, events));
-    let whole = watch(&mut show, happenings, &client, orders, args.orders.is_some()).await;
+    let mut orders = tokio::spawn(orders::post(Arc::clone(&client), args.orders, args.rate, events));
+    let whole = tokio::select! {
+        whole = watch(&mut show, happenings, &client, &mut orders, args.orders.is_some()) => whole,
+        () = stop => true,
+    };
+    orders.abort();
     show.end();
     app.stop().await;
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Shows what happens until the orders have been posted and all their deliveries have ended, or until Ctrl-C. Answers
-/// whether nothing is missing.
+/// Shows what happens until the orders have been posted and all their deliveries have ended. Returns whether nothing is
+/// missing.
 async fn watch(
     show: &mut Show,
     mut happenings: mpsc::UnboundedReceiver<Happening>,
     client: &Client,
-    mut orders: tokio::task::JoinHandle<()>,
+    orders: &mut tokio::task::JoinHandle<()>,
     ends: bool,
 ) -> bool {
     let mut frame = tokio::time::interval(FRAME);
@@ -131,11 +139,7 @@ async fn watch(
                     }
                 }
             }
-            _ = &mut orders, if ends && posted_all.is_none() => posted_all = Some(tokio::time::Instant::now()),
-            _ = tokio::signal::ctrl_c() => {
-                orders.abort();
-                return true;
-            }
+            _ = &mut *orders, if ends && posted_all.is_none() => posted_all = Some(tokio::time::Instant::now()),
         }
     }
 }

@@ -22,7 +22,7 @@ channels:
         Key::new(
             "cron",
             Kind::Text("a cron expression of five fields such as 0 6 * * *"),
-            "The runs by minute, hour, day of the month, month and day of the week, in `timezone`.",
+            "The runs by minute, hour, day of month, month and day of week, in `timezone`: numbers, lists (`1,15`), ranges (`8-18`), steps (`*/15`, `8-18/2`) and names (`jan`, `mon`); 0 and 7 are Sunday. As in Vixie's cron, a day matches if day of month or day of week does where both are restricted, and must match both where one of them begins with `*`, such as `*/2`.",
         ),
         Key::new(
             "timezone",
