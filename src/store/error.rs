@@ -59,3 +59,8 @@ impl StoreError {
         matches!(self, Self::Full(_) | Self::Locked(_) | Self::Unavailable(_))
     }
 }
+
+/// A row that cannot be: says where it is.
+pub(super) fn corrupt(table: &str, column: &str, seq: i64) -> StoreError {
+    StoreError::Corrupt(format!("{table}.{column} of row {seq} cannot be read"))
+}

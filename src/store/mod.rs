@@ -21,6 +21,7 @@ mod history;
 mod ledger;
 mod listed;
 mod queue;
+mod rows;
 pub mod sqlite;
 mod types;
 

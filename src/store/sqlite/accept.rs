@@ -60,7 +60,7 @@ impl Write for AcceptOrder {
             own_id,
             slot,
             order.idempotency.as_ref().map(|idempotency| &*idempotency.key),
-            skips(&order.skipped)?,
+            rows::skips(&order.skipped)?,
             insert::list(&order.deliveries, subject.origin),
             &subject.body[..],
             email,
@@ -185,14 +185,6 @@ pub(super) fn set_answer(db: &Db<'_>, key: &str, answer: &Answer) -> Result<(), 
         )?
         .execute(params![key, answer.status, answer.location, &answer.body[..]])?;
     Ok(())
-}
-
-/// A list of skipped channels as a column; nothing where it is empty.
-pub(super) fn skips(skipped: &[crate::domain::Skip]) -> Result<Option<String>, StoreError> {
-    if skipped.is_empty() {
-        return Ok(None);
-    }
-    serde_json::to_string(skipped).map(Some).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// Takes the id of a signed request. Returns `false` where it was taken before and its signature still holds.

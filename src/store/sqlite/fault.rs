@@ -3,6 +3,7 @@
 use rusqlite::{ErrorCode, ffi};
 
 use crate::store::StoreError;
+pub(super) use crate::store::error::corrupt;
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -35,9 +36,4 @@ impl StoreError {
     pub(super) const fn spares_nobody(&self) -> bool {
         matches!(self, Self::Locked(_) | Self::Closed)
     }
-}
-
-/// A row that cannot be: says where it is.
-pub(super) fn corrupt(table: &str, column: &str, seq: i64) -> StoreError {
-    StoreError::Corrupt(format!("{table}.{column} of row {seq} cannot be read"))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::accept::{set_answer, skips};
+use super::accept::set_answer;
 use super::db::{Db, Terms};
 use super::fault::corrupt;
 use super::handoff::Handoff;
@@ -97,7 +97,7 @@ impl Journal {
                 status,
                 owner,
                 end.at.as_millis(),
-                skips(&end.skipped)?,
+                rows::skips(&end.skipped)?,
                 self.0.context.as_deref(),
                 list,
             ])?;
