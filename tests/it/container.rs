@@ -136,7 +136,7 @@ async fn a_volume_of_another_user_is_an_error_that_says_what_to_do() {
     command.uid(65_534).gid(65_534);
     let output = tokio::task::spawn_blocking(move || run(&mut command)).await.expect("an end");
     assert!(!output.status.success());
-    let told = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned() + &*String::from_utf8_lossy(&output.stdout);
     for part in ["belongs to user 0", "orderhook runs as user 65534", "chown -R 65534:65534"] {
         assert!(told.contains(part), "{part} is not in {told}");
     }

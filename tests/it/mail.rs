@@ -335,7 +335,7 @@ async fn no_server_no_name_and_no_answer_are_retried() {
         (format!("smtps://127.0.0.1:{silent_port}"), "{connect: 200ms, transfer: 10s}", -4),
     ] {
         let yaml = format!("smtp: {{url: '{url}', from: a@shop.example}}\n")
-            + &NOTICE.replace("kind: email,", &format!("kind: email, timeout: {timeout},"));
+            + &*NOTICE.replace("kind: email,", &format!("kind: email, timeout: {timeout},"));
         let service = Service::start(&yaml).await;
         let delivery = notify(&service, "jane@example.com").await;
         assert_eq!(attempt(&delivery, 0)["code"], code, "{url}: {delivery:#}");
@@ -348,7 +348,7 @@ async fn no_server_no_name_and_no_answer_are_retried() {
 async fn a_server_that_says_rubbish_without_end_or_hangs_up_is_retried() {
     use tokio::io::AsyncWriteExt;
     for (piece, code) in
-        [("220 ".to_owned() + &"x".repeat(100_000), -6), ("HTTP/1.1 400\r\n".to_owned(), -6), (String::new(), -6)]
+        [("220 ".to_owned() + &*"x".repeat(100_000), -6), ("HTTP/1.1 400\r\n".to_owned(), -6), (String::new(), -6)]
     {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

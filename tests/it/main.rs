@@ -22,6 +22,7 @@ mod again;
 mod architecture;
 mod auth;
 mod bad_input;
+mod browser;
 mod byte_order_marks;
 mod callers;
 mod callouts;

@@ -157,7 +157,7 @@ fn configuration(faults: &[Fault], stages: &[Stage], world: &World, healthy: &Re
             "  - {{name: fault-{number}, when: 'order.type == \"fault-{number}\"', plugins: [{{critical: true, name: calloutPlugin, options: {{endpoint: '{url}', timeoutValue: {millis}, tls: {tls}}}}}]}}\n"
         ));
     }
-    channels + &chains
+    channels + chains.as_str()
 }
 
 /// An order for the healthy channel, and its delivery.

@@ -101,7 +101,7 @@ async fn a_rule_can_disable_the_channel() {
 #[tokio::test]
 async fn a_response_that_max_response_cuts_within_a_character_stays_text() {
     for (before, kept) in [(0, 1000), (1, 999), (2, 1000), (3, 999)] {
-        let body = "x".repeat(before) + &"é".repeat(2000);
+        let body = "x".repeat(before) + &*"é".repeat(2000);
         let delivery = after_first_attempt(", max_response: 1KB", Reply::body(200, "text/plain", body.clone())).await;
         let response = &delivery["attempts"][0]["response"];
         assert_eq!(response["encoding"], Value::Null, "{response}");

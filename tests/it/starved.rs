@@ -30,7 +30,7 @@ async fn post(stream: &mut TcpStream, order: &Value) {
         "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all((head + &body).as_bytes()).await.expect("a connection");
+    stream.write_all((head + body.as_str()).as_bytes()).await.expect("a connection");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ async fn mail_of(service: &Service, order: &Value, channel: &str) -> String {
 /// A channel that fulfils an order and mails the response.
 fn license(receiver: &Receiver, server: &MailServer, email: &str) -> String {
     let channel = "channels: [{name: license, url: RECEIVER/keys, retry: {attempts: 3, interval: 10m, jitter: 0}, email: {EMAIL}}]";
-    server.section("smtp", "") + &receiver.fill(&channel.replace("EMAIL", email))
+    server.section("smtp", "") + &*receiver.fill(&channel.replace("EMAIL", email))
 }
 
 fn markdown(body: &str) -> Reply {
@@ -76,7 +76,7 @@ async fn an_accepted_response_is_mailed_to_the_customer() {
 async fn a_response_that_would_grow_or_nest_beyond_bounds_is_mailed_as_received() {
     let (server, receiver) = (MailServer::start().await, Receiver::start().await);
     let texts =
-        ["<blockquote>".repeat(400) + &"x<br>\n".repeat(8000), "1. ".repeat(20_000), "> ".repeat(20_000) + "KEY-1"];
+        ["<blockquote>".repeat(400) + &*"x<br>\n".repeat(8000), "1. ".repeat(20_000), "> ".repeat(20_000) + "KEY-1"];
     receiver.answer(texts.iter().map(|text| markdown(text)));
     let service = Service::start(&license(&receiver, &server, "")).await;
     for (at, source) in texts.iter().enumerate() {
@@ -196,7 +196,7 @@ async fn every_unit_of_a_separate_multibuy_has_a_mail_of_its_own() {
     let (server, receiver) = (MailServer::start().await, Receiver::start().await);
     receiver.answer([markdown("KEY-1"), markdown("KEY-2"), markdown("KEY-3")]);
     let channel = "channels: [{name: license, preset: fulfillment, url: RECEIVER/keys, multibuy: separate, concurrency: 1, email: {subject: 'Key {{ order.id }}'}}]";
-    let service = Service::start(&(server.section("smtp", "") + &receiver.fill(channel))).await;
+    let service = Service::start(&(server.section("smtp", "") + &*receiver.fill(channel))).await;
     let items = json!([{"product_id": "P", "quantity": 3}]);
     service.api.order(&json!({"id": "A-1", "customer": {"email": "jane@example.com"}, "items": items})).await;
     let mails = server.wait_for(3).await;
@@ -219,7 +219,7 @@ async fn a_test_shows_the_mail_of_its_response_and_does_not_send_it() {
     let (server, receiver) = (MailServer::start().await, Receiver::start().await);
     receiver.answer([markdown("KEY-1"), markdown("KEY-2"), Reply::status(503)]);
     let channel = "channels: [{name: license, preset: fulfillment, url: RECEIVER/keys, multibuy: separate, email: {subject: 'Unit {{ unit }}/{{ units }}'}}]";
-    let service = Service::start(&(server.section("smtp", "") + &receiver.fill(channel))).await;
+    let service = Service::start(&(server.section("smtp", "") + &*receiver.fill(channel))).await;
     let order =
         json!({"id": "A-1", "customer": {"email": "jane@example.com"}, "items": [{"product_id": "P", "quantity": 2}]});
     let tested = service.api.post("/v1/channels/license/test", &order).await.expect(200);

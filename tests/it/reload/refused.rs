@@ -203,11 +203,11 @@ async fn nesting_without_end_in_any_syntax_of_a_configuration_is_refused_and_the
     let expressions = [
         "not ".repeat(8000) + "order.paid",
         "(".repeat(20_000),
-        "(".repeat(20_000) + "1" + &")".repeat(20_000),
+        "(".repeat(20_000) + "1" + &*")".repeat(20_000),
         "-".repeat(30_000) + "1",
         "[".repeat(20_000),
         "{1:".repeat(20_000),
-        "order".to_owned() + &".a".repeat(20_000),
+        "order".to_owned() + &*".a".repeat(20_000),
         "1 if 1 else ".repeat(20_000) + "1",
     ];
     for expression in &expressions {
