@@ -8,8 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, missing_docs)]
 
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use orderhook::domain::{
 };
 use orderhook::store::sqlite::{Options, open};
 use orderhook::store::{Finished, Handover, Leased, NewDelivery, NewOrder, Next, Replica, Store};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
 const ME: Replica = Replica(1);
@@ -52,7 +53,7 @@ struct Lane {
 
 impl Handover for Lane {
     fn hand_over(&self, deliveries: Vec<Leased>) {
-        self.born.lock().unwrap().extend(deliveries);
+        self.born.lock().extend(deliveries);
         self.some.notify_one();
     }
 
@@ -201,7 +202,7 @@ impl Bench {
     /// Records what is handed over, in groups, as long as it is polled.
     async fn deliver(self: Arc<Self>) {
         loop {
-            let mut born = std::mem::take(&mut *self.lane.born.lock().unwrap());
+            let mut born = std::mem::take(&mut *self.lane.born.lock());
             if born.is_empty() {
                 self.lane.some.notified().await;
                 continue;

@@ -1,8 +1,9 @@
 //! A bound that a reload can move while it is in use: places to be taken, more or fewer of them.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 /// Places, of which a number can be taken at once.
@@ -21,7 +22,7 @@ impl Bound {
     /// Makes it so many places. Where fewer are free than are to go, the rest is taken away as places are given back, behind
     /// those who wait for one already. Needs a runtime around it.
     pub fn resize(&self, size: usize) {
-        let mut now = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.size.lock();
         let before = std::mem::replace(&mut *now, size);
         if size >= before {
             // If places are still to be taken away, these serve for that first.

@@ -1,9 +1,9 @@
 //! Processes that are measured: none outlives the measurement, whatever ends it.
 
 use std::process::{Child, Command, ExitStatus};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Failure, Result};
@@ -25,7 +25,7 @@ impl Owned {
     /// It cannot be started.
     pub fn spawn(command: &mut Command) -> Result<Self> {
         let child = command.spawn()?;
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(child.id());
+        RUNNING.lock().push(child.id());
         Ok(Self { child })
     }
 
@@ -53,7 +53,7 @@ impl Drop for Owned {
         // Both fail only where the process has already ended, which is what they are for.
         drop(self.child.kill());
         drop(self.child.wait());
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| *id != self.child.id());
+        RUNNING.lock().retain(|id| *id != self.child.id());
     }
 }
 
@@ -62,7 +62,7 @@ pub fn bound_the_run(limit: Duration) {
     std::thread::spawn(move || {
         std::thread::sleep(limit);
         eprintln!("given up after {limit:?}");
-        for id in RUNNING.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for id in RUNNING.lock().iter() {
             signal(*id, Signal::KILL);
         }
         std::process::exit(3);

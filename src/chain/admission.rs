@@ -8,9 +8,10 @@
 //! resumes once a permit is free, so waiting orders cost no memory.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::bound::Bound;
@@ -75,7 +76,7 @@ impl Admission {
 
     /// Changes the bound of every chain; orders that run keep their permits. Needs a runtime around it.
     pub fn resize(&self, size: usize) {
-        let mut chains = self.chains();
+        let mut chains = self.chains.lock();
         chains.size = size;
         for places in chains.by_name.values() {
             places.foreground.resize(size);
@@ -95,7 +96,7 @@ impl Admission {
 
     /// The bounds of a chain.
     pub(super) fn of(&self, chain: &str) -> Arc<ChainPlaces> {
-        let mut chains = self.chains();
+        let mut chains = self.chains.lock();
         if let Some(places) = chains.by_name.get(chain) {
             return Arc::clone(places);
         }
@@ -103,10 +104,6 @@ impl Admission {
         let places = Arc::new(ChainPlaces { foreground, background, freed: Arc::clone(&self.freed) });
         chains.by_name.insert(chain.to_owned(), Arc::clone(&places));
         places
-    }
-
-    fn chains(&self) -> MutexGuard<'_, Chains> {
-        self.chains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -18,7 +18,9 @@ mod resume;
 mod run;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 pub use admission::Admission;
 pub use answer::{Answering, EventDeliveries, OrderView};

@@ -1,7 +1,7 @@
 //! Resumes orders whose chain was interrupted by a crash or a replica's death, or that went back to the store for want
 //! of a permit.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
@@ -96,7 +96,7 @@ impl Chains {
 
     /// Reports the interrupted orders of a chain that is not configured, once.
     fn report_unknown(&self, chain: String, orders: u64) {
-        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unknown = self.unknown.lock();
         if !unknown.contains(&chain) {
             tracing::error!(
                 chain,

@@ -1,9 +1,10 @@
 //! What every lane works with: the store, the clock, and what attempts are made with.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,7 +47,7 @@ impl Deref for Context {
 impl Context {
     /// A random number from 0 to 1.
     pub(super) fn random(&self) -> f64 {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).f64()
+        self.random.lock().f64()
     }
 
     /// Something has failed that only a restart mends.

@@ -1,7 +1,9 @@
 //! The requests that recorded orders make by a configuration. Nothing is sent and nothing is stored.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::config::settings::Settings;
 use crate::domain::{Clock, DeliveryId, Event, EventId, Exchange, Skip, Timestamp};
@@ -74,7 +76,7 @@ impl Planner {
     }
 
     fn outlet(&self, name: &Arc<str>) -> Built {
-        let mut outlets = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outlets = self.outlets.lock();
         let Trials { channels, settings, kit } = &self.trials;
         let build = || {
             let channel = channels.get(name).ok_or_else(|| format!("channel {name:?} is not configured"))?;

@@ -7,13 +7,12 @@
 //! store, as from a paused one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
 use crate::config::Named;
 use crate::config::settings::{Channel, Settings};
-use crate::domain::AfterFailure;
 use crate::routing::Router;
 use crate::store::{ChannelState, StoreError};
 
@@ -94,7 +93,7 @@ impl Lanes {
             let _switching = lane.switching.lock().await;
             let (was_on, is_on) = (lane.outlet().map(|before| before.channel.enabled), outlet.channel.enabled);
             let ordering = outlet.channel.holding.ordering.as_ref();
-            self.orderings().insert(Arc::clone(&lane.name), ordering.map(|ordering| ordering.after_failure));
+            self.orderings.lock().insert(Arc::clone(&lane.name), ordering.map(|ordering| ordering.after_failure));
             lane.configure(outlet);
             if was_on != Some(is_on) {
                 self.switch(lane, is_on, states.get(&lane.name).copied());
@@ -122,7 +121,7 @@ impl Lanes {
     /// Has the store apply the `ordering` of channels to deliveries that were inserted by another one. What it does not take is tried
     /// again with the next heartbeat.
     pub async fn store_orderings(&self) {
-        let orderings = std::mem::take(&mut *self.orderings());
+        let orderings = std::mem::take(&mut *self.orderings.lock());
         let queue = &self.context.store.queue;
         let apply = orderings.into_iter().map(|(channel, after_failure)| async move {
             (queue.set_ordering(Arc::clone(&channel), after_failure).await, channel, after_failure)
@@ -130,13 +129,9 @@ impl Lanes {
         for (applied, channel, after_failure) in join_all(apply).await {
             if let Err(error) = applied {
                 tracing::error!(channel = &*channel, %error, "the ordering of pending deliveries could not be changed, trying again");
-                self.orderings().entry(channel).or_insert(after_failure);
+                self.orderings.lock().entry(channel).or_insert(after_failure);
             }
         }
-    }
-
-    fn orderings(&self) -> MutexGuard<'_, HashMap<Arc<str>, Option<AfterFailure>>> {
-        self.orderings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A channel is switched on, or off, by the configuration. On, it is as it was left; off, what it still holds stays

@@ -4,10 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time, to the millisecond, in UTC. Written as RFC 3339 (`2026-01-31T12:00:00.000Z`).
@@ -121,7 +122,7 @@ impl ManualClock {
     /// Moves time on and wakes whoever waited for it.
     pub fn advance(&self, by: Duration) {
         let due: Vec<Waker> = {
-            let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inner = self.0.lock();
             inner.now = inner.now.after(by);
             let now = inner.now;
             let (due, rest) = std::mem::take(&mut inner.sleepers).into_iter().partition(|(at, _)| *at <= now);
@@ -135,7 +136,7 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).now
+        self.0.lock().now
     }
 
     fn elapsed(&self) -> Duration {
@@ -156,7 +157,7 @@ impl Future for ManualSleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.clock.lock();
         if inner.now >= self.at {
             return Poll::Ready(());
         }

@@ -8,8 +8,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::clock::{Clock, Timestamp};
@@ -226,7 +227,7 @@ impl IdSource {
     /// Makes every further id greater than `sequence`: a store calls this with the last key it holds, so that a clock
     /// that was set back cannot make a key twice.
     pub fn continue_after(&self, sequence: i64) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.state.lock();
         state.last = state.last.max(u64::try_from(sequence).unwrap_or(0));
     }
 
@@ -234,7 +235,7 @@ impl IdSource {
     pub fn next<K>(&self) -> Id<K> {
         let millis = u64::try_from(self.0.clock.now().as_millis()).unwrap_or(0);
         let (sequence, random) = {
-            let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.0.state.lock();
             state.last = (state.last + 1).max(millis << 15);
             (u128::from(state.last), u128::from(state.random.u64(..) >> 5))
         };

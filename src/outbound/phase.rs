@@ -5,9 +5,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
@@ -43,7 +44,7 @@ impl Phase {
 
     /// Since when it has been connecting.
     pub(super) fn connecting_since(&self) -> Option<Instant> {
-        match *self.state() {
+        match *self.0.lock() {
             State::Connecting(since) => Some(since),
             State::Kept(_) | State::Connected(_) | State::Starved(_) => None,
         }
@@ -51,7 +52,7 @@ impl Phase {
 
     /// Since when it has been connected.
     pub(super) fn connected_since(&self) -> Option<Instant> {
-        match *self.state() {
+        match *self.0.lock() {
             State::Connecting(_) | State::Starved(_) => None,
             State::Kept(since) | State::Connected(since) => Some(since),
         }
@@ -59,14 +60,10 @@ impl Phase {
 
     /// What this machine lacks for a connection.
     pub(super) fn starved_of(&self) -> Option<&'static str> {
-        match *self.state() {
+        match *self.0.lock() {
             State::Starved(what) => Some(what),
             State::Kept(_) | State::Connecting(_) | State::Connected(_) => None,
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this is the phase of the exchange that is being polled now.
@@ -78,7 +75,7 @@ impl Phase {
 /// Another exchange begins: it may find that the connection of the one before is kept.
 pub(super) fn begin() {
     let _ = PHASE.try_with(|phase| {
-        let mut state = phase.state();
+        let mut state = phase.0.lock();
         if let State::Connected(since) = *state {
             *state = State::Kept(since);
         }
@@ -87,13 +84,13 @@ pub(super) fn begin() {
 
 /// No connection can be opened for now.
 pub(super) fn starve(what: &'static str) {
-    let _ = PHASE.try_with(|phase| *phase.state() = State::Starved(what));
+    let _ = PHASE.try_with(|phase| *phase.0.lock() = State::Starved(what));
 }
 
 /// Whether an exchange that had a connection had one that others went out on before.
 pub(super) fn is_kept() -> bool {
     // One that is still connecting has found another one meanwhile.
-    PHASE.try_with(|phase| !matches!(*phase.state(), State::Connected(_))).unwrap_or(false)
+    PHASE.try_with(|phase| !matches!(*phase.0.lock(), State::Connected(_))).unwrap_or(false)
 }
 
 /// The layer around the connector.
@@ -128,7 +125,7 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         let mut connect = Box::pin(self.0.call(request));
         let Ok(phase) = PHASE.try_with(Clone::clone) else { return connect };
-        *phase.state() = State::Connecting(Instant::now());
+        *phase.0.lock() = State::Connecting(Instant::now());
         Box::pin(std::future::poll_fn(move |context| {
             let result = connect.as_mut().poll(context);
             // Polled by somebody else: the exchange has found another connection in the pool meanwhile, and this one
@@ -136,7 +133,7 @@ where
             let current = phase.is_current();
             if (result.is_ready() || !current) && phase.connecting_since().is_some() {
                 let now = Instant::now();
-                *phase.state() = if current { State::Connected(now) } else { State::Kept(now) };
+                *phase.0.lock() = if current { State::Connected(now) } else { State::Kept(now) };
             }
             result
         }))

@@ -7,9 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+
+use parking_lot::RwLock;
 
 use crate::domain::{DeliveryStatus, OrderStatus, Outcome};
 
@@ -235,7 +237,7 @@ impl Metrics {
         page.head(names::ORDER_DURATION, "histogram", "Time from an order's receipt to its end.");
         self.order_duration.render(&mut page, names::ORDER_DURATION, "");
         page.head(names::STEP_DURATION, "histogram", "Duration of a step of a chain.");
-        for (step, histogram) in &*self.steps.read().unwrap_or_else(PoisonError::into_inner) {
+        for (step, histogram) in &*self.steps.read() {
             histogram.render(&mut page, names::STEP_DURATION, &label("step", step));
         }
         self.render_channels(&mut page);
@@ -253,7 +255,7 @@ impl Metrics {
         page.head(names::SPANS_DROPPED, "counter", "Spans dropped because no collector received them in time.");
         page.sample(names::SPANS_DROPPED, "", self.spans_dropped.load(Ordering::Relaxed));
         page.head(names::REQUESTS, "counter", "Requests to the HTTP API by route and status.");
-        for (route, counts) in &*self.requests.read().unwrap_or_else(PoisonError::into_inner) {
+        for (route, counts) in &*self.requests.read() {
             for (position, status) in (LOWEST_STATUS..LOWEST_STATUS + STATUSES).enumerate() {
                 let count = counts.get(position);
                 if count > 0 {
@@ -266,7 +268,7 @@ impl Metrics {
     }
 
     fn render_channels(&self, page: &mut Page) {
-        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        let channels = self.channels.read();
         page.head(names::DELIVERIES, "counter", "Deliveries that ended, by status.");
         for (name, channel) in &*channels {
             // A delivery is born pending; it is counted when it comes to something.
@@ -327,10 +329,10 @@ fn render_gauges(page: &mut Page, gauges: &[Gauges]) {
 
 /// The entry of that name, made where it is missing.
 fn named<T: Clone>(entries: &RwLock<BTreeMap<String, T>>, name: &str, make: impl FnOnce() -> T) -> T {
-    if let Some(entry) = entries.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+    if let Some(entry) = entries.read().get(name) {
         return entry.clone();
     }
-    entries.write().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_insert_with(make).clone()
+    entries.write().entry(name.to_owned()).or_insert_with(make).clone()
 }
 
 #[cfg(test)]

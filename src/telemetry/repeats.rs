@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Filter};
@@ -52,13 +53,9 @@ impl Repeats {
         std::thread::Builder::new().name("log-repeats".into()).spawn(report).map(drop)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Seen>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether a line is to be written at `now`. One that is not is counted.
     fn admits(&self, line: Line, now: Instant) -> bool {
-        let mut seen = self.lock();
+        let mut seen = self.0.lock();
         let full = seen.len() >= REMEMBERED;
         match seen.entry(line.key) {
             Entry::Occupied(mut known) => {
@@ -77,7 +74,7 @@ impl Repeats {
     /// Forgets lines whose time is up. Returns those that came again.
     fn take_due(&self, now: Instant) -> Vec<Seen> {
         let mut due = Vec::new();
-        self.lock().retain(|_, seen| {
+        self.0.lock().retain(|_, seen| {
             let stays = now.saturating_duration_since(seen.at) < QUIET;
             if !stays && seen.repeats > 0 {
                 due.push(seen.clone());
@@ -167,7 +164,7 @@ mod tests {
 
     impl std::io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("lines").write(bytes)
+            self.0.lock().write(bytes)
         }
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
@@ -186,7 +183,7 @@ mod tests {
         let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone()).with_ansi(false).without_time();
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(repeats.clone()));
         tracing::subscriber::with_default(subscriber, || work(&repeats));
-        let text = lines.0.lock().expect("lines").clone();
+        let text = lines.0.lock().clone();
         String::from_utf8(text).expect("text").lines().map(str::to_owned).collect()
     }
 
@@ -230,6 +227,6 @@ mod tests {
                 repeats.admits(Line { key, level: Level::WARN, message: String::new(), details: String::new() }, now)
             );
         }
-        assert_eq!(repeats.lock().len(), REMEMBERED);
+        assert_eq!(repeats.0.lock().len(), REMEMBERED);
     }
 }

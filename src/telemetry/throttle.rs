@@ -1,7 +1,8 @@
 //! A bound for log lines that callers or faults can cause without end.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// The shortest time between two lines.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ impl Throttle {
     }
 
     fn admit_at(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         if state.last.is_some_and(|last| now.duration_since(last) < INTERVAL) {
             state.suppressed += 1;
             return None;

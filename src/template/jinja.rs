@@ -7,12 +7,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use minijinja::machinery::{self, CodeGenerator, CompiledTemplate, Instruction, Instructions, TemplateConfig};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Error, Value};
+use parking_lot::Mutex;
 
 use super::fill::Filler;
 use super::json::{self, LongNumber};
@@ -112,7 +113,7 @@ fn expression(source: &str) -> Result<Instructions<'_>, Error> {
 /// The same text with the lifetime of the process.
 fn keep(source: &str) -> &'static str {
     static KEPT: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kept = KEPT.lock();
     if let Some(text) = kept.get(source) {
         return text;
     }

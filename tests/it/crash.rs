@@ -34,7 +34,7 @@ channels:
 ";
 
 /// What a caller was told.
-type Told = Arc<std::sync::Mutex<BTreeMap<String, Option<String>>>>;
+type Told = Arc<parking_lot::Mutex<BTreeMap<String, Option<String>>>>;
 
 /// Posts one order after another until the service is gone. Keeps, for each, its id where it was answered 2xx.
 async fn post_until_killed(api: Api, next: Arc<AtomicUsize>, told: Told, gone: Arc<AtomicBool>) {
@@ -43,11 +43,11 @@ async fn post_until_killed(api: Api, next: Arc<AtomicUsize>, told: Told, gone: A
         let own = format!("A-{number}");
         let kind = if number.is_multiple_of(2) { "waited-for" } else { "background" };
         let order = json!({"id": own, "type": kind, "filler": "x".repeat(number * 37 % 900)}).to_string();
-        told.lock().unwrap().insert(own.clone(), None);
+        told.lock().insert(own.clone(), None);
         let headers = [("Content-Type", "application/json")];
         let Ok(answer) = api.try_call("POST", "/v1/orders", &headers, order.as_bytes()).await else { return };
         assert!(matches!(answer.status, 201 | 202), "{answer}");
-        told.lock().unwrap().insert(own, Some(text(&answer.json(), "id").to_owned()));
+        told.lock().insert(own, Some(text(&answer.json(), "id").to_owned()));
     }
 }
 
@@ -115,7 +115,7 @@ async fn killed_at_any_moment_no_accepted_order_is_lost_and_only_what_was_in_fli
     .await;
     process.api.all_settled().await;
 
-    let told = told.lock().unwrap().clone();
+    let told = told.lock().clone();
     let stored: BTreeMap<String, Value> = process
         .api
         .list("/v1/orders")

@@ -8,9 +8,10 @@ mod service;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -211,7 +212,7 @@ fn watch_for_panics() {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             if panic.location().is_some_and(|at| at.file().starts_with("src/")) {
-                PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string());
+                PANICS.lock().push(panic.to_string());
             }
             before(panic);
         }));
@@ -219,6 +220,6 @@ fn watch_for_panics() {
 }
 
 fn check_for_panics() {
-    let panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let panics = PANICS.lock().clone();
     assert_eq!(panics, Vec::<String>::new(), "panics within the service");
 }

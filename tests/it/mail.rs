@@ -2,9 +2,10 @@
 
 mod responses;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;
@@ -213,7 +214,7 @@ async fn injecting(authority: &Authority, injected: &'static str) -> (u16, Arc<M
                     continue;
                 }
                 data = line.starts_with("DATA");
-                commands.lock().expect("a list").push(line.trim().to_owned());
+                commands.lock().push(line.trim().to_owned());
                 let reply = if data { "354 go ahead\r\n" } else { "250 fine\r\n" };
                 if secure.write_all(reply.as_bytes()).await.is_err() || secure.flush().await.is_err() {
                     break;
@@ -248,7 +249,7 @@ async fn replies_put_in_before_tls_begins_end_the_connection() {
                 "{attempt:#}"
             );
             assert!(text(attempt, "error").contains("more than a reply before TLS began"), "{attempt:#}");
-            assert_eq!(*commands.lock().expect("a list"), Vec::<String>::new(), "{injected}");
+            assert_eq!(*commands.lock(), Vec::<String>::new(), "{injected}");
         }
         service.stop().await;
     }

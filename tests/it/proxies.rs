@@ -1,7 +1,8 @@
 //! Proxies: what goes through them, what the egress guard makes of them, and whose failure it is.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -44,7 +45,7 @@ impl Proxy {
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("a log").clone()
+        self.asked.lock().clone()
     }
 }
 
@@ -61,7 +62,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, log: Arc<Mutex<Vec<String>
         head.push(stream.read_u8().await.ok()?);
     }
     let head = String::from_utf8(head).ok()?;
-    log.lock().expect("a log").push(head.clone());
+    log.lock().push(head.clone());
     if let Manner::Says(line) = manner {
         let answer = format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         let _ = stream.write_all(answer.as_bytes()).await;
@@ -104,7 +105,7 @@ async fn socks(mut stream: TcpStream, manner: Manner, log: Arc<Mutex<Vec<String>
             pair.push(String::from_utf8(word).ok()?);
         }
         let pair = pair.join(":");
-        log.lock().expect("a log").push(format!("as {pair}"));
+        log.lock().push(format!("as {pair}"));
         let fine = !matches!(manner, Manner::Wants(proof) if proof != pair);
         stream.write_all(&[1, u8::from(!fine)]).await.ok()?;
         fine.then_some(())?;
@@ -123,7 +124,7 @@ async fn socks(mut stream: TcpStream, manner: Manner, log: Arc<Mutex<Vec<String>
         _ => return None,
     };
     let target = format!("{host}:{}", stream.read_u16().await.ok()?);
-    log.lock().expect("a log").push(format!("to {target}"));
+    log.lock().push(format!("to {target}"));
     let mut other = TcpStream::connect(target).await.ok()?;
     stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.ok()?;
     copy_bidirectional(&mut stream, &mut other).await.ok()?;

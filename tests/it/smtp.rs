@@ -4,9 +4,10 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -78,7 +79,7 @@ impl MailServer {
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let line = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
-                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                lines.lock().push(line);
             }
         });
         let mut server = Self {
@@ -95,13 +96,13 @@ impl MailServer {
 
     /// What has arrived of it.
     fn heard(&self) -> Vec<Value> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.told.lock().clone()
     }
 
     /// Everything that the server has told so far, nothing of it on its way any more.
     async fn told(&self) -> Vec<Value> {
         let asked = {
-            let mut stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut stdin = self.stdin.lock();
             let asked = self.asked.fetch_add(1, Ordering::Relaxed);
             writeln!(stdin, "{asked}").expect("a server that listens");
             asked

@@ -4,13 +4,13 @@
 //! that removes the token, and the time end a session.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::domain::Timestamp;
@@ -44,7 +44,7 @@ impl Sessions {
     /// Opens a session. Returns the `Set-Cookie` header.
     pub(super) fn open(&self, token: SessionToken, now: Timestamp, https: bool) -> Result<String, String> {
         let id = URL_SAFE_NO_PAD.encode(system::secret()?);
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.0.lock();
         sessions.retain(|_, session| session.until > now);
         if sessions.len() >= MOST
             && let Some(oldest) = sessions.iter().min_by_key(|(_, session)| session.until).map(|(id, _)| *id)
@@ -58,7 +58,7 @@ impl Sessions {
 
     /// The session that a request's cookie names, while it lasts.
     pub(super) fn find(&self, headers: &HeaderMap, now: Timestamp) -> Option<(SessionId, SessionToken)> {
-        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = self.0.lock();
         // A page of another port may have set a cookie of the same name.
         cookies(headers).find_map(|id| {
             let session = sessions.get(&id).filter(|session| session.until > now)?;
@@ -67,7 +67,7 @@ impl Sessions {
     }
 
     pub(super) fn close(&self, id: SessionId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.0.lock().remove(&id);
     }
 
     /// The `Set-Cookie` header that removes the cookie.

@@ -314,7 +314,7 @@ async fn a_caller_that_does_not_read_its_answer_is_given_up() {
     let served = Served::with(LONG, SHORT, 100).await;
     let mut large = order(&ids());
     large.body = format!("{{\"a\":\"{}\"}}", "x".repeat(30_000_000)).into();
-    served.world.store.orders.lock().expect("orders").push(large);
+    served.world.store.orders.lock().push(large);
     let mut stream = served.connect().await;
     stream.write_all(b"GET /v1/orders/A%2F1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("written");
     stream.readable().await.expect("an answer has begun");

@@ -1,6 +1,6 @@
 //! Stand-ins for intake, the store and the lanes: they answer what a test puts into them, and remember the calls.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request};
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use tower::ServiceExt;
 
 use crate::config::load_text;
@@ -42,9 +43,9 @@ pub(super) struct FakeIngest {
 
 impl FakeIngest {
     async fn take(&self, taken: Taken) -> Result<Answered, Refusal> {
-        self.taken.lock().expect("calls").push(taken);
+        self.taken.lock().push(taken);
         let _open = self.gate.read().await;
-        self.reply.lock().expect("a reply")()
+        self.reply.lock()()
     }
 }
 
@@ -79,7 +80,7 @@ pub(super) struct FakeStore {
 
 impl FakeStore {
     fn check(&self) -> Result<(), StoreError> {
-        self.fails.lock().expect("a failure").clone().map_or(Ok(()), Err)
+        self.fails.lock().clone().map_or(Ok(()), Err)
     }
 }
 
@@ -87,8 +88,8 @@ impl FakeStore {
 impl History for FakeStore {
     async fn orders(&self, filter: OrderFilter, page: Page) -> Result<Paged<OrderSummary>, StoreError> {
         self.check()?;
-        self.pages.lock().expect("pages").push(page);
-        let orders = self.orders.lock().expect("orders");
+        self.pages.lock().push(page);
+        let orders = self.orders.lock();
         let data: Vec<OrderSummary> = orders
             .iter()
             .map(|order| order.summary.clone())
@@ -103,13 +104,13 @@ impl History for FakeStore {
             OrderKey::Id(id) => order.summary.id == *id,
             OrderKey::Own(own) => order.summary.order_id == *own,
         };
-        Ok(self.orders.lock().expect("orders").iter().find(is_it).cloned())
+        Ok(self.orders.lock().iter().find(is_it).cloned())
     }
 
     async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Paged<DeliverySummary>, StoreError> {
         self.check()?;
-        self.pages.lock().expect("pages").push(page);
-        let deliveries = self.deliveries.lock().expect("deliveries");
+        self.pages.lock().push(page);
+        let deliveries = self.deliveries.lock();
         let data = deliveries
             .iter()
             .map(|delivery| delivery.summary.clone())
@@ -120,7 +121,7 @@ impl History for FakeStore {
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
         self.check()?;
-        Ok(self.deliveries.lock().expect("deliveries").iter().find(|delivery| delivery.summary.id == id).cloned())
+        Ok(self.deliveries.lock().iter().find(|delivery| delivery.summary.id == id).cloned())
     }
 
     async fn knows_channel(&self, name: &str) -> Result<bool, StoreError> {
@@ -225,8 +226,8 @@ impl Queue for FakeStore {
 
     async fn change(&self, id: DeliveryId, change: Change, cause: Cause) -> Result<Option<Changed>, StoreError> {
         self.check()?;
-        self.changes.lock().expect("changes").push(format!("{change:?} {id} at {}", cause.at));
-        Ok(self.changed.lock().expect("a change").clone())
+        self.changes.lock().push(format!("{change:?} {id} at {}", cause.at));
+        Ok(self.changed.lock().clone())
     }
 
     async fn change_all(
@@ -237,7 +238,7 @@ impl Queue for FakeStore {
         dry_run: bool,
     ) -> Result<BulkChanged, StoreError> {
         self.check()?;
-        self.changes.lock().expect("changes").push(format!("{change:?} {:?} {dry_run}", filter.status));
+        self.changes.lock().push(format!("{change:?} {:?} {dry_run}", filter.status));
         Ok(BulkChanged {
             count: 3,
             channels: vec![("erp".into(), 3)],
@@ -255,21 +256,21 @@ pub(super) struct FakeLanes {
 #[async_trait]
 impl Lanes for FakeLanes {
     async fn changed(&self, channel: &str, change: Change, lease: Lease) {
-        self.calls.lock().expect("calls").push(format!("{} {} of {channel}", change.as_str(), lease.delivery));
+        self.calls.lock().push(format!("{} {} of {channel}", change.as_str(), lease.delivery));
     }
 
     fn recall(&self, channel: &str) {
-        self.calls.lock().expect("calls").push(format!("recall {channel}"));
+        self.calls.lock().push(format!("recall {channel}"));
     }
 
     async fn changed_all(&self, channel: &str, change: Change, count: u64) {
-        self.calls.lock().expect("calls").push(format!("{} {count} of {channel}", change.as_str()));
+        self.calls.lock().push(format!("{} {count} of {channel}", change.as_str()));
     }
 
     fn overview(&self) -> Vec<ChannelOverview> {
         vec![ChannelOverview {
             channel: "erp".into(),
-            state: *self.state.lock().expect("a state"),
+            state: *self.state.lock(),
             lane: LaneView { in_flight: 2, ..LaneView::default() },
             attempts: 8,
             success_rate: Some(0.75),
@@ -279,17 +280,17 @@ impl Lanes for FakeLanes {
     }
 
     async fn pause(&self, channel: &str, _: Cause) -> Result<Option<ChannelState>, StoreError> {
-        *self.state.lock().expect("a state") = ChannelState::Paused;
+        *self.state.lock() = ChannelState::Paused;
         Ok((channel == "erp").then_some(ChannelState::Paused))
     }
 
     async fn resume(&self, channel: &str, _: Cause) -> Result<Option<ChannelState>, StoreError> {
-        *self.state.lock().expect("a state") = ChannelState::Enabled;
+        *self.state.lock() = ChannelState::Enabled;
         Ok((channel == "erp").then_some(ChannelState::Enabled))
     }
 
     fn is_moving(&self) -> bool {
-        *self.moving.lock().expect("a flag")
+        *self.moving.lock()
     }
 }
 
@@ -354,11 +355,11 @@ impl World {
     }
 
     pub(super) fn reply(&self, reply: impl Fn() -> Result<Answered, Refusal> + Send + 'static) {
-        *self.ingest.reply.lock().expect("a reply") = Box::new(reply);
+        *self.ingest.reply.lock() = Box::new(reply);
     }
 
     pub(super) fn taken(&self) -> Vec<Taken> {
-        self.ingest.taken.lock().expect("calls").clone()
+        self.ingest.taken.lock().clone()
     }
 
     pub(super) async fn call(&self, mut request: Request<Body>) -> Seen {

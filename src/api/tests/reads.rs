@@ -18,13 +18,13 @@ use super::records::*;
 async fn a_list_of_orders_has_a_cursor_that_leads_on() {
     let world = World::new();
     let order = order(&ids());
-    world.store.orders.lock().expect("orders").push(order.clone());
+    world.store.orders.lock().push(order.clone());
     let seen = world.get("/v1/orders?status=completed,rejected&limit=1").await.json();
     assert_eq!(seen["data"][0]["id"], order.summary.id.to_string());
     assert_eq!(seen["data"][0]["order_id"], "A/1");
     let cursor = seen["next_cursor"].as_str().expect("a cursor").to_owned();
     world.get(&format!("/v1/orders?cursor={cursor}")).await;
-    let pages = world.store.pages.lock().expect("pages").clone();
+    let pages = world.store.pages.lock().clone();
     assert_eq!(pages, [Page { limit: 1, before: None }, Page { limit: 50, before: Some(order.summary.id.sequence()) }]);
     assert_eq!(world.get("/v1/orders?status=processing").await.json(), json!({"data": [], "next_cursor": null}));
 }
@@ -40,7 +40,7 @@ async fn an_order_is_found_by_our_id_and_by_its_own() {
         Skip { channel: "erp".into(), reason: SkipReason::Event, detail: None },
         Skip { channel: "old".into(), reason: SkipReason::When, detail: Some("total is no number".to_owned()) },
     ];
-    world.store.orders.lock().expect("orders").push(order.clone());
+    world.store.orders.lock().push(order.clone());
     for path in [format!("/v1/orders/{}", order.summary.id), "/v1/orders/A%2F1".to_owned()] {
         let seen = world.get(&path).await;
         assert!(
@@ -66,7 +66,7 @@ async fn an_order_is_found_by_our_id_and_by_its_own() {
 async fn a_delivery_is_shown_with_its_attempts() {
     let world = World::new();
     let delivery = delivery(&ids(), DeliveryStatus::Failed);
-    world.store.deliveries.lock().expect("deliveries").push(delivery.clone());
+    world.store.deliveries.lock().push(delivery.clone());
     let seen = world.get(&format!("/v1/deliveries/{}", delivery.summary.id)).await.json();
     assert_eq!(seen["attempt_count"], 1);
     assert_eq!(seen["event"]["type"], "order.completed");
@@ -93,7 +93,7 @@ async fn an_attempt_without_request_or_response_shows_none() {
     let attempt = &mut delivery.attempts[0];
     attempt.code = crate::domain::Code::NOT_BUILT;
     attempt.exchange = crate::domain::Exchange::default();
-    world.store.deliveries.lock().expect("deliveries").push(delivery.clone());
+    world.store.deliveries.lock().push(delivery.clone());
     let seen = world.get(&format!("/v1/deliveries/{}", delivery.summary.id)).await.json();
     assert_eq!((&seen["attempts"][0]["request"], &seen["attempts"][0]["response"]), (&json!(null), &json!(null)));
     assert_eq!(seen["attempts"][0]["code"], -2000);
@@ -162,10 +162,10 @@ async fn unknown_paths_and_methods_are_problems() {
 async fn readiness_is_of_the_store_and_of_the_workers() {
     let world = World::new();
     assert_eq!(world.get("/readyz").await.status, 200);
-    *world.lanes.moving.lock().expect("a flag") = false;
+    *world.lanes.moving.lock() = false;
     world.get("/readyz").await.problem(503, "not-ready");
-    *world.lanes.moving.lock().expect("a flag") = true;
-    *world.store.fails.lock().expect("a failure") = Some(StoreError::Unavailable("host db-7".to_owned()));
+    *world.lanes.moving.lock() = true;
+    *world.store.fails.lock() = Some(StoreError::Unavailable("host db-7".to_owned()));
     assert_eq!(world.get("/readyz").await.status, 200, "the store is checked once a second");
     world.clock.advance(Duration::from_secs(1));
     let seen = world.get("/readyz").await;
@@ -202,7 +202,7 @@ async fn metrics_are_there_even_without_the_store() {
     ] {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }
-    *world.store.fails.lock().expect("a failure") = Some(StoreError::Closed);
+    *world.store.fails.lock() = Some(StoreError::Closed);
     let seen = world.get("/metrics").await;
     assert_eq!(seen.status, 200);
     assert!(String::from_utf8_lossy(&seen.body).contains("orderhook_orders_total"));

@@ -201,13 +201,13 @@ async fn a_delivery_is_changed_by_hand() {
         ("accept", DeliveryStatus::Accepted),
         ("fail", DeliveryStatus::Failed),
     ] {
-        *world.store.changed.lock().expect("a change") = Some(Changed::Done(status, "erp".into(), 2));
+        *world.store.changed.lock() = Some(Changed::Done(status, "erp".into(), 2));
         let seen = world.post(&format!("/v1/deliveries/{id}/{verb}"), &[], "").await;
         assert_eq!(seen.json(), json!({"id": id.to_string(), "channel": "erp", "status": status.as_str()}));
-        let calls = std::mem::take(&mut *world.lanes.calls.lock().expect("calls"));
+        let calls = std::mem::take(&mut *world.lanes.calls.lock());
         assert_eq!(calls, [format!("{verb} {id} of erp")]);
     }
-    let changes = world.store.changes.lock().expect("changes").clone();
+    let changes = world.store.changes.lock().clone();
     assert_eq!(changes[0], format!("Retry {id} at 2026-01-31T12:00:00.000Z"));
     assert!(changes[1].starts_with("Cancel") && changes[2].starts_with("Accept") && changes[3].starts_with("Fail"));
 }
@@ -216,15 +216,15 @@ async fn a_delivery_is_changed_by_hand() {
 async fn a_change_that_the_status_does_not_allow_is_a_conflict_and_of_nothing_not_found() {
     let world = World::new();
     let id = delivery(&ids(), DeliveryStatus::Pending).summary.id;
-    *world.store.changed.lock().expect("a change") = Some(Changed::Refused(DeliveryStatus::Pending));
+    *world.store.changed.lock() = Some(Changed::Refused(DeliveryStatus::Pending));
     for verb in ["retry", "accept", "fail", "cancel"] {
         let problem = world.post(&format!("/v1/deliveries/{id}/{verb}"), &[], "").await.problem(409, "conflict");
         assert_eq!(problem["delivery_status"], "pending");
     }
-    *world.store.changed.lock().expect("a change") = None;
+    *world.store.changed.lock() = None;
     world.post(&format!("/v1/deliveries/{id}/retry"), &[], "").await.problem(404, "not-found");
     world.post("/v1/deliveries/dlv_7/retry", &[], "").await.problem(404, "not-found");
-    assert!(world.lanes.calls.lock().expect("calls").is_empty());
+    assert!(world.lanes.calls.lock().is_empty());
 }
 
 #[tokio::test]
@@ -232,16 +232,16 @@ async fn many_deliveries_are_changed_by_their_filters() {
     let world = World::new();
     let seen = world.post_json("/v1/deliveries/retry", r#"{"status":"failed"}"#).await;
     assert_eq!((seen.status.as_u16(), seen.json()), (200, json!({"count": 3})));
-    assert_eq!(*world.lanes.calls.lock().expect("calls"), ["retry 3 of erp"]);
+    assert_eq!(*world.lanes.calls.lock(), ["retry 3 of erp"]);
     let seen = world.post_json("/v1/deliveries/cancel", r#"{"status":["pending"],"dry_run":true}"#).await;
     let dry = seen.json();
     assert_eq!((&dry["count"], &dry["dry_run"]), (&json!(3), &json!(true)));
     assert_eq!((&dry["examples"][0]["status"], &dry["examples"][1]), (&json!("failed"), &json!(null)));
-    assert_eq!(world.lanes.calls.lock().expect("calls").len(), 1);
+    assert_eq!(world.lanes.calls.lock().len(), 1);
     world.post_json("/v1/deliveries/retry", r#"{"channel":"erp"}"#).await;
     world.post_json("/v1/deliveries/cancel", r#"{"channel":"gone"}"#).await;
     assert_eq!(
-        *world.store.changes.lock().expect("changes"),
+        *world.store.changes.lock(),
         [
             "Retry [Failed] false",
             "Cancel [Pending] true",
@@ -271,7 +271,7 @@ async fn many_deliveries_are_changed_by_their_filters() {
 async fn a_channel_is_paused_and_resumed_but_not_one_that_is_switched_off() {
     let world = World::new();
     assert_eq!(world.post("/v1/channels/erp/pause", &[], "").await.json()["state"], "paused");
-    assert_eq!(*world.lanes.state.lock().expect("a state"), ChannelState::Paused);
+    assert_eq!(*world.lanes.state.lock(), ChannelState::Paused);
     assert_eq!(world.post("/v1/channels/erp/resume", &[], "").await.json()["state"], "enabled");
     world.post("/v1/channels/old/resume", &[], "").await.problem(409, "conflict");
     world.post("/v1/channels/none/pause", &[], "").await.problem(404, "not-found");

@@ -1,10 +1,11 @@
 //! A lane as the rest of the service holds it: messages go to its task, what can be seen of it is read here.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::domain::{Attempt, Outcome, Timestamp};
 use crate::store::ChannelState;
@@ -150,5 +151,5 @@ impl Lane {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }

@@ -1,6 +1,6 @@
 //! What is sent to a lane's task from outside.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::Mutex;
 
 use tokio::sync::{Notify, oneshot};
 
@@ -44,7 +44,7 @@ impl Mailbox {
 
     /// Takes what is there, in order.
     pub(super) fn take(&self, into: &mut Vec<Message>) {
-        into.append(&mut self.lock().waiting);
+        into.append(&mut self.messages.lock().waiting);
     }
 
     /// Waits until something is there.
@@ -54,13 +54,13 @@ impl Mailbox {
 
     /// Takes nothing any more.
     pub(super) fn close(&self) {
-        let mut messages = self.lock();
+        let mut messages = self.messages.lock();
         messages.closed = true;
         messages.waiting.clear();
     }
 
     fn send(&self, message: Message) {
-        let mut messages = self.lock();
+        let mut messages = self.messages.lock();
         if messages.closed {
             return;
         }
@@ -70,9 +70,5 @@ impl Mailbox {
         if first {
             self.filled.notify_one();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Messages> {
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,9 @@
 //! The bound on attempts in flight over all channels, shared out so that no channel can take it all.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
@@ -52,7 +53,7 @@ impl Pool {
     /// The places of one more lane: none of its own until [`Pool::share`].
     pub(in crate::delivery) fn lane(&self) -> Workers {
         let own = Arc::new(Semaphore::new(0));
-        self.shares().parts.push(Part { places: Arc::clone(&own), size: 0, wanted: 0 });
+        self.shares.lock().parts.push(Part { places: Arc::clone(&own), size: 0, wanted: 0 });
         Workers { common: Arc::clone(&self.common), own, waiting: Arc::clone(&self.waiting) }
     }
 
@@ -60,7 +61,7 @@ impl Pool {
     /// when they are given back: there are never more than `workers` in use, or than were before. Needs a runtime
     /// around it where places are taken.
     pub(in crate::delivery) fn share(self: &Arc<Self>, workers: usize, reserved: usize, lanes: &[&Workers]) {
-        let mut shares = self.shares();
+        let mut shares = self.shares.lock();
         shares.workers = workers;
         shares.change += 1;
         shares.giving_up = JoinSet::new();
@@ -87,7 +88,7 @@ impl Pool {
                     places.acquire_many(count).await
                 };
                 let Ok(taken) = taken else { return };
-                let mut shares = pool.shares();
+                let mut shares = pool.shares.lock();
                 // Who comes too late gives them back.
                 if shares.change == change
                     && let Some(part) = shares.parts.get_mut(at)
@@ -98,10 +99,6 @@ impl Pool {
                 }
             });
         }
-    }
-
-    fn shares(&self) -> std::sync::MutexGuard<'_, Shares> {
-        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -18,8 +18,9 @@ pub(super) mod ntlm;
 mod oauth2;
 mod tokens;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -102,7 +103,7 @@ impl Credentials {
 
     /// The secrets of one request, those of the request before if they are the same.
     pub(super) fn remembered(&self, secrets: Secrets) -> Arc<Secrets> {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent.lock();
         if !recent.same(&secrets) {
             *recent = Arc::new(secrets);
         }

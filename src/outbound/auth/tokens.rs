@@ -1,8 +1,9 @@
 //! The token of one client: kept until shortly before it expires, and fetched once however many attempts want it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 
@@ -74,7 +75,7 @@ impl Tokens {
     async fn token(&self, deadline: Instant) -> Result<Token, Fault> {
         loop {
             let seen = {
-                let kept = self.kept();
+                let kept = self.kept.lock();
                 if let Some(token) = self.good(&kept) {
                     return Ok(token);
                 }
@@ -103,7 +104,7 @@ impl Tokens {
     async fn fetch(&self, seen: u64) -> Result<Token, Failure> {
         let _flight = self.flight.lock().await;
         {
-            let kept = self.kept();
+            let kept = self.kept.lock();
             if let Some(token) = self.good(&kept) {
                 return Ok(token);
             }
@@ -116,7 +117,7 @@ impl Tokens {
             Grant::OAuth2(grant) => grant.fetch(&self.endpoint).await,
             Grant::Jwt(grant) => grant.fetch(&self.endpoint, asked).await,
         };
-        let mut kept = self.kept();
+        let mut kept = self.kept.lock();
         kept.flights += 1;
         let fetched = fetched.and_then(|issued| self.usable(&issued, asked, kept.flights));
         kept.failed = fetched.as_ref().err().cloned();
@@ -141,13 +142,9 @@ impl Tokens {
 
     /// The token of that fetch is no good. A later one stays.
     fn forget(&self, flight: u64) {
-        let mut kept = self.kept();
+        let mut kept = self.kept.lock();
         if kept.token.as_ref().is_some_and(|token| token.flight == flight) {
             kept.token = None;
         }
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

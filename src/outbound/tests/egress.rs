@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Mutex;
+
+use parking_lot::Mutex;
 
 use super::super::dialer::Dialer;
 use super::super::egress::{Guard, Lookup};
@@ -20,14 +21,14 @@ struct Names(Mutex<HashMap<String, Vec<Vec<&'static str>>>>);
 impl Names {
     fn with(self, name: &str, answers: &[&[&'static str]]) -> Self {
         let answers = answers.iter().rev().map(|answer| answer.to_vec()).collect();
-        self.0.lock().unwrap().insert(name.to_owned(), answers);
+        self.0.lock().insert(name.to_owned(), answers);
         self
     }
 }
 
 impl Lookup for Names {
     fn addresses<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
-        let mut names = self.0.lock().unwrap();
+        let mut names = self.0.lock();
         let found = names.get_mut(name.trim_end_matches('.')).map(|answers| {
             let answer = if answers.len() > 1 { answers.pop() } else { answers.last().cloned() };
             answer.expect("an answer").iter().map(|address| address.parse().unwrap()).collect()
@@ -236,7 +237,7 @@ async fn a_host_header_changes_nothing() {
         let log = Arc::clone(&log);
         async move {
             let request = read_request(&mut stream).await.expect("a request");
-            log.lock().unwrap().push(request);
+            log.lock().push(request);
             let _ = stream.write_all(OK.as_bytes()).await;
         }
     })
@@ -244,7 +245,7 @@ async fn a_host_header_changes_nothing() {
     let mut request = post(&url);
     request.headers.insert("host", "metadata.google.internal".parse().unwrap());
     assert_eq!(send_it(&egress(&["127.0.0.1"], &[]), &request).await.code, Code::status(200));
-    let request_seen = seen.lock().unwrap().concat();
+    let request_seen = seen.lock().concat();
     assert!(request_seen.contains(&format!("host: 127.0.0.1:{}\r\n", port(&url))), "{request_seen}");
     assert!(!request_seen.contains("metadata"), "{request_seen}");
 }

@@ -4,11 +4,12 @@
 //! copied whole cannot begin anew; so the writer copies the short rest itself, between two groups.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::open;
@@ -87,7 +88,7 @@ impl Checkpoints {
 
     /// Called when the disk is full: a log that is copied can be written over from its beginning.
     pub(super) fn make_room(&mut self, conn: &Connection) {
-        let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.copying.lock();
         report(checkpoint(conn, COPY));
     }
 
@@ -102,7 +103,7 @@ impl Checkpoints {
         let too_long = log.is_some_and(|(frames, _)| frames >= self.bounds.most);
         if self.rest.swap(false, Ordering::AcqRel) || too_long {
             // While the thread copies, nobody else can.
-            let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+            let _alone = self.copying.lock();
             report(checkpoint(conn, COPY));
             log = report(checkpoint(conn, LOOK));
         }
@@ -131,7 +132,7 @@ impl Drop for Checkpoints {
 
 fn copy(conn: &Connection, woken: &Receiver<()>, rest: &AtomicBool, alone: &Mutex<()>) {
     while woken.recv().is_ok() {
-        let _alone = alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = alone.lock();
         let whole = (0..ROUNDS).any(|_| {
             report(checkpoint(conn, COPY))
                 .and_then(|_| report(checkpoint(conn, LOOK)))

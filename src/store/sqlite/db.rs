@@ -2,8 +2,9 @@
 //! count of pending deliveries.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Statement};
 
 use super::room::Room;
@@ -38,7 +39,7 @@ impl Tally {
 
     /// The name of a channel.
     pub(super) fn name(&self, channel: i64) -> Result<Arc<str>, StoreError> {
-        let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = self.0.lock();
         tally
             .get(&channel)
             .map(|(name, _)| Arc::clone(name))
@@ -47,7 +48,7 @@ impl Tally {
 
     /// All channels that have pending deliveries: number, name, how many.
     pub(super) fn pending(&self) -> Vec<(i64, Arc<str>, u64)> {
-        let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = self.0.lock();
         tally
             .iter()
             .filter_map(|(channel, (name, pending))| {
@@ -58,23 +59,23 @@ impl Tally {
 
     /// Whether there is a channel of that name.
     pub(super) fn knows(&self, name: &str) -> bool {
-        let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = self.0.lock();
         tally.values().any(|(known, _)| **known == *name)
     }
 
     /// The number of a channel.
     pub(super) fn number(&self, name: &str) -> Option<i64> {
-        let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = self.0.lock();
         tally.iter().find(|(_, (known, _))| **known == *name).map(|(number, _)| *number)
     }
 
     fn names(&self) -> HashMap<Arc<str>, i64> {
-        let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = self.0.lock();
         tally.iter().map(|(channel, (name, _))| (Arc::clone(name), *channel)).collect()
     }
 
     fn add(&self, fresh: impl Iterator<Item = (i64, Arc<str>)>, changes: impl Iterator<Item = (i64, i64)>) {
-        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tally = self.0.lock();
         for (channel, name) in fresh {
             tally.entry(channel).or_insert((name, 0));
         }

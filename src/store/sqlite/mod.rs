@@ -50,9 +50,10 @@ mod syncer;
 pub mod writer;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 pub use self::archive::Archive;
 use self::db::Tally;
@@ -175,7 +176,7 @@ impl Ledger for Sqlite {
 #[async_trait]
 impl Queue for Sqlite {
     fn connect(&self, handover: Arc<dyn Handover>) {
-        *self.handover.write().unwrap_or_else(PoisonError::into_inner) = Some(handover);
+        *self.handover.write() = Some(handover);
     }
 
     async fn heartbeat(&self, replica: Replica, until: Timestamp) -> Result<(), StoreError> {
@@ -347,7 +348,7 @@ impl Queue for Sqlite {
     async fn close(&self) {
         self.readers.close();
         self.writer.close().await;
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.lock.lock() = None;
     }
 }
 

@@ -1,9 +1,10 @@
 //! Connections that only read, each used by one caller at a time on a thread that may block.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
@@ -47,7 +48,7 @@ impl Readers {
     }
 
     fn run<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.idle.lock().pop();
         let conn = match idle {
             Some(conn) => conn,
             None => open::connect_reader(&self.path, &self.options)?,
@@ -56,7 +57,7 @@ impl Readers {
             let _snapshot = conn.unchecked_transaction()?;
             read(&conn)
         };
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         if !self.closed.load(Ordering::Acquire) {
             idle.push(conn);
         }
@@ -82,6 +83,6 @@ impl Readers {
     pub(super) fn close(&self) {
         self.permits.close();
         self.closed.store(true, Ordering::Release);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.idle.lock().clear();
     }
 }

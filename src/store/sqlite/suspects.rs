@@ -1,8 +1,8 @@
 //! Deliveries that were under way when the process died: one of them may be why.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 
 use super::db::Db;
@@ -23,13 +23,13 @@ impl Suspects {
 
     /// In how many ends of the process a delivery was under way, without an attempt that ended since.
     pub(super) fn crashes(&self, delivery: DeliveryId) -> u32 {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         known.get(&delivery.sequence()).copied().unwrap_or(0)
     }
 
     /// Forgets a delivery.
     pub(super) fn clear(&self, delivery: DeliveryId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&delivery.sequence());
+        self.0.lock().remove(&delivery.sequence());
     }
 }
 

@@ -13,9 +13,11 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::db::Terms;
 use super::handoff::Handoff;
@@ -142,19 +144,19 @@ impl Syncer {
 
     /// Waits a moment for the sync under way. `false`: there is none, or none that one could wait for in a transaction.
     pub(super) fn wait(&self, moment: Duration) -> bool {
-        let stage = self.shared.stage();
+        let mut stage = self.shared.stage.lock();
         if !stage.syncing || stage.rescuing {
             return false;
         }
-        drop(self.shared.is_synced.wait_timeout(stage, moment).unwrap_or_else(PoisonError::into_inner));
+        self.shared.is_synced.wait_for(&mut stage, moment);
         true
     }
 
     /// Takes a group, once no other is being synced. With `alone`, and nothing under way, it is dealt with before this returns.
     pub(super) fn take(&self, group: Committed, alone: bool) {
-        let mut stage = self.shared.stage();
+        let mut stage = self.shared.stage.lock();
         while stage.syncing {
-            stage = self.shared.is_synced.wait(stage).unwrap_or_else(PoisonError::into_inner);
+            self.shared.is_synced.wait(&mut stage);
         }
         let at_once = alone && !stage.telling;
         let Some(groups) = self.groups.as_ref().filter(|_| !at_once) else {
@@ -164,14 +166,14 @@ impl Syncer {
         stage.syncing = true;
         drop(stage);
         if let Err(SendError(group)) = groups.send(group) {
-            self.shared.stage().syncing = false;
+            self.shared.stage.lock().syncing = false;
             self.shared.tell(self.shared.synced(group));
         }
     }
 
     /// Writes of the store's own that follow from those told of.
     pub(super) fn own(&self) -> Vec<Box<dyn Job>> {
-        std::mem::take(&mut *self.shared.own.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.shared.own.lock())
     }
 
     /// Waits until all groups taken have been told of.
@@ -203,14 +205,14 @@ struct UnderWay<'a>(&'a Shared);
 
 impl UnderWay<'_> {
     fn is_synced(&self) {
-        *self.0.stage() = Stage { telling: true, ..Stage::default() };
+        *self.0.stage.lock() = Stage { telling: true, ..Stage::default() };
         self.0.is_synced.notify_one();
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let mut stage = self.0.stage();
+        let mut stage = self.0.stage.lock();
         if !std::mem::take(&mut stage.telling) || std::thread::panicking() {
             *stage = Stage::default();
             self.0.is_synced.notify_one();
@@ -219,10 +221,6 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Shared {
-    fn stage(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The group once it is durable, or has failed.
     fn synced(&self, mut group: Committed) -> Committed {
         let synced = if group.done.is_empty() { Ok(()) } else { self.sync() };
@@ -241,9 +239,9 @@ impl Shared {
         }
         let Err(error) = self.disk.sync() else { return Ok(()) };
         tracing::error!(%error, "the store's log could not be synced to the disk; copying it whole");
-        self.stage().rescuing = true;
+        self.stage.lock().rescuing = true;
         let rescued = self.disk.rescue();
-        self.stage().rescuing = false;
+        self.stage.lock().rescuing = false;
         rescued.map_err(|rescue| {
             tracing::error!(%error, %rescue, "the disk fails: the store takes nothing more until a restart");
             let broken = StoreError::Unavailable(format!("its log could not be synced to the disk: {error}"));
@@ -257,7 +255,7 @@ impl Shared {
         for job in &mut group.done {
             job.hand_off(group.terms, &mut handoff);
         }
-        let handover = self.handover.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let handover = self.handover.read().clone();
         if let Some(handover) = handover {
             if !handoff.leased.is_empty() {
                 handover.hand_over(handoff.leased);
@@ -274,7 +272,7 @@ impl Shared {
             job.answer(Err(error));
         }
         if !own.is_empty() {
-            self.own.lock().unwrap_or_else(PoisonError::into_inner).extend(own);
+            self.own.lock().extend(own);
             (self.wake)();
         }
     }
@@ -292,10 +290,10 @@ mod tests {
 
     impl Diary {
         fn note(&self, what: &'static str) {
-            self.0.lock().unwrap().push(what);
+            self.0.lock().push(what);
         }
         fn read(&self) -> Vec<&'static str> {
-            self.0.lock().unwrap().clone()
+            self.0.lock().clone()
         }
     }
 

@@ -2,10 +2,11 @@
 //! all of them: the more load, the larger the group. The [`Syncer`] makes the group durable and answers its callers.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -103,7 +104,7 @@ impl Writer {
         if let Some(sender) = &self.sender {
             let _ = sender.send(Message::Close).await;
         }
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             let (done, ended) = oneshot::channel();
             let waiter = std::thread::spawn(move || {
@@ -119,7 +120,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.sender = None;
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.get_mut().take();
         // The last handle may be dropped by one of the store's own threads, with a caller's deliveries.
         let current = std::thread::current().id();
         let own = |thread: &JoinHandle<()>| thread.thread().id() == current || self.syncer == Some(current);
@@ -174,7 +175,7 @@ impl Loop<'_> {
         if !group.jobs.is_empty() {
             self.write(&mut group);
         }
-        *self.handover.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.handover.write() = None;
     }
 
     fn write(&mut self, group: &mut Group) {
@@ -229,7 +230,7 @@ impl Loop<'_> {
     }
 
     fn terms(&self) -> Terms {
-        let connected = self.handover.read().unwrap_or_else(PoisonError::into_inner).is_some();
+        let connected = self.handover.read().is_some();
         Terms { now: self.clock.now(), connected }
     }
 
@@ -313,7 +314,7 @@ mod tests {
 
     impl Disk for Failing {
         fn sync(&self) -> std::io::Result<()> {
-            let Some((begun, go_on)) = self.steps.lock().unwrap().take() else { return self.log.sync() };
+            let Some((begun, go_on)) = self.steps.lock().take() else { return self.log.sync() };
             begun.send(()).unwrap();
             go_on.recv().unwrap();
             Err(std::io::Error::other("the disk is on fire"))
@@ -331,7 +332,7 @@ mod tests {
         fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
             db.channel(&Arc::from(self.0))?;
             self.1.send(()).unwrap();
-            self.2.lock().unwrap().recv().unwrap();
+            self.2.lock().recv().unwrap();
             Ok(())
         }
     }

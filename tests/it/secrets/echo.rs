@@ -2,10 +2,11 @@
 //! first part of the path is the status.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,7 +40,7 @@ impl Echo {
 
     /// What came that is a proof of who sends: names and values.
     pub(super) fn proofs(&self) -> Vec<(String, String)> {
-        self.seen.lock().expect("a log").clone()
+        self.seen.lock().clone()
     }
 }
 
@@ -81,7 +82,7 @@ async fn serve(mut stream: TcpStream, log: Arc<Mutex<Vec<(String, String)>>>, pl
 }
 
 fn note(log: &Mutex<Vec<(String, String)>>, header: &impl Fn(&str) -> Option<String>, body: &str) {
-    let mut log = log.lock().expect("a log");
+    let mut log = log.lock();
     for name in ["authorization", "proxy-authorization"] {
         let value = header(name).filter(|value| !value.starts_with("NTLM TlRMTVNTUAAB"));
         log.extend(value.and_then(|value| Some((name.to_owned(), value.split_once(' ')?.1.to_owned()))));

@@ -1,7 +1,7 @@
 //! A store under test, with a clock to move, a lane that takes what is handed over, and makers of everything.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use orderhook::store::{
     Acceptance, Answer, Claim, DeliverySummary, Finished, Handover, Idempotency, JournalEntry, Lease, Leased,
     NewDelivery, NewEvent, NewEvents, NewOrder, Next, Page, Recorded, Replica, Slot, Store, StoreError, Which,
 };
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 /// A kind of store, with data of its own.
@@ -33,22 +34,22 @@ pub(super) struct Lane {
 
 impl Handover for Lane {
     fn hand_over(&self, deliveries: Vec<Leased>) {
-        self.born.lock().expect("the lane").extend(deliveries);
+        self.born.lock().extend(deliveries);
     }
 
     fn waiting(&self, channel: &str, due_at: Timestamp) {
-        self.waiting.lock().expect("the lane").push((channel.to_owned(), due_at));
+        self.waiting.lock().push((channel.to_owned(), due_at));
     }
 }
 
 impl Lane {
     pub(super) fn take(&self) -> Vec<Leased> {
-        std::mem::take(&mut *self.born.lock().expect("the lane"))
+        std::mem::take(&mut *self.born.lock())
     }
 
     /// What has been told of deliveries that wait.
     pub(super) fn told(&self) -> Vec<(String, Timestamp)> {
-        std::mem::take(&mut *self.waiting.lock().expect("the lane"))
+        std::mem::take(&mut *self.waiting.lock())
     }
 }
 
@@ -251,7 +252,7 @@ impl<B: Backend> World<B> {
     /// Claims, and remembers the leases.
     pub(super) async fn claim_all(&self, claim: Claim) -> Vec<Leased> {
         let claimed = self.store.queue.claim(claim).await.expect("a claim");
-        let mut leases = self.leases.lock().expect("leases");
+        let mut leases = self.leases.lock();
         leases.extend(claimed.iter().map(|leased| (leased.id, leased.lease)));
         drop(leases);
         claimed
@@ -259,7 +260,7 @@ impl<B: Backend> World<B> {
 
     /// The last lease of a delivery that this world knows of; that of its birth otherwise.
     pub(super) fn lease(&self, delivery: DeliveryId) -> Lease {
-        Lease { delivery, number: self.leases.lock().expect("leases").get(&delivery).copied().unwrap_or(1) }
+        Lease { delivery, number: self.leases.lock().get(&delivery).copied().unwrap_or(1) }
     }
 
     pub(super) async fn put_back(&self, deliveries: &[DeliveryId]) {
@@ -311,7 +312,7 @@ impl<B: Backend> World<B> {
         let recorded = self.store.queue.record(Arc::new(vec![finished])).await.expect("recorded");
         assert_eq!(recorded.len(), 1);
         if keeps && recorded[0] == Recorded::Done {
-            self.leases.lock().expect("leases").insert(lease.delivery, lease.number + 1);
+            self.leases.lock().insert(lease.delivery, lease.number + 1);
         }
         recorded[0]
     }

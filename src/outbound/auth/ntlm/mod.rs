@@ -8,11 +8,12 @@
 mod gate;
 mod message;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -138,14 +139,14 @@ impl Ntlm {
 
     /// A connection that was vouched for, and is probably still open.
     fn take(&self) -> Option<Wire> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         let oldest = Instant::now().checked_sub(IDLE);
         idle.retain(|wire| oldest.is_none_or(|oldest| wire.used > oldest));
         idle.pop()
     }
 
     fn give_back(&self, mut wire: Wire, call: &Call<'_>) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         if idle.len() < self.most && !closes(call) {
             wire.used = Instant::now();
             idle.push(wire);
