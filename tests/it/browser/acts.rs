@@ -6,7 +6,7 @@ use thirtyfour::Key;
 use super::driver::{Browser, Look, browse};
 use super::pages::log_in;
 use super::world::{TOKEN, World};
-use crate::harness::{eventually, text};
+use crate::harness::text;
 
 /// Presses Tab until the element that a CSS selector finds has the focus.
 async fn tab_to(browser: &Browser, selector: &str) {
@@ -25,10 +25,7 @@ async fn act(world: &World, browser: &Browser, click: impl AsyncFn(&str)) {
     let api = &world.api;
     let page = |path: &str, id: &str| format!("/dashboard/{path}/{id}");
     let button = |path: &str| format!("form[action='{path}'] button");
-    let done = async || {
-        let done = async || (browser.count("[role=status]").await == 1).then_some(());
-        eventually("what was done", done).await;
-    };
+    let done = async || browser.shows("[role=status]", 1).await;
 
     let delivery = page("deliveries", &world.dispatched);
     browser.open(&delivery).await;
@@ -92,7 +89,7 @@ async fn act(world: &World, browser: &Browser, click: impl AsyncFn(&str)) {
     assert_eq!(acts, made);
     assert_eq!((&audit[0]["count"], &audit[0]["reason"]), (&json!(count), &json!("the account exists")));
     browser.open("/dashboard/audit").await;
-    assert_eq!(browser.count("tbody tr").await, made.len());
+    browser.shows("tbody tr", made.len()).await;
 }
 
 #[tokio::test]
@@ -103,7 +100,7 @@ async fn each_action_has_its_effect_with_scripts_and_without() {
             log_in(&browser, TOKEN).await;
             act(&world, &browser, async |selector| browser.click(selector).await).await;
             browser.click("form.who button").await;
-            assert_eq!(browser.count("#token").await, 1);
+            browser.shows("#token", 1).await;
         })
         .await;
         world.stop().await;
@@ -142,9 +139,9 @@ async fn the_search_box_leads_to_orders_and_deliveries() {
             browser.open("/").await;
             browser.fill("input[type=search]", text).await;
             browser.click(".search button").await;
-            assert_eq!(browser.target().await, target);
+            browser.is_at(&target).await;
         }
-        assert_eq!(browser.count("tbody tr").await, 2);
+        browser.shows("tbody tr", 2).await;
     })
     .await;
     world.stop().await;

@@ -135,6 +135,17 @@ impl Browser {
         url.as_str().strip_prefix(&self.base).unwrap_or_else(|| panic!("{url} is elsewhere")).to_owned()
     }
 
+    /// Waits until that page is open.
+    pub(super) async fn is_at(&self, target: &str) {
+        eventually(target, || async { (self.target().await == target).then_some(()) }).await;
+    }
+
+    /// Waits until a CSS selector finds so many.
+    pub(super) async fn shows(&self, selector: &str, count: usize) {
+        let what = format!("{count} of {selector}");
+        eventually(&what, || async { (self.count(selector).await == count).then_some(()) }).await;
+    }
+
     /// The element that a CSS selector finds.
     pub(super) async fn find(&self, selector: &str) -> WebElement {
         let found = self.driver.find(By::Css(selector)).await;

@@ -8,6 +8,7 @@ pub(super) async fn log_in(browser: &Browser, token: &str) {
     browser.open("/").await;
     browser.fill("#token", token).await;
     browser.click("button.primary").await;
+    browser.shows("form.who", 1).await;
 }
 
 /// Texts that are hard to read: their contrast is below that of WCAG AA.
