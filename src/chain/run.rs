@@ -12,7 +12,7 @@ use crate::domain::event::EventStep;
 use crate::domain::ids::EventKind;
 use crate::domain::order::{RejectedBy, Rejection};
 use crate::domain::{DeliveryId, DeliveryStatus, Event, OrderStatus, Skip, StepRecord, StepStatus, Subject, Timestamp};
-use crate::store::{Answer, JournalEntry, Journaled, NewDelivery, OrderEnd, StoreError, Taken};
+use crate::store::{Answer, JournalEntry, Journaled, NewDelivery, OnceConflict, OrderEnd, StoreError};
 use crate::template::Scope;
 
 use super::admission::Permit;
@@ -158,7 +158,7 @@ impl Chains {
     fn explain(&self, subject: &Arc<Subject>, skipped: &mut [Skip]) {
         if self.router.wants(RECEIVED) {
             let at = subject.received_at;
-            self.router.explain(skipped, &self.received(subject, "{}", at), at, &Taken::new());
+            self.router.explain(skipped, &self.received(subject, "{}", at), at, &OnceConflict::new());
         }
     }
 
@@ -297,7 +297,7 @@ impl Chains {
         end: Option<(OrderStatus, Option<Rejection>)>,
         answer: Option<Answer>,
     ) -> Result<(), StoreError> {
-        let mut taken = Taken::new();
+        let mut taken = OnceConflict::new();
         loop {
             let now = self.clock.now();
             let mut deliveries: Vec<NewDelivery> = Vec::new();
@@ -338,7 +338,7 @@ impl Chains {
                 answer: keyed,
             };
             match self.ledger.journal(entry).await {
-                Ok(Journaled::Taken(more)) => taken.extend(more),
+                Ok(Journaled::OnceConflict(more)) => taken.extend(more),
                 Ok(Journaled::Done) => {
                     job.deliveries = born;
                     job.journaled = job.steps.len();

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::config::settings::Settings;
 use crate::domain::{Clock, DeliveryId, Event, EventId, Exchange, Skip, Timestamp};
-use crate::store::{Leased, NewDelivery, Taken};
+use crate::store::{Leased, NewDelivery, OnceConflict};
 
 use super::attempt::Begun;
 use super::mail;
@@ -49,13 +49,13 @@ impl Planner {
     }
 
     /// The deliveries that an event makes. `taken`: channels whose one-off for the event went to another one.
-    pub fn route(&self, event: &Arc<Event>, taken: &Taken) -> (Vec<NewDelivery>, Vec<Skip>) {
+    pub fn route(&self, event: &Arc<Event>, taken: &OnceConflict) -> (Vec<NewDelivery>, Vec<Skip>) {
         let plan = self.trials.kit.router().plan_without(event, event.at, event.at, taken);
         (plan.deliveries, plan.skipped)
     }
 
     /// Names the reason why channels that subscribe to an order's arrival alone get nothing of it.
-    pub fn explain(&self, skipped: &mut [Skip], received: &Event, taken: &Taken) {
+    pub fn explain(&self, skipped: &mut [Skip], received: &Event, taken: &OnceConflict) {
         self.trials.kit.router().explain(skipped, received, received.at, taken);
     }
 

@@ -14,7 +14,7 @@ use crate::domain::{
     Arrival, DeliveryId, DeliveryStatus, Event, OrderId, OrderStatus, Origin, StepRecord, StepStatus, Subject,
     Timestamp, TraceContext,
 };
-use crate::store::{Acceptance, Answer, Idempotency, NewDelivery, NewOrder, OrderKey, Taken};
+use crate::store::{Acceptance, Answer, Idempotency, NewDelivery, NewOrder, OnceConflict, OrderKey};
 
 use super::{Answered, Incoming, Intake, OrderView, Refusal};
 
@@ -64,7 +64,7 @@ impl Intake {
         let context: Arc<str> = Arc::from("{}");
         let received = self.received(&subject, &context, now);
         let completed = self.event("order.completed", &subject, &context, now);
-        let mut taken = Taken::new();
+        let mut taken = OnceConflict::new();
         loop {
             // In the order of their events: an ordered channel sends them so.
             let mut deliveries = self.deliveries_of(received.as_ref(), now, &taken);
@@ -94,7 +94,7 @@ impl Intake {
                 replica: self.replica,
             };
             let accepted = match self.store.ledger.accept_order(order).await? {
-                Acceptance::Taken(more) => {
+                Acceptance::OnceConflict(more) => {
                     taken.extend(more);
                     continue;
                 }
@@ -187,7 +187,7 @@ impl Intake {
     ) {
         let context: Arc<str> = Arc::from("{}");
         let received = self.received(&subject, &context, now);
-        let mut taken = Taken::new();
+        let mut taken = OnceConflict::new();
         let (listed, at_once, key) = loop {
             let deliveries = self.deliveries_of(received.as_ref(), now, &taken);
             let listed = listed(&deliveries);
@@ -217,7 +217,7 @@ impl Intake {
             };
             match self.store.ledger.accept_order(order).await {
                 Ok(Acceptance::New) => break (listed, at_once, key),
-                Ok(Acceptance::Taken(more)) => taken.extend(more),
+                Ok(Acceptance::OnceConflict(more)) => taken.extend(more),
                 Ok(earlier) => {
                     let nothing = Answer { status: 0, location: None, body: Bytes::new() };
                     let _ = accepted.send(Some(reply(earlier, nothing)));
@@ -270,7 +270,7 @@ impl Intake {
         self.router.wants(KIND).then(|| self.event(KIND, subject, context, now))
     }
 
-    fn deliveries_of(&self, event: Option<&Arc<Event>>, now: Timestamp, taken: &Taken) -> Vec<NewDelivery> {
+    fn deliveries_of(&self, event: Option<&Arc<Event>>, now: Timestamp, taken: &OnceConflict) -> Vec<NewDelivery> {
         event.map_or_else(Vec::new, |event| self.router.plan_without(event, now, now, taken).deliveries)
     }
 
@@ -330,7 +330,7 @@ pub(super) fn reply(acceptance: Acceptance, answer: Answer) -> Reply {
         Acceptance::Mismatch => Err(Refusal::KeyMismatch),
         Acceptance::SignedBefore => Err(Refusal::SignedBefore),
         // The caller has left these out by now.
-        Acceptance::Taken(_) | Acceptance::Known(_) | Acceptance::OwnIdMismatch(_) => {
+        Acceptance::OnceConflict(_) | Acceptance::Known(_) | Acceptance::OwnIdMismatch(_) => {
             Err(crate::store::StoreError::Corrupt("a one-off is refused again and again".into()).into())
         }
     }

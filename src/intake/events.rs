@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use sha2::{Digest, Sha256};
 
 use crate::domain::{Event, EventId, Origin, Subject, Timestamp, TraceContext};
-use crate::store::{Acceptance, Answer, Idempotency, NewEvent, NewEvents, Taken};
+use crate::store::{Acceptance, Answer, Idempotency, NewEvent, NewEvents, OnceConflict};
 
 use super::accept::{Reply, arrival, idempotency, reply, scoped};
 use super::extract::check_value;
@@ -36,7 +36,7 @@ impl Intake {
         let now = self.clock.now();
         let key = incoming.key.as_ref().map(|key| idempotency("event", &incoming, key, None));
         let mut posted = self.all_posted(&incoming, events, now)?;
-        let mut taken = Taken::new();
+        let mut taken = OnceConflict::new();
         loop {
             let (mut accepted, mut positions) = (Vec::with_capacity(posted.len()), Vec::with_capacity(posted.len()));
             let mut answers: Vec<Answer> = Vec::with_capacity(posted.len());
@@ -65,7 +65,7 @@ impl Intake {
             let events =
                 NewEvents { events: accepted, idempotency, signed: incoming.signed.clone(), replica: self.replica };
             match self.store.ledger.accept_events(events).await? {
-                Acceptance::Taken(more) => taken.extend(more),
+                Acceptance::OnceConflict(more) => taken.extend(more),
                 Acceptance::Known(earlier) => {
                     for (at, answer) in earlier {
                         if let Some(event) = positions.get(at).and_then(|at| posted.get_mut(*at)) {

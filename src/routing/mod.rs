@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::config::settings::{Channel, Orders, Relationships, Settings};
 use crate::domain::order::SkipReason;
 use crate::domain::{Event, IdSource, Parcel, Skip, Timestamp, pointer};
-use crate::store::{NewDelivery, Once, Taken};
+use crate::store::{NewDelivery, Once, OnceConflict};
 use crate::system;
 use crate::telemetry::metrics::Metrics;
 use crate::template::{Bounds, Places, Scope};
@@ -91,7 +91,7 @@ impl Router {
     }
 
     /// The same once the store has said which channels had their one-off before.
-    pub fn plan_without(&self, event: &Arc<Event>, due_at: Timestamp, now: Timestamp, taken: &Taken) -> Plan {
+    pub fn plan_without(&self, event: &Arc<Event>, due_at: Timestamp, now: Timestamp, taken: &OnceConflict) -> Plan {
         let mut plan = Plan::default();
         let (mut scope, mut lines) = (None, None);
         let partner = self.partner(event);
@@ -134,7 +134,7 @@ impl Router {
     }
 
     /// `skipped` by an order's end: a channel that subscribes to its arrival alone is told why it got nothing of that.
-    pub fn explain(&self, skipped: &mut [Skip], received: &Event, now: Timestamp, taken: &Taken) {
+    pub fn explain(&self, skipped: &mut [Skip], received: &Event, now: Timestamp, taken: &OnceConflict) {
         let (mut scope, mut lines) = (None, None);
         let partner = self.partner(received);
         for skip in skipped.iter_mut().filter(|skip| skip.reason == SkipReason::Event) {
@@ -191,7 +191,7 @@ impl Router {
         channel: &Channel,
         event: &Event,
         lines: &mut Option<Lines>,
-        taken: &Taken,
+        taken: &OnceConflict,
     ) -> Result<Share, (SkipReason, Option<String>)> {
         let mut share = Share::default();
         if channel.items.is_none() && channel.once_per.is_none() {

@@ -113,7 +113,7 @@ pub enum Acceptance {
     SignedBefore,
     /// Nothing was made durable: these channels had their one-off before, or get it of an earlier event of the same
     /// call. To be asked again without them.
-    Taken(Taken),
+    OnceConflict(OnceConflict),
 }
 
 /// A delivery to be made durable.
@@ -148,8 +148,8 @@ pub struct Once {
     pub takes: bool,
 }
 
-/// Channels that had their one-off before, each with the event that came too late.
-pub type Taken = Vec<(Arc<str>, EventId)>;
+/// Channels that already had their one-off, each with the later event.
+pub type OnceConflict = Vec<(Arc<str>, EventId)>;
 
 /// A delivery that belongs to this replica.
 #[derive(Debug)]
@@ -214,8 +214,8 @@ pub struct JournalEntry {
 pub enum Journaled {
     /// It is durable.
     Done,
-    /// Nothing was written, as in [`Acceptance::Taken`].
-    Taken(Taken),
+    /// Nothing was written, as in [`Acceptance::OnceConflict`].
+    OnceConflict(OnceConflict),
 }
 
 /// How an order ended.

@@ -10,7 +10,7 @@ use crate::domain::event::EventStep;
 use crate::domain::{
     DeliveryId, Event, EventId, OrderId, OrderStatus, Origin, StepRecord, StepStatus, Subject, Timestamp,
 };
-use crate::store::Taken;
+use crate::store::OnceConflict;
 
 /// An order that has ended.
 pub(super) struct Recorded {
@@ -148,7 +148,7 @@ impl Recorded {
     }
 
     /// The channels whose one-off went to another order.
-    pub(super) fn taken(&self, event: EventId) -> Taken {
+    pub(super) fn taken(&self, event: EventId) -> OnceConflict {
         let once = self.skipped.iter().filter(|(_, reason)| *reason == "once_per");
         once.map(|(channel, _)| (Arc::from(channel.as_str()), event)).collect()
     }

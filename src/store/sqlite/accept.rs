@@ -37,7 +37,7 @@ impl Write for AcceptOrder {
         let taken = once::taken(db, order.deliveries.iter())?;
         if !taken.is_empty() {
             forget(db, order.idempotency.as_ref())?;
-            return Ok(Acceptance::Taken(taken));
+            return Ok(Acceptance::OnceConflict(taken));
         }
         if !take_signed(db, order.signed.as_ref())? {
             forget(db, order.idempotency.as_ref())?;
@@ -107,7 +107,7 @@ impl Write for AcceptEvents {
         let taken = once::taken(db, self.0.events.iter().flat_map(|new| &new.deliveries))?;
         if !taken.is_empty() {
             self.forget(db, &kept)?;
-            return Ok(Acceptance::Taken(taken));
+            return Ok(Acceptance::OnceConflict(taken));
         }
         if !take_signed(db, self.0.signed.as_ref())? {
             self.forget(db, &kept)?;

@@ -40,7 +40,7 @@ impl Write for Journal {
         let Some((kept, unlisted)) = found else { return Ok(None) };
         let taken = once::taken(db, entry.deliveries.iter())?;
         if !taken.is_empty() {
-            return Ok(Some(Journaled::Taken(taken)));
+            return Ok(Some(Journaled::OnceConflict(taken)));
         }
         // The end writes the order's row anyway: it can list what comes with it, if nothing is listed yet.
         let origin = Origin::Order(entry.order);

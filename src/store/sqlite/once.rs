@@ -8,15 +8,15 @@ use rusqlite::params;
 use super::db::Db;
 use super::rows;
 use crate::domain::EventId;
-use crate::store::{NewDelivery, StoreError, Taken};
+use crate::store::{NewDelivery, OnceConflict, StoreError};
 
 /// The channels and events among `deliveries` that come too late: the channel had the value before, or gets it by an
 /// earlier event here. Deliveries of one channel and event belong together.
 pub(super) fn taken<'d>(
     db: &mut Db<'_>,
     deliveries: impl Iterator<Item = &'d NewDelivery>,
-) -> Result<Taken, StoreError> {
-    let mut taken = Taken::new();
+) -> Result<OnceConflict, StoreError> {
+    let mut taken = OnceConflict::new();
     let mut seen: Vec<(&Arc<str>, EventId, &str, bool)> = Vec::new();
     for delivery in deliveries {
         let Some(once) = &delivery.once else { continue };
@@ -45,6 +45,6 @@ pub(super) fn take(db: &mut Db<'_>, delivery: &NewDelivery) -> Result<(), StoreE
 }
 
 /// Whether a delivery is among those that come too late.
-pub(super) fn is_late(delivery: &NewDelivery, taken: &Taken) -> bool {
+pub(super) fn is_late(delivery: &NewDelivery, taken: &OnceConflict) -> bool {
     taken.iter().any(|(channel, event)| *channel == delivery.channel && *event == delivery.event.id)
 }

@@ -25,7 +25,7 @@ fn once(value: &str, takes: bool) -> Option<Arc<Once>> {
 
 fn late(order: &NewOrder, at: usize) -> Acceptance {
     let delivery = &order.deliveries[at];
-    Acceptance::Taken(vec![(Arc::clone(&delivery.channel), delivery.event.id)])
+    Acceptance::OnceConflict(vec![(Arc::clone(&delivery.channel), delivery.event.id)])
 }
 
 pub(super) async fn a_one_off_is_had_once_by_each_channel<B: Backend>(world: World<B>) {
@@ -49,7 +49,7 @@ pub(super) async fn of_orders_at_the_same_moment_one_has_the_one_off<B: Backend>
     let orders = (0..50).map(|_| world.accept(one_off(&world, "sub-1", &["keys"])));
     let results = futures_util::future::join_all(orders).await;
     assert_eq!(results.iter().filter(|result| **result == Acceptance::New).count(), 1);
-    assert_eq!(results.iter().filter(|result| matches!(result, Acceptance::Taken(_))).count(), 49);
+    assert_eq!(results.iter().filter(|result| matches!(result, Acceptance::OnceConflict(_))).count(), 49);
     assert_eq!(world.claimed(world.claim("keys")).await.len(), 1);
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn of_events_in_one_call_the_first_has_the_one_off<B: Backend>(
     let events = vec![event("a"), event("b"), event("a")];
     let third = events[2].event.id;
     let result = world.store.ledger.accept_events(of_events(events)).await.expect("an answer");
-    assert_eq!(result, Acceptance::Taken(vec![("keys".into(), third)]));
+    assert_eq!(result, Acceptance::OnceConflict(vec![("keys".into(), third)]));
     assert!(world.claimed(world.claim("keys")).await.is_empty());
     let result = world.store.ledger.accept_events(of_events(vec![event("a"), event("b")])).await.expect("an answer");
     assert_eq!(result, Acceptance::New);
@@ -108,7 +108,7 @@ pub(super) async fn an_order_at_its_end_may_come_too_late<B: Backend>(world: Wor
     let mut delivery = world.delivery(&event, "keys");
     delivery.once = once("sub-1", true);
     let result = world.store.ledger.journal(end(vec![delivery])).await.expect("an answer");
-    assert_eq!(result, Journaled::Taken(vec![("keys".into(), event.id)]));
+    assert_eq!(result, Journaled::OnceConflict(vec![("keys".into(), event.id)]));
     let found = world.store.history.order(OrderKey::Id(subject.order().expect("an order"))).await.expect("a find");
     assert_eq!(found.expect("the order").steps, []);
     assert_eq!(world.store.ledger.journal(end(vec![])).await.expect("an answer"), Journaled::Done);
