@@ -108,7 +108,7 @@ impl Bench {
             id: self.ids.next(),
             channel: "erp".into(),
             event,
-            parcel: None,
+            prepared: None,
             once: None,
             due_at: now,
             ordering_key: None,

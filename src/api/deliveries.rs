@@ -103,7 +103,7 @@ struct Event<'a> {
 
 impl<'a> Delivery<'a> {
     pub(super) fn of(delivery: &'a DeliverySummary) -> Self {
-        let parcel = delivery.parcel.as_deref();
+        let prepared = delivery.prepared.as_deref();
         Self {
             id: delivery.id,
             channel: &delivery.channel,
@@ -118,11 +118,11 @@ impl<'a> Delivery<'a> {
             last_code: delivery.last_code,
             late: delivery.late,
             ordering_key: delivery.ordering_key.as_deref(),
-            kind: parcel.filter(|parcel| parcel.mail).map(|_| "email"),
-            items: parcel.and_then(|parcel| parcel.items.as_deref()),
-            quantity: parcel.and_then(|parcel| parcel.quantity),
-            unit: parcel.and_then(|parcel| parcel.unit),
-            units: parcel.and_then(|parcel| parcel.units),
+            kind: prepared.filter(|prepared| prepared.mail).map(|_| "email"),
+            items: prepared.and_then(|prepared| prepared.items.as_deref()),
+            quantity: prepared.and_then(|prepared| prepared.quantity),
+            unit: prepared.and_then(|prepared| prepared.unit),
+            units: prepared.and_then(|prepared| prepared.units),
         }
     }
 }

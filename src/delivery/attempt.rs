@@ -248,7 +248,7 @@ pub(super) fn draft(
     begun: &Begun,
 ) -> (Result<Mail, String>, Option<String>) {
     let scope = kit.router().scope(&delivery.event, begun.started_at);
-    let scope = scope.with_delivery(delivery.id, delivery.parcel.as_ref()).with_settle_keys(&kit.settle_keys);
+    let scope = scope.with_delivery(delivery.id, delivery.prepared.as_ref()).with_settle_keys(&kit.settle_keys);
     (mail::draft(outlet, delivery, &scope), scope.used_key().map(str::to_owned))
 }
 
@@ -262,11 +262,11 @@ pub(super) fn build(
     let filled: OnceCell<Scope> = OnceCell::new();
     let scope = || {
         let scope = || {
-            kit.router().scope(&delivery.event, begun.started_at).with_delivery(delivery.id, delivery.parcel.as_ref())
+            kit.router().scope(&delivery.event, begun.started_at).with_delivery(delivery.id, delivery.prepared.as_ref())
         };
         filled.get_or_init(|| scope().with_settle_keys(&kit.settle_keys)).clone()
     };
-    let fault = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone());
+    let fault = delivery.prepared.as_deref().and_then(|prepared| prepared.fault.clone());
     let request = match (&outlet.blueprint, fault) {
         (_, Some(fault)) => Err(fault.into()),
         (Ok(blueprint), None) => blueprint.build(&outlet.channel, delivery, scope, begun.id, begun.started_at),

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::config::settings::{Channel, ChannelKind, Email};
-use crate::domain::{Outcomes, Parcel, Timestamp};
+use crate::domain::{Outcomes, PreparedDelivery, Timestamp};
 use crate::outbound::mail::{Mail, Sent};
 use crate::store::{Leased, NewDelivery};
 use crate::template::{Scope, Template};
@@ -17,7 +17,7 @@ use super::outlet::Outlet;
 
 /// Whether a delivery goes out as a mail.
 pub(super) fn is_mail(channel: &Channel, delivery: &Leased) -> bool {
-    channel.kind == ChannelKind::Email || delivery.parcel.as_deref().is_some_and(|parcel| parcel.mail)
+    channel.kind == ChannelKind::Email || delivery.prepared.as_deref().is_some_and(|prepared| prepared.mail)
 }
 
 /// What the codes of a channel's attempts mean: those of mails are not HTTP's.
@@ -34,12 +34,12 @@ pub(super) fn of_response(
     said: Option<Result<String, String>>,
     now: Timestamp,
 ) -> NewDelivery {
-    let parcel = parcel_of_response(delivery, said);
+    let prepared = prepared_of_response(delivery, said);
     NewDelivery {
         id: context.ids.next(),
         channel: Arc::clone(&delivery.channel),
         event: Arc::clone(&delivery.event),
-        parcel: Some(Arc::new(parcel)),
+        prepared: Some(Arc::new(prepared)),
         once: None,
         due_at: channel.schedule.as_ref().map_or(now, |schedule| schedule.run_for(now, now)),
         ordering_key: channel.holding.ordering.as_ref().and_then(|ordering| ordering.key(&delivery.event)),
@@ -49,19 +49,19 @@ pub(super) fn of_response(
 }
 
 /// What such a mail carries.
-pub(super) fn parcel_of_response(delivery: &Leased, said: Option<Result<String, String>>) -> Parcel {
-    let about = delivery.parcel.as_deref().cloned().unwrap_or_default();
+pub(super) fn prepared_of_response(delivery: &Leased, said: Option<Result<String, String>>) -> PreparedDelivery {
+    let about = delivery.prepared.as_deref().cloned().unwrap_or_default();
     let (text, fault) = match said {
         Some(Ok(text)) => (text, None),
         Some(Err(fault)) => (String::new(), Some(fault)),
         None => (String::new(), None),
     };
-    Parcel { mail: true, text: Some(text.into()), fault, ..about }
+    PreparedDelivery { mail: true, text: Some(text.into()), fault, ..about }
 }
 
 /// Fills in what a mail says. `Err` says why it cannot be.
 pub(super) fn draft(outlet: &Outlet, delivery: &Leased, scope: &Scope) -> Result<Mail, String> {
-    if let Some(fault) = delivery.parcel.as_deref().and_then(|parcel| parcel.fault.clone()) {
+    if let Some(fault) = delivery.prepared.as_deref().and_then(|prepared| prepared.fault.clone()) {
         return Err(fault);
     }
     let email = outlet.channel.email.as_ref().ok_or("the channel no longer has an `email` block")?;
@@ -87,7 +87,7 @@ fn fill(email: &Email, delivery: &Leased, scope: &Scope) -> Result<Mail, String>
         error => format!("email.to: {:?}: {error}", to.chars().take(100).collect::<String>()),
     })?;
     let subject = numbered(filled("subject", &email.subject)?.trim(), email, delivery);
-    let carried = delivery.parcel.as_deref().and_then(|parcel| parcel.text.clone());
+    let carried = delivery.prepared.as_deref().and_then(|prepared| prepared.text.clone());
     let (instructions, text) = match (carried, &email.body) {
         (Some(text), _) => {
             (email.instructions.as_ref().map(|template| filled("instructions", template)).transpose()?, text)
@@ -101,8 +101,8 @@ fn fill(email: &Email, delivery: &Leased, scope: &Scope) -> Result<Mail, String>
 
 /// The subject with `(1 of 3)` after it for one unit of several, unless the template says so itself.
 fn numbered(subject: &str, email: &Email, delivery: &Leased) -> String {
-    let parcel = delivery.parcel.as_deref();
-    match parcel.and_then(|parcel| Some((parcel.unit?, parcel.units?))) {
+    let prepared = delivery.prepared.as_deref();
+    match prepared.and_then(|prepared| Some((prepared.unit?, prepared.units?))) {
         Some((unit, units)) if units > 1 && !email.subject.source().contains("unit") => {
             format!("{subject} ({unit} of {units})")
         }

@@ -68,8 +68,8 @@ impl Planner {
         let mut begun = Begun::now(&self.trials.kit);
         let id = known.map_or(delivery.id, |(id, _)| id);
         begun.started_at = known.map_or(begun.started_at, |(_, at)| at);
-        let NewDelivery { channel, event, parcel, due_at, .. } = delivery;
-        let leased = Leased { id, channel, event, parcel, due_at, attempts: 0, round_start: 0, lease: 0, slot: None };
+        let NewDelivery { channel, event, prepared, due_at, .. } = delivery;
+        let leased = Leased { id, channel, event, prepared, due_at, attempts: 0, round_start: 0, lease: 0, slot: None };
         let together = outlet.channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);
         let comparable = !together && !mail::is_mail(&outlet.channel, &leased);
         Planned { request: self.trials.exchange(&outlet, &leased, &begun).await, comparable }

@@ -157,8 +157,8 @@ impl Trials {
         delivery: Leased,
         said: Option<Result<String, String>>,
     ) -> Result<Exchange, String> {
-        let parcel = mail::parcel_of_response(&delivery, said);
-        let about = Leased { id: self.kit.ids.next(), parcel: Some(Arc::new(parcel)), slot: None, ..delivery };
+        let prepared = mail::prepared_of_response(&delivery, said);
+        let about = Leased { id: self.kit.ids.next(), prepared: Some(Arc::new(prepared)), slot: None, ..delivery };
         let (draft, key) = attempt::draft(&self.kit, outlet, &about, &Begun::now(&self.kit));
         let mailer = outlet.mailer.as_ref().ok_or("smtp is not configured")?;
         let exchange = mailer.preview(draft?).await?;
@@ -192,9 +192,9 @@ impl Trials {
         let body = order.map_or_else(|| Ok(config::sample(channel, &self.settings.orders)), readable)?;
         let event = Arc::new(self.event(channel, body));
         let now = self.kit.clock.now();
-        let (parcels, skipped) = self.kit.router().trial(channel, &event, now);
-        let deliveries = parcels.len();
-        let Some(parcel) = parcels.into_iter().next() else {
+        let (prepared, skipped) = self.kit.router().trial(channel, &event, now);
+        let deliveries = prepared.len();
+        let Some(prepared) = prepared.into_iter().next() else {
             let why = skipped.as_ref().and_then(|skip| skip.detail.clone());
             let why =
                 why.unwrap_or_else(|| format!("this order makes no delivery for {name}: none of its products match"));
@@ -204,7 +204,7 @@ impl Trials {
             id: self.kit.ids.next(),
             channel: Arc::clone(&channel.name),
             event,
-            parcel: parcel.map(Arc::new),
+            prepared: prepared.map(Arc::new),
             due_at: now,
             attempts: 0,
             round_start: 0,

@@ -85,7 +85,7 @@ impl Outcome {
 /// What a delivery carries of its event, where that is not all of it. Most deliveries have none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Parcel {
+pub struct PreparedDelivery {
     /// The items it is about, by their positions in the order's list; empty: the order itself is the item. `None`: it
     /// is not about items.
     #[serde(skip_serializing_if = "Option::is_none")]

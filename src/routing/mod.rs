@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::config::settings::{Channel, Orders, Relationships, Settings};
 use crate::domain::order::SkipReason;
-use crate::domain::{Event, IdSource, Parcel, Skip, Timestamp, pointer};
+use crate::domain::{Event, IdSource, PreparedDelivery, Skip, Timestamp, pointer};
 use crate::store::{NewDelivery, Once, OnceConflict};
 use crate::system;
 use crate::telemetry::metrics::Metrics;
@@ -100,12 +100,12 @@ impl Router {
             let wanted_at = due_at;
             let due_at = channel.schedule.as_ref().map_or(due_at, |schedule| schedule.run_for(due_at, now));
             let share = self.verdict(channel, event, &partner, now, &mut scope);
-            let mut deliver = |parcel: Option<Parcel>, once: Option<&Arc<Once>>| {
+            let mut deliver = |prepared: Option<PreparedDelivery>, once: Option<&Arc<Once>>| {
                 plan.deliveries.push(NewDelivery {
                     id: self.ids.next(),
                     channel: Arc::clone(&channel.name),
                     event: Arc::clone(event),
-                    parcel: parcel.map(Arc::new),
+                    prepared: prepared.map(Arc::new),
                     once: once.cloned(),
                     due_at,
                     ordering_key: channel.holding.ordering.as_ref().and_then(|ordering| ordering.key(event)),
@@ -114,10 +114,10 @@ impl Router {
                 });
             };
             match share.and_then(|()| self.share(channel, event, &mut lines, taken)) {
-                Ok(Share { parcels: None, once }) => deliver(None, once.as_ref()),
-                Ok(Share { parcels: Some(parcels), once }) => {
-                    for parcel in parcels {
-                        deliver(Some(parcel), once.as_ref());
+                Ok(Share { prepared: None, once }) => deliver(None, once.as_ref()),
+                Ok(Share { prepared: Some(prepared), once }) => {
+                    for prepared in prepared {
+                        deliver(Some(prepared), once.as_ref());
                     }
                 }
                 Err((reason, detail)) => {
@@ -148,15 +148,20 @@ impl Router {
     }
 
     /// What an event would make for a channel whatever the channel's conditions say, and what they say against it.
-    pub fn trial(&self, channel: &Channel, event: &Event, now: Timestamp) -> (Vec<Option<Parcel>>, Option<Skip>) {
+    pub fn trial(
+        &self,
+        channel: &Channel,
+        event: &Event,
+        now: Timestamp,
+    ) -> (Vec<Option<PreparedDelivery>>, Option<Skip>) {
         let verdict = self.verdict(channel, event, &self.partner(event), now, &mut None);
-        let (parcels, said) = match self.share(channel, event, &mut None, &Vec::new()) {
-            Ok(Share { parcels: None, .. }) => (vec![None], None),
-            Ok(Share { parcels: Some(parcels), .. }) => (parcels.into_iter().map(Some).collect(), None),
+        let (prepared, said) = match self.share(channel, event, &mut None, &Vec::new()) {
+            Ok(Share { prepared: None, .. }) => (vec![None], None),
+            Ok(Share { prepared: Some(prepared), .. }) => (prepared.into_iter().map(Some).collect(), None),
             Err(said) => (Vec::new(), Some(said)),
         };
         let skip = |(reason, detail)| Skip { channel: Arc::clone(&channel.name), reason, detail };
-        (parcels, verdict.err().or(said).map(skip))
+        (prepared, verdict.err().or(said).map(skip))
     }
 
     /// The deliveries of an event to that channel alone, whatever its conditions and its one-offs say. They wait in the
@@ -166,23 +171,23 @@ impl Router {
         if !channel.enabled {
             return Err(NoDelivery::Disabled);
         }
-        let (parcels, skipped) = self.trial(channel, event, now);
-        if parcels.is_empty() {
+        let (prepared, skipped) = self.trial(channel, event, now);
+        if prepared.is_empty() {
             return Err(NoDelivery::Nothing(skipped.and_then(|skip| skip.detail)));
         }
         let due_at = channel.schedule.as_ref().map_or(now, |schedule| schedule.run_for(now, now));
-        let delivery = |parcel: Option<Parcel>| NewDelivery {
+        let delivery = |prepared: Option<PreparedDelivery>| NewDelivery {
             id: self.ids.next(),
             channel: Arc::clone(&channel.name),
             event: Arc::clone(event),
-            parcel: parcel.map(Arc::new),
+            prepared: prepared.map(Arc::new),
             once: None,
             due_at,
             ordering_key: channel.holding.ordering.as_ref().and_then(|ordering| ordering.key(event)),
             promised_at: channel.holding.promise.map(|promise| now.after(promise)),
             slot: None,
         };
-        Ok(parcels.into_iter().map(delivery).collect())
+        Ok(prepared.into_iter().map(delivery).collect())
     }
 
     /// What of an event a channel gets that takes it.
@@ -200,7 +205,7 @@ impl Router {
         let order = std::str::from_utf8(&event.subject.body).unwrap_or_default();
         if let Some(items) = &channel.items {
             let lines = lines.get_or_insert_with(|| Lines::read(order, &self.orders));
-            share.parcels = Some(lines.parcels(items).map_err(|detail| (SkipReason::Product, detail))?);
+            share.prepared = Some(lines.prepare(items).map_err(|detail| (SkipReason::Product, detail))?);
         }
         if let Some(place) = &channel.once_per
             && let Some(value) = once_value(order, place)
@@ -210,8 +215,8 @@ impl Router {
                 return Err((SkipReason::OncePer, Some(format!("{place} {short:?} had its delivery before"))));
             }
             // What only fails leaves the one-off to an event that can be sent.
-            let sent = |parcels: &Vec<Parcel>| parcels.iter().any(|parcel| parcel.fault.is_none());
-            share.once = Some(Arc::new(Once { value, takes: share.parcels.as_ref().is_none_or(sent) }));
+            let sent = |prepared: &Vec<PreparedDelivery>| prepared.iter().any(|prepared| prepared.fault.is_none());
+            share.once = Some(Arc::new(Once { value, takes: share.prepared.as_ref().is_none_or(sent) }));
         }
         Ok(share)
     }
@@ -272,7 +277,7 @@ pub enum NoDelivery {
 #[derive(Default)]
 struct Share {
     /// A delivery for each of these; `None`: one delivery of the whole.
-    parcels: Option<Vec<Parcel>>,
+    prepared: Option<Vec<PreparedDelivery>>,
     /// What makes them a one-off.
     once: Option<Arc<Once>>,
 }

@@ -1,19 +1,19 @@
 //! Which items of an order a channel gets, and into which deliveries they are put: `products` and `multibuy`.
 //!
 //! An order's lines are read once for all channels ([`Lines::read`]); what a channel makes of them is a pure function
-//! ([`Lines::parcels`]). What is wrong with an order (items that are no list, a quantity that is no number of units,
-//! more units than allowed) becomes a parcel that fails at its first attempt, so that it is on record and nothing is
+//! ([`Lines::prepare`]). What is wrong with an order (items that are no list, a quantity that is no number of units,
+//! more units than allowed) becomes a prepared delivery that fails at its first attempt, so that it is on record and nothing is
 //! lost silently; what is right goes out all the same.
 
 use std::borrow::Cow;
 
 use crate::config::settings::{Items, Multibuy, Orders};
-use crate::domain::{Parcel, pointer};
+use crate::domain::{PreparedDelivery, pointer};
 
 /// The largest whole number that JSON is sure to carry.
 const LARGEST: u64 = (1 << 53) - 1;
 
-/// Items that a failing parcel names at most.
+/// Items that a failing prepared delivery names at most.
 const NAMED: usize = 100;
 
 /// The lines of an order.
@@ -62,9 +62,9 @@ impl Lines {
     }
 
     /// What a channel gets of them. `Err` where it gets nothing, with more about why where there is more to say.
-    pub(super) fn parcels(&self, items: &Items) -> Result<Vec<Parcel>, Option<String>> {
+    pub(super) fn prepare(&self, items: &Items) -> Result<Vec<PreparedDelivery>, Option<String>> {
         if let Some(fault) = &self.fault {
-            return Ok(vec![Parcel { fault: Some(fault.clone()), ..Parcel::default() }]);
+            return Ok(vec![PreparedDelivery { fault: Some(fault.clone()), ..PreparedDelivery::default() }]);
         }
         if self.lines.is_empty() {
             return Err(Some("the order has no items".to_owned()));
@@ -100,41 +100,41 @@ impl Lines {
                 }
             }
         }
-        let mut parcels = self.sent(&good, items.multibuy);
-        parcels.extend(excess.parcel(|positions| self.positions(positions)));
-        parcels.extend(wrong.parcel(|positions| self.positions(positions)));
-        match (parcels.is_empty(), some) {
-            (false, _) => Ok(parcels),
+        let mut prepared = self.sent(&good, items.multibuy);
+        prepared.extend(excess.prepare(|positions| self.positions(positions)));
+        prepared.extend(wrong.prepare(|positions| self.positions(positions)));
+        match (prepared.is_empty(), some) {
+            (false, _) => Ok(prepared),
             (true, true) => Err(Some("the quantity of each of its items is 0".to_owned())),
             (true, false) => Err(None),
         }
     }
 
-    fn sent(&self, good: &[(u32, u64)], multibuy: Option<Multibuy>) -> Vec<Parcel> {
+    fn sent(&self, good: &[(u32, u64)], multibuy: Option<Multibuy>) -> Vec<PreparedDelivery> {
         let all = || self.positions(good.iter().map(|(position, _)| *position).collect());
         match multibuy {
             _ if good.is_empty() => Vec::new(),
-            None => vec![Parcel { items: all(), ..Parcel::default() }],
+            None => vec![PreparedDelivery { items: all(), ..PreparedDelivery::default() }],
             Some(Multibuy::Single) => {
                 let quantity = good.iter().map(|(_, units)| units).sum();
-                vec![Parcel { items: all(), quantity: Some(quantity), ..Parcel::default() }]
+                vec![PreparedDelivery { items: all(), quantity: Some(quantity), ..PreparedDelivery::default() }]
             }
             Some(Multibuy::Separate) => {
                 let all = good.iter().map(|(_, units)| units).sum();
                 let units = good.iter().flat_map(|(position, units)| (0..*units).map(|_| *position));
-                let parcel = |(unit, position)| Parcel {
+                let prepared = |(unit, position)| PreparedDelivery {
                     items: self.positions(vec![position]),
                     quantity: Some(1),
                     unit: Some(unit),
                     units: Some(all),
-                    ..Parcel::default()
+                    ..PreparedDelivery::default()
                 };
-                (1..).zip(units).map(parcel).collect()
+                (1..).zip(units).map(prepared).collect()
             }
         }
     }
 
-    /// Positions as a parcel has them.
+    /// Positions as a prepared delivery has them.
     #[allow(clippy::unnecessary_wraps, reason = "as the field wants it")]
     fn positions(&self, positions: Vec<u32>) -> Option<Vec<u32>> {
         Some(if self.itself { Vec::new() } else { positions })
@@ -164,7 +164,7 @@ impl Failing {
         self.first.get_or_insert_with(why);
     }
 
-    fn parcel(self, positions: impl FnOnce(Vec<u32>) -> Option<Vec<u32>>) -> Option<Parcel> {
+    fn prepare(self, positions: impl FnOnce(Vec<u32>) -> Option<Vec<u32>>) -> Option<PreparedDelivery> {
         let mut fault = self.first?;
         if self.units > 0 {
             fault = format!("{fault}; {} units are not sent", self.units);
@@ -174,7 +174,12 @@ impl Failing {
             fault = format!("{fault}; and {more} more item{}", if more == 1 { "" } else { "s" });
         }
         let quantity = (self.units > 0).then_some(self.units);
-        Some(Parcel { items: positions(self.positions), quantity, fault: Some(fault), ..Parcel::default() })
+        Some(PreparedDelivery {
+            items: positions(self.positions),
+            quantity,
+            fault: Some(fault),
+            ..PreparedDelivery::default()
+        })
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::domain::{
-    Arrival, Attempt, Code, Codes, DeliveryId, DeliveryStatus, EventId, OrderId, OrderStatus, Parcel, Skip, StepRecord,
-    Timestamp,
+    Arrival, Attempt, Code, Codes, DeliveryId, DeliveryStatus, EventId, OrderId, OrderStatus, PreparedDelivery, Skip,
+    StepRecord, Timestamp,
 };
 
 use super::changes::Verdict;
@@ -153,7 +153,7 @@ pub struct DeliverySummary {
     /// Whether it has broken its channel's promise.
     pub late: bool,
     /// What it carries of the event, where that is not all of it.
-    pub parcel: Option<Arc<Parcel>>,
+    pub prepared: Option<Arc<PreparedDelivery>>,
 }
 
 /// A delivery with all its attempts, their request bodies whole.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::domain::event::EventStep;
-use crate::domain::{Arrival, DeliveryStatus, EventId, OrderStatus, Origin, Parcel, Skip, Subject};
+use crate::domain::{Arrival, DeliveryStatus, EventId, OrderStatus, Origin, PreparedDelivery, Skip, Subject};
 
 use super::error::{StoreError, corrupt};
 
@@ -131,20 +131,20 @@ pub(in crate::store) fn steps(text: Option<String>, seq: i64) -> Result<Arc<[Eve
     )
 }
 
-/// A parcel as a column.
-pub(in crate::store) fn parcel_text(parcel: &Parcel) -> Result<String, StoreError> {
-    serde_json::to_string(parcel).map_err(|error| StoreError::Corrupt(error.to_string()))
+/// A prepared delivery as a column.
+pub(in crate::store) fn prepared_text(prepared: &PreparedDelivery) -> Result<String, StoreError> {
+    serde_json::to_string(prepared).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-/// The parcel of the columns `parcel` and `mail`, where there is one.
-pub(in crate::store) fn parcel(
+/// The prepared delivery of the columns `parcel` and `mail`, where there is one.
+pub(in crate::store) fn prepared(
     text: Option<String>,
     mail: Option<String>,
     seq: i64,
-) -> Result<Option<Arc<Parcel>>, StoreError> {
+) -> Result<Option<Arc<PreparedDelivery>>, StoreError> {
     let Some(text) = text else { return Ok(None) };
-    let parcel: Parcel = serde_json::from_str(&text).map_err(|_| corrupt("deliveries", "parcel", seq))?;
-    Ok(Some(Arc::new(Parcel { text: mail.map(Arc::from), ..parcel })))
+    let prepared: PreparedDelivery = serde_json::from_str(&text).map_err(|_| corrupt("deliveries", "parcel", seq))?;
+    Ok(Some(Arc::new(PreparedDelivery { text: mail.map(Arc::from), ..prepared })))
 }
 
 /// What a request brought along, of its column. A column that cannot be read costs the trace, not the order.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::{
-    Attempt, DeliveryId, DeliveryStatus, Event, EventId, OrderId, OrderStatus, Parcel, Skip, StepRecord, Subject,
-    Timestamp,
+    Attempt, DeliveryId, DeliveryStatus, Event, EventId, OrderId, OrderStatus, PreparedDelivery, Skip, StepRecord,
+    Subject, Timestamp,
 };
 
 /// A process that works on a store. Chosen at random at each start, so that it never meets its own past.
@@ -126,7 +126,7 @@ pub struct NewDelivery {
     /// What happened.
     pub event: Arc<Event>,
     /// What it carries of the event, where that is not all of it.
-    pub parcel: Option<Arc<Parcel>>,
+    pub prepared: Option<Arc<PreparedDelivery>>,
     /// What makes it a one-off, together with the others of its channel and event.
     pub once: Option<Arc<Once>>,
     /// When its first attempt is due.
@@ -161,7 +161,7 @@ pub struct Leased {
     /// What happened.
     pub event: Arc<Event>,
     /// What it carries of the event, where that is not all of it.
-    pub parcel: Option<Arc<Parcel>>,
+    pub prepared: Option<Arc<PreparedDelivery>>,
     /// When it is due.
     pub due_at: Timestamp,
     /// Attempts made, over all rounds.

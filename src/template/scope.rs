@@ -9,7 +9,7 @@ use minijinja::value::{Enumerator, Object, ValueKind};
 
 use super::{Bounds, json, meter, words};
 use crate::domain::event::EventStep;
-use crate::domain::{DeliveryId, Event, Parcel, SettleKeys, Timestamp};
+use crate::domain::{DeliveryId, Event, PreparedDelivery, SettleKeys, Timestamp};
 
 /// What is known when a template is filled in:
 ///
@@ -37,7 +37,7 @@ pub struct Scope {
     context: Arc<OnceLock<Value>>,
     delivery: Option<DeliveryId>,
     settle: Option<Arc<Settle>>,
-    parcel: Option<Arc<Parcel>>,
+    prepared: Option<Arc<PreparedDelivery>>,
     now: Timestamp,
 }
 
@@ -72,13 +72,13 @@ impl Scope {
     /// The names of an event.
     pub fn new(event: &Event, places: &Arc<Places>, now: Timestamp) -> Self {
         let known = Known { event: event.clone(), places: Arc::clone(places), order: OnceLock::new() };
-        Self { event: Arc::new(known), context: Arc::default(), delivery: None, settle: None, parcel: None, now }
+        Self { event: Arc::new(known), context: Arc::default(), delivery: None, settle: None, prepared: None, now }
     }
 
     /// The same, with `delivery.id` and what the delivery carries.
     #[must_use]
-    pub fn with_delivery(&self, delivery: DeliveryId, parcel: Option<&Arc<Parcel>>) -> Self {
-        Self { delivery: Some(delivery), parcel: parcel.cloned(), ..self.clone() }
+    pub fn with_delivery(&self, delivery: DeliveryId, prepared: Option<&Arc<PreparedDelivery>>) -> Self {
+        Self { delivery: Some(delivery), prepared: prepared.cloned(), ..self.clone() }
     }
 
     /// The same, with `accept_url` where there is a delivery.
@@ -144,9 +144,9 @@ impl Scope {
             "delivery" => Value::from_pairs([("id", Value::from(self.delivery?.to_string()))]),
             "items" => self.items()?.into(),
             "item" => self.item()?,
-            "quantity" => self.parcel.as_ref()?.quantity?.into(),
-            "unit" => self.parcel.as_ref()?.unit?.into(),
-            "units" => self.parcel.as_ref()?.units?.into(),
+            "quantity" => self.prepared.as_ref()?.quantity?.into(),
+            "unit" => self.prepared.as_ref()?.unit?.into(),
+            "units" => self.prepared.as_ref()?.units?.into(),
             "product_id" => {
                 let product = |within: &Value| {
                     let mut found = places.product.iter().filter_map(|pointer| at(within, pointer));
@@ -172,7 +172,7 @@ impl Scope {
 
     /// The items of the delivery; the order itself where it has no list of them.
     fn items(&self) -> Option<Vec<Value>> {
-        let positions = self.parcel.as_ref()?.items.as_ref()?;
+        let positions = self.prepared.as_ref()?.items.as_ref()?;
         if positions.is_empty() {
             return Some(vec![self.order().clone()]);
         }
@@ -181,7 +181,7 @@ impl Scope {
     }
 
     fn item(&self) -> Option<Value> {
-        let positions = self.parcel.as_ref()?.items.as_ref()?;
+        let positions = self.prepared.as_ref()?.items.as_ref()?;
         match positions.first() {
             None => Some(self.order().clone()),
             Some(first) => at(self.order(), &self.event.places.items)?.get_item_by_index(*first as usize).ok(),

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::domain::{DeliveryId, Event, EventId, OrderId, Origin, Parcel, Subject, Timestamp};
+use crate::domain::{DeliveryId, Event, EventId, OrderId, Origin, PreparedDelivery, Subject, Timestamp};
 
 fn scope(order: &str) -> Scope {
     scope_within(order, Bounds::default())
@@ -145,18 +145,21 @@ fn all_names_are_there() {
 fn a_delivery_of_some_items_has_names_for_them() {
     let source =
         "{{ items | map(attribute='sku') | join('+') }} {{ item.sku }} {{ product_id }} {{ quantity }} {{ unit }}";
-    let fill = |order: &str, parcel: Option<Parcel>| {
-        let scope = scope(order).with_delivery(DeliveryId::from_u128(9), parcel.map(Arc::new).as_ref());
+    let fill = |order: &str, prepared: Option<PreparedDelivery>| {
+        let scope = scope(order).with_delivery(DeliveryId::from_u128(9), prepared.map(Arc::new).as_ref());
         Template::compile(Syntax::Jinja, source, Target::Text).expect("a template").render(&scope)
     };
-    let parcel = |items: &[u32]| Some(Parcel { items: Some(items.to_vec()), quantity: Some(4), ..Parcel::default() });
-    assert_eq!(fill(ORDER, parcel(&[1, 0])).as_deref(), Ok("B+A B B 4 "));
+    let prepared = |items: &[u32]| {
+        Some(PreparedDelivery { items: Some(items.to_vec()), quantity: Some(4), ..PreparedDelivery::default() })
+    };
+    assert_eq!(fill(ORDER, prepared(&[1, 0])).as_deref(), Ok("B+A B B 4 "));
     assert_eq!(fill(ORDER, None).as_deref(), Ok("    "));
     let long = "1234567890123456789012345678901234567890";
     let single = &format!("{{\"sku\": {long}}}");
-    let unit = Parcel { items: Some(Vec::new()), quantity: Some(1), unit: Some(2), ..Parcel::default() };
+    let unit =
+        PreparedDelivery { items: Some(Vec::new()), quantity: Some(1), unit: Some(2), ..PreparedDelivery::default() };
     assert_eq!(fill(single, Some(unit)).as_deref(), Ok(&*format!("{long} {long} {long} 1 2")));
-    assert_eq!(fill(r#"{"plan": "P", "items": [{"sku": {}}]}"#, parcel(&[0])).as_deref(), Ok("{} {} P 4 "));
+    assert_eq!(fill(r#"{"plan": "P", "items": [{"sku": {}}]}"#, prepared(&[0])).as_deref(), Ok("{} {} P 4 "));
 }
 
 #[test]

@@ -75,7 +75,7 @@ pub(super) fn delivery(ids: &IdSource, status: DeliveryStatus) -> DeliveryDetail
             last_code: Some(Code::status(503)),
             ordering_key: None,
             late: false,
-            parcel: None,
+            prepared: None,
         },
         verdicts: Vec::new(),
         attempts: vec![Attempt {

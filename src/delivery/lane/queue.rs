@@ -55,7 +55,7 @@ impl Ord for Due {
 
 /// Bytes that a delivery takes in memory.
 pub(super) fn bytes(delivery: &Leased) -> usize {
-    let text = delivery.parcel.as_deref().and_then(|parcel| parcel.text.as_ref()).map_or(0, |text| text.len());
+    let text = delivery.prepared.as_deref().and_then(|prepared| prepared.text.as_ref()).map_or(0, |text| text.len());
     1024 + delivery.event.subject.body.len() + delivery.event.context.len() + text
 }
 
@@ -256,7 +256,7 @@ mod tests {
                 step: None,
                 steps: Arc::default(),
             }),
-            parcel: None,
+            prepared: None,
             due_at: Timestamp::from_millis(due),
             attempts,
             round_start: 0,

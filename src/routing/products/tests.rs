@@ -20,22 +20,22 @@ fn rules(products: &[&str], multibuy: Option<Multibuy>) -> Items {
     Items { products: products.iter().map(|&id| id.to_owned()).collect(), multibuy, multibuy_limit: 1000 }
 }
 
-fn parcels(order: &Value, items: &Items) -> Result<Vec<Parcel>, Option<String>> {
-    let mut parcels = Lines::read(&order.to_string(), &orders()).parcels(items)?;
-    let units = parcels.iter().filter(|parcel| parcel.unit.is_some()).count() as u64;
-    for parcel in &mut parcels {
-        assert_eq!(parcel.units.take(), parcel.unit.map(|_| units), "each unit knows how many there are");
+fn prepare(order: &Value, items: &Items) -> Result<Vec<PreparedDelivery>, Option<String>> {
+    let mut prepared = Lines::read(&order.to_string(), &orders()).prepare(items)?;
+    let units = prepared.iter().filter(|prepared| prepared.unit.is_some()).count() as u64;
+    for prepared in &mut prepared {
+        assert_eq!(prepared.units.take(), prepared.unit.map(|_| units), "each unit knows how many there are");
     }
-    Ok(parcels)
+    Ok(prepared)
 }
 
-fn parcel(items: &[u32], quantity: Option<u64>, unit: Option<u64>) -> Parcel {
-    Parcel { items: Some(items.to_vec()), quantity, unit, ..Parcel::default() }
+fn prepared(items: &[u32], quantity: Option<u64>, unit: Option<u64>) -> PreparedDelivery {
+    PreparedDelivery { items: Some(items.to_vec()), quantity, unit, ..PreparedDelivery::default() }
 }
 
-/// The sentences of the parcels that cannot be sent.
-fn faults(parcels: &Result<Vec<Parcel>, Option<String>>) -> Vec<String> {
-    parcels.iter().flatten().filter_map(|parcel| parcel.fault.clone()).collect()
+/// The sentences of the prepared deliveries that cannot be sent.
+fn faults(prepared: &Result<Vec<PreparedDelivery>, Option<String>>) -> Vec<String> {
+    prepared.iter().flatten().filter_map(|prepared| prepared.fault.clone()).collect()
 }
 
 const SINGLE: Option<Multibuy> = Some(Multibuy::Single);
@@ -46,37 +46,37 @@ fn products_pick_items_by_product_or_plan_as_text() {
     let order = json!({"plan_id": "P-ORDER", "items": [
         {"product_id": "A"}, {"plan_id": 42}, {"product_id": null, "plan_id": "A"}, {"product_id": "B", "plan_id": "A"}, {},
     ]});
-    let picked = |products: &[&str]| parcels(&order, &rules(products, None));
-    assert_eq!(picked(&["A"]), Ok(vec![parcel(&[0, 2], None, None)]));
-    assert_eq!(picked(&["42", "B"]), Ok(vec![parcel(&[1, 3], None, None)]));
-    assert_eq!(picked(&["P-ORDER"]), Ok(vec![parcel(&[4], None, None)]), "the order's product is that of its items");
+    let picked = |products: &[&str]| prepare(&order, &rules(products, None));
+    assert_eq!(picked(&["A"]), Ok(vec![prepared(&[0, 2], None, None)]));
+    assert_eq!(picked(&["42", "B"]), Ok(vec![prepared(&[1, 3], None, None)]));
+    assert_eq!(picked(&["P-ORDER"]), Ok(vec![prepared(&[4], None, None)]), "the order's product is that of its items");
     assert_eq!(picked(&["a"]), Err(None));
-    assert_eq!(picked(&[]), Ok(vec![parcel(&[0, 1, 2, 3, 4], None, None)]));
+    assert_eq!(picked(&[]), Ok(vec![prepared(&[0, 1, 2, 3, 4], None, None)]));
 }
 
 #[test]
 fn an_order_without_a_list_is_its_own_item() {
     let order = json!({"product_id": 7, "quantity": 2, "items": null});
-    assert_eq!(parcels(&order, &rules(&["7"], SINGLE)), Ok(vec![parcel(&[], Some(2), None)]));
-    let units = vec![parcel(&[], Some(1), Some(1)), parcel(&[], Some(1), Some(2))];
-    assert_eq!(parcels(&order, &rules(&["7"], SEPARATE)), Ok(units));
-    assert_eq!(parcels(&order, &rules(&["8"], SINGLE)), Err(None));
+    assert_eq!(prepare(&order, &rules(&["7"], SINGLE)), Ok(vec![prepared(&[], Some(2), None)]));
+    let units = vec![prepared(&[], Some(1), Some(1)), prepared(&[], Some(1), Some(2))];
+    assert_eq!(prepare(&order, &rules(&["7"], SEPARATE)), Ok(units));
+    assert_eq!(prepare(&order, &rules(&["8"], SINGLE)), Err(None));
 }
 
 #[test]
-fn multibuy_is_one_parcel_or_one_for_each_unit() {
+fn multibuy_is_one_delivery_or_one_for_each_unit() {
     let order = json!({"items": [{"quantity": 2}, {"quantity": 0}, {}, {"quantity": 1.0}, {"quantity": "2"}]});
-    assert_eq!(parcels(&order, &rules(&[], SINGLE)), Ok(vec![parcel(&[0, 2, 3, 4], Some(6), None)]));
+    assert_eq!(prepare(&order, &rules(&[], SINGLE)), Ok(vec![prepared(&[0, 2, 3, 4], Some(6), None)]));
     let units: Vec<_> =
-        (1..).zip([0, 0, 2, 3, 4, 4]).map(|(unit, item)| parcel(&[item], Some(1), Some(unit))).collect();
-    assert_eq!(parcels(&order, &rules(&[], SEPARATE)), Ok(units));
+        (1..).zip([0, 0, 2, 3, 4, 4]).map(|(unit, item)| prepared(&[item], Some(1), Some(unit))).collect();
+    assert_eq!(prepare(&order, &rules(&[], SEPARATE)), Ok(units));
 }
 
 #[test]
 fn nothing_to_send_says_so() {
-    assert_eq!(parcels(&json!({"items": []}), &rules(&[], SINGLE)), Err(Some("the order has no items".into())));
+    assert_eq!(prepare(&json!({"items": []}), &rules(&[], SINGLE)), Err(Some("the order has no items".into())));
     let none = Err(Some("the quantity of each of its items is 0".into()));
-    assert_eq!(parcels(&json!({"items": [{"quantity": 0}, {"quantity": -0.0}]}), &rules(&[], SEPARATE)), none);
+    assert_eq!(prepare(&json!({"items": [{"quantity": 0}, {"quantity": -0.0}]}), &rules(&[], SEPARATE)), none);
 }
 
 #[test]
@@ -93,32 +93,32 @@ fn a_quantity_that_is_none_fails_for_its_item_and_the_others_go_out() {
     ] {
         let order = json!({"items": [{"quantity": 1}, {"quantity": found}]});
         for multibuy in [SINGLE, SEPARATE] {
-            let made = parcels(&order, &rules(&[], multibuy));
+            let made = prepare(&order, &rules(&[], multibuy));
             assert_eq!(faults(&made), [sentence], "{found}");
-            let made = made.expect("parcels");
+            let made = made.expect("deliveries");
             assert_eq!((made[0].items.as_deref(), made[0].quantity), (Some(&[0][..]), Some(1)));
             assert_eq!((made.len(), made[1].items.as_deref()), (2, Some(&[1][..])));
         }
     }
     let huge = r#"{"quantity": 1e400}"#;
-    let made = Lines::read(huge, &orders()).parcels(&rules(&[], SINGLE));
+    let made = Lines::read(huge, &orders()).prepare(&rules(&[], SINGLE));
     assert_eq!(faults(&made), ["/quantity is 1e400: a quantity is no larger than 9007199254740991"]);
-    assert!(faults(&parcels(&json!({"items": [{"quantity": -1}]}), &rules(&[], None))).is_empty(), "nobody asks");
+    assert!(faults(&prepare(&json!({"items": [{"quantity": -1}]}), &rules(&[], None))).is_empty(), "nobody asks");
 }
 
 #[test]
 fn units_above_the_limit_fail_and_those_below_go_out() {
     let order = json!({"items": [{"quantity": 999}, {"quantity": 3}, {"quantity": 5}]});
-    let made = parcels(&order, &rules(&[], SEPARATE));
+    let made = prepare(&order, &rules(&[], SEPARATE));
     let sentence = "item 1 is about 3 units, and a channel takes 1000 of an order (multibuy_limit); 7 units are not sent; \
                     and 1 more item";
     assert_eq!(faults(&made), [sentence]);
-    let made = made.expect("parcels");
+    let made = made.expect("deliveries");
     assert_eq!(made.len(), 1001);
-    assert_eq!(made[999], parcel(&[1], Some(1), Some(1000)));
+    assert_eq!(made[999], prepared(&[1], Some(1), Some(1000)));
     assert_eq!((made[1000].items.as_deref(), made[1000].quantity), (Some(&[1, 2][..]), Some(7)));
-    let made = parcels(&json!({"quantity": 1_000_000_000}), &rules(&[], SINGLE)).expect("parcels");
-    assert_eq!(made[0], parcel(&[], Some(1000), None));
+    let made = prepare(&json!({"quantity": 1_000_000_000}), &rules(&[], SINGLE)).expect("deliveries");
+    assert_eq!(made[0], prepared(&[], Some(1000), None));
     assert_eq!(made[1].quantity, Some(999_999_000));
 }
 
@@ -132,12 +132,12 @@ fn items_that_are_no_list_of_objects_are_a_recorded_failure() {
     ] {
         let order = json!({"items": items});
         for products in [&[][..], &["A-1"]] {
-            assert_eq!(faults(&parcels(&order, &rules(products, SINGLE))), [sentence]);
-            assert_eq!(faults(&parcels(&order, &rules(products, None))), [sentence]);
+            assert_eq!(faults(&prepare(&order, &rules(products, SINGLE))), [sentence]);
+            assert_eq!(faults(&prepare(&order, &rules(products, None))), [sentence]);
         }
     }
     let many = json!({"items": vec![5; 3000]});
-    let made = parcels(&many, &rules(&[], SINGLE)).expect("parcels");
+    let made = prepare(&many, &rules(&[], SINGLE)).expect("deliveries");
     assert_eq!(made[0].items.as_ref().map(Vec::len), Some(NAMED));
     assert!(made[0].fault.as_ref().is_some_and(|fault| fault.ends_with("and 2999 more items")));
 }
@@ -152,19 +152,19 @@ proptest! {
         let list: Vec<_> = quantities.iter().map(|units| json!({"quantity": units})).collect();
         let multibuy = if separate { SEPARATE } else { SINGLE };
         let items = Items { products: Vec::new(), multibuy, multibuy_limit: limit };
-        let made = parcels(&json!({"items": list}), &items).unwrap_or_default();
+        let made = prepare(&json!({"items": list}), &items).unwrap_or_default();
         let total: u64 = quantities.iter().sum();
         let sum = |failing: bool| -> u64 {
-            made.iter().filter(|parcel| parcel.fault.is_some() == failing).filter_map(|parcel| parcel.quantity).sum()
+            made.iter().filter(|prepared| prepared.fault.is_some() == failing).filter_map(|prepared| prepared.quantity).sum()
         };
         prop_assert_eq!(sum(false), total.min(limit));
         prop_assert_eq!(sum(true), total - total.min(limit));
-        let sent: Vec<_> = made.iter().filter(|parcel| parcel.fault.is_none()).collect();
+        let sent: Vec<_> = made.iter().filter(|prepared| prepared.fault.is_none()).collect();
         if separate {
-            let units: Vec<_> = sent.iter().map(|parcel| parcel.unit.unwrap_or_default()).collect();
+            let units: Vec<_> = sent.iter().map(|prepared| prepared.unit.unwrap_or_default()).collect();
             prop_assert_eq!(units, (1..=total.min(limit)).collect::<Vec<_>>());
             for (position, units) in quantities.iter().enumerate() {
-                let here = sent.iter().filter(|parcel| parcel.items == Some(vec![position as u32])).count() as u64;
+                let here = sent.iter().filter(|prepared| prepared.items == Some(vec![position as u32])).count() as u64;
                 prop_assert!(here <= *units);
             }
         } else {
@@ -174,9 +174,9 @@ proptest! {
 
     #[test]
     fn any_order_is_planned_without_harm(items in "[ -~]{0,30}", quantity in "[-+0-9.eE\"]{0,12}") {
-        let _ = Lines::read(&items, &orders()).parcels(&rules(&["A"], SEPARATE));
+        let _ = Lines::read(&items, &orders()).prepare(&rules(&["A"], SEPARATE));
         let order = format!("{{\"items\": [{{\"quantity\": {quantity}}}]}}");
-        let made = Lines::read(&order, &orders()).parcels(&rules(&[], SEPARATE));
+        let made = Lines::read(&order, &orders()).prepare(&rules(&[], SEPARATE));
         prop_assert!(made.map_or(0, |made| made.len()) <= 1002);
     }
 }

@@ -102,7 +102,7 @@ pub(super) fn claim(db: &mut Db<'_>, claim: &Claim) -> Result<Vec<Leased>, Store
                     steps: rows::steps(row.get(13)?, seq)?,
                     subject,
                 }),
-                parcel: rows::parcel(row.get(11)?, mail, seq)?,
+                prepared: rows::prepared(row.get(11)?, mail, seq)?,
                 due_at: rows::time(row, 5)?,
                 attempts: row.get(3)?,
                 round_start: row.get(4)?,

@@ -176,7 +176,7 @@ fn read_summary(row: &Row<'_>, tally: &Tally, seq: i64) -> Result<DeliverySummar
         attempts: row.get(7)?,
         next_attempt_at: (status == DeliveryStatus::Pending).then_some(due_at),
         last_code: last_code.map(Code::from_i32),
-        parcel: rows::parcel(row.get(14)?, None, seq)?,
+        prepared: rows::prepared(row.get(14)?, None, seq)?,
         ordering_key: row.get(15)?,
         late: row.get(16)?,
     })

@@ -29,7 +29,7 @@ impl Handoff {
                     id: delivery.id,
                     channel: delivery.channel,
                     event: delivery.event,
-                    parcel: delivery.parcel,
+                    prepared: delivery.prepared,
                     due_at: delivery.due_at,
                     attempts: 0,
                     round_start: 0,

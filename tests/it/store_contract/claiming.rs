@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderhook::domain::{DeliveryStatus, Parcel, Timestamp};
+use orderhook::domain::{DeliveryStatus, PreparedDelivery, Timestamp};
 use orderhook::store::{Backlog, Change, Claim, Finished, JournalEntry, Lease, Next, NextDue, Recorded, Which};
 
 use super::world::*;
@@ -87,11 +87,11 @@ pub(super) async fn what_is_claimed_is_as_it_was_born<B: Backend>(world: World<B
 
 pub(super) async fn the_text_of_a_mail_comes_with_a_claim_and_counts_but_not_with_a_list<B: Backend>(world: World<B>) {
     let text = || Some(Arc::from("x".repeat(1000)));
-    let mail = Parcel { mail: true, text: text(), ..Parcel::default() };
+    let mail = PreparedDelivery { mail: true, text: text(), ..PreparedDelivery::default() };
     let finished = world.finished(world.leased("erp").await, 1, Next::End(DeliveryStatus::Accepted));
     let mut births = world.order(&world.subject(""), &["erp", "erp"]).deliveries;
     for birth in &mut births {
-        birth.parcel = Some(Arc::new(mail.clone()));
+        birth.prepared = Some(Arc::new(mail.clone()));
     }
     let ids: Vec<_> = births.iter().map(|birth| birth.id).collect();
     world.accept(world.order(&births[0].event.subject, &[])).await;
@@ -99,37 +99,37 @@ pub(super) async fn the_text_of_a_mail_comes_with_a_claim_and_counts_but_not_wit
     let world = world.reopen();
     let claim = Claim { max_bytes: 1500, ..world.claim("erp") };
     let claimed = world.claim_all(claim).await;
-    let claimed: Vec<_> = claimed.into_iter().map(|leased| (leased.id, leased.parcel)).collect();
+    let claimed: Vec<_> = claimed.into_iter().map(|leased| (leased.id, leased.prepared)).collect();
     assert_eq!(claimed, [(ids[0], Some(Arc::new(mail.clone())))], "one fills what there is room for");
-    let listed = Parcel { text: None, ..mail };
-    assert_eq!(world.summary(ids[0]).await.parcel, Some(Arc::new(listed)));
+    let listed = PreparedDelivery { text: None, ..mail };
+    assert_eq!(world.summary(ids[0]).await.prepared, Some(Arc::new(listed)));
 }
 
 pub(super) async fn what_a_delivery_carries_survives_claims_and_restarts<B: Backend>(world: World<B>) {
-    let parcel = |unit| {
-        Some(Arc::new(Parcel {
+    let prepared = |unit| {
+        Some(Arc::new(PreparedDelivery {
             items: Some(vec![0, 2]),
             quantity: Some(3),
             unit: Some(unit),
             fault: Some("items[2].quantity is -1".into()),
-            ..Parcel::default()
+            ..PreparedDelivery::default()
         }))
     };
     let mut order = world.order(&world.subject(""), &["erp", "erp", "erp"]);
-    order.deliveries[0].parcel = parcel(1);
-    order.deliveries[1].parcel = parcel(2);
+    order.deliveries[0].prepared = prepared(1);
+    order.deliveries[1].prepared = prepared(2);
     order.deliveries[0].slot = Some(world.slot());
     let ids: Vec<_> = order.deliveries.iter().map(|delivery| delivery.id).collect();
     world.accept(order).await;
-    let born: Vec<_> = world.lane.take().into_iter().map(|leased| (leased.id, leased.parcel)).collect();
-    assert_eq!(born, [(ids[0], parcel(1))], "born with a slot");
+    let born: Vec<_> = world.lane.take().into_iter().map(|leased| (leased.id, leased.prepared)).collect();
+    assert_eq!(born, [(ids[0], prepared(1))], "born with a slot");
     world.put_back(&[ids[0]]).await;
     let world = world.reopen();
     let claimed = world.claim_all(world.claim("erp")).await;
-    let claimed: Vec<_> = claimed.into_iter().map(|leased| (leased.id, leased.parcel)).collect();
-    assert_eq!(claimed, [(ids[0], parcel(1)), (ids[1], parcel(2)), (ids[2], None)]);
-    assert_eq!(world.summary(ids[1]).await.parcel, parcel(2));
-    assert_eq!(world.summary(ids[2]).await.parcel, None);
+    let claimed: Vec<_> = claimed.into_iter().map(|leased| (leased.id, leased.prepared)).collect();
+    assert_eq!(claimed, [(ids[0], prepared(1)), (ids[1], prepared(2)), (ids[2], None)]);
+    assert_eq!(world.summary(ids[1]).await.prepared, prepared(2));
+    assert_eq!(world.summary(ids[2]).await.prepared, None);
 }
 
 pub(super) async fn two_replicas_never_claim_the_same<B: Backend>(world: World<B>) {

@@ -170,7 +170,7 @@ impl<B: Backend> World<B> {
             id: self.ids.next(),
             channel: channel.into(),
             event: Arc::clone(event),
-            parcel: None,
+            prepared: None,
             once: None,
             due_at: self.now(),
             ordering_key: None,

@@ -151,7 +151,7 @@ impl Store {
                 step: None,
                 steps: Arc::default(),
             }),
-            parcel: None,
+            prepared: None,
             due_at: row.due_at,
             attempts: row.attempts,
             round_start: row.round_start,
