@@ -11,7 +11,7 @@ use super::requests;
 use super::schema::CALLOUT;
 use super::settings::{CalloutOptions, Chain, Format, Payload, PluginOptions, Step};
 use super::unique::Unique;
-use super::{tls, urls, words};
+use super::{shown, tls, urls, words};
 use crate::template::Language;
 
 /// The chains, in the order of the configuration.
@@ -72,6 +72,7 @@ fn step_id(text: &str) -> Option<String> {
 fn callout(block: &Reader<'_>, providers: &Providers) -> Option<CalloutOptions> {
     let language = Language::default();
     let endpoint = block.get("endpoint").and_then(|field| urls::url(field, &language));
+    let shown_endpoint = block.get("endpoint").map(|field| shown::url(field.node())).unwrap_or_default();
     let method = block.get("method").and_then(requests::method);
     let body = block.optional("body", |field| requests::body(field, &language, Format::Json));
     let payload = block.get("payload").and_then(|field| field.choice(Payload::from_name));
@@ -91,6 +92,7 @@ fn callout(block: &Reader<'_>, providers: &Providers) -> Option<CalloutOptions> 
     let capture: Option<Vec<_>> = capture.into_iter().collect();
     Some(CalloutOptions {
         endpoint: endpoint?,
+        shown_endpoint,
         method: method?,
         body: body?,
         payload: payload?,

@@ -168,6 +168,7 @@ impl std::error::Error for Faults {}
 pub(crate) struct Report {
     faults: RefCell<Vec<Fault>>,
     files: RefCell<BTreeMap<String, Vec<u8>>>,
+    overrides: RefCell<Vec<Fault>>,
     reading: Reading,
 }
 
@@ -187,6 +188,19 @@ impl Report {
     /// One more thing that is wrong.
     pub(crate) fn fault(&self, file: &str, path: &Path, message: impl Into<String>) {
         self.faults.borrow_mut().push(Fault::new(file, path, message));
+    }
+
+    /// A key by which `file` changes what an earlier file says.
+    pub(crate) fn note_override(&self, file: &str, path: &Path, message: String) {
+        self.overrides.borrow_mut().push(Fault::new(file, path, message));
+    }
+
+    /// The keys of files that later files replace.
+    pub(crate) fn overrides(&self) -> Vec<String> {
+        let mut overrides = self.overrides.take();
+        overrides.sort();
+        overrides.dedup();
+        overrides.iter().map(ToString::to_string).collect()
     }
 
     /// The content of a file that the configuration names.

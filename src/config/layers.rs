@@ -29,15 +29,17 @@ pub(crate) struct Text {
 pub(crate) fn merge(layers: &[Vec<Text>], environment: &BTreeMap<String, String>, report: &Report) -> Node {
     let defaults = Text { name: BUILT_IN.to_owned(), yaml: DEFAULTS.to_owned() };
     let mut merged = checked(parse(&defaults, report), report);
+    let path = Path::default();
+    let whole = overlay::At { path: &path, report };
     for texts in layers {
         let mut layer = Map::new();
         for text in texts {
             overlay::join(&mut layer, checked(parse(text, report), report), &ROOT, &Path::default(), report);
         }
-        overlay::overlay(&mut merged, layer, &ROOT);
+        overlay::overlay(&mut merged, layer, &ROOT, whole);
     }
     for layer in from_environment(environment, report) {
-        overlay::overlay(&mut merged, layer, &ROOT);
+        overlay::overlay(&mut merged, layer, &ROOT, whole);
     }
     let from: Arc<str> = Arc::from(BUILT_IN);
     let root = Value::new(None, ValueKind::Table(merged));

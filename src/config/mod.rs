@@ -26,6 +26,8 @@ mod overlay;
 mod presets;
 mod prints;
 mod public_url;
+pub(crate) mod ranges;
+mod reach;
 mod read;
 mod reference;
 mod relationships;
@@ -45,6 +47,7 @@ mod tls;
 mod unique;
 mod urls;
 mod values;
+mod warnings;
 mod words;
 mod yaml;
 
@@ -109,5 +112,7 @@ pub fn load_text(name: &str, yaml: &str, environment: &Environment) -> Result<Se
 fn load_layers(layers: &[Vec<Text>], environment: &Environment, report: Report) -> Result<Settings, Faults> {
     let root = layers::merge(layers, environment, &report);
     let settings = sections::settings(&Reader::open(&schema::ROOT, &root, &Path::default(), false, &report));
+    let overrides = report.overrides();
+    let settings = settings.map(|settings| Settings { overrides, ..settings });
     report.finish(settings)
 }

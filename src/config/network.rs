@@ -1,6 +1,7 @@
 //! What outbound connections may reach and how: the section `egress`, and a channel's `tls`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -57,6 +58,22 @@ impl Place {
             Host::Domain(name) => Some(Self::Name(name)),
             Host::Ipv4(address) => Some(Self::Net(IpNet::V4(address.into()))),
             Host::Ipv6(address) => Some(Self::Net(IpNet::V6(address.into()))),
+        }
+    }
+}
+
+impl Place {
+    /// Whether it holds an address.
+    pub(crate) fn holds(&self, address: IpAddr) -> bool {
+        matches!(self, Self::Net(net) if net.contains(&address))
+    }
+
+    /// Whether it names a host, in lower case and without a dot at its end.
+    pub(crate) fn is_name(&self, host: &str) -> bool {
+        match self {
+            Self::Name(name) => name == host,
+            Self::Below(parent) => host.strip_suffix(parent.as_str()).is_some_and(|rest| rest.ends_with('.')),
+            Self::Net(_) => false,
         }
     }
 }

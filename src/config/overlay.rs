@@ -3,24 +3,85 @@
 use config::{Map, Value, ValueKind};
 
 use super::faults::{Path, Report};
+use super::node::BUILT_IN;
 use super::schema::{Block, Kind};
 use super::values;
 
 /// Lists whose elements have a name that is unique among them.
 const NAMED: &[&str] = &["channels", "chains", "tokens", "oauth_providers"];
 
+/// Where two layers are laid over each other, and what is told of it.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) report: &'a Report,
+}
+
+impl At<'_> {
+    /// Notes that a value of one file replaces a different one of another file.
+    fn replaces(self, upper: &Value, lower: &Value) {
+        if !is_same(&upper.kind, &lower.kind) {
+            self.note(upper, lower, |earlier| format!("replaces the value of {earlier}"));
+        }
+    }
+
+    /// Notes that a file drops a value of another file, as it has another alternative.
+    fn drops(self, upper: &Value, lower: &Value) {
+        self.note(upper, lower, |earlier| format!("drops the value of {earlier}, for which it has an alternative"));
+    }
+
+    fn note(self, upper: &Value, lower: &Value, message: impl FnOnce(&str) -> String) {
+        let file = |value: &Value| value.origin().filter(|origin| is_file(origin)).map(str::to_owned);
+        if let (Some(later), Some(earlier)) = (file(upper), file(lower))
+            && later != earlier
+        {
+            self.report.note_override(&later, self.path, message(&earlier));
+        }
+    }
+}
+
+/// Whether a value comes from a file.
+fn is_file(origin: &str) -> bool {
+    origin != BUILT_IN && !origin.starts_with("environment ")
+}
+
+/// Whether two values are the same, wherever they come from.
+fn is_same(one: &ValueKind, other: &ValueKind) -> bool {
+    match (one, other) {
+        (ValueKind::Array(one), ValueKind::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(&one.kind, &other.kind))
+        }
+        (ValueKind::Table(one), ValueKind::Table(other)) => {
+            let within =
+                |(key, value): (&String, &Value)| other.get(key).is_some_and(|it| is_same(&value.kind, &it.kind));
+            one.len() == other.len() && one.iter().all(within)
+        }
+        _ => one == other,
+    }
+}
+
 /// `upper` over `lower`: its keys win. An element of a named list is overlaid on the one of the same name.
-pub(crate) fn overlay(lower: &mut Map<String, Value>, upper: Map<String, Value>, block: &'static Block) {
-    drop_alternatives(lower, &upper, block);
+pub(crate) fn overlay(lower: &mut Map<String, Value>, upper: Map<String, Value>, block: &'static Block, at: At<'_>) {
+    drop_alternatives(lower, &upper, block, at);
     for (name, value) in upper {
         let kind = kind_of(block, &name);
         match lower.get_mut(&name) {
             Some(there) => {
                 let old = std::mem::replace(there, Value::new(None, ValueKind::Nil));
-                *there = over(old, value, &name, kind);
+                *there = over(old, value, &name, kind, At { path: &at.path.key(&name), ..at });
             }
             None => _ = lower.insert(name, value),
         }
+    }
+}
+
+/// The values of a map of any keys over those of another one.
+fn extend(lower: &mut Map<String, Value>, upper: Map<String, Value>, at: At<'_>) {
+    for (name, value) in upper {
+        if let Some(old) = lower.get(&name) {
+            At { path: &at.path.key(&name), ..at }.replaces(&value, old);
+        }
+        lower.insert(name, value);
     }
 }
 
@@ -82,9 +143,9 @@ fn kind_of(block: &Block, name: &str) -> Option<Kind> {
 }
 
 /// Removes from `lower` what `upper` names another alternative of, `KEY` and `KEY_file` included.
-fn drop_alternatives(lower: &mut Map<String, Value>, upper: &Map<String, Value>, block: &Block) {
+fn drop_alternatives(lower: &mut Map<String, Value>, upper: &Map<String, Value>, block: &Block, at: At<'_>) {
     let names = |key: &str| upper.get(key).is_some_and(|value| !matches!(value.kind, ValueKind::Nil));
-    lower.retain(|key, _| {
+    lower.retain(|key, old| {
         if upper.contains_key(key) {
             return true;
         }
@@ -95,19 +156,35 @@ fn drop_alternatives(lower: &mut Map<String, Value>, upper: &Map<String, Value>,
             Some(secret) => kind_of(block, secret).is_some_and(|kind| kind.may_be_in_a_file()) && names(secret),
             None => kind_of(block, key).is_some_and(|kind| kind.may_be_in_a_file()) && names(&format!("{key}_file")),
         };
-        !other && !secret
+        let dropped = other || secret;
+        if dropped && let Some(value) = upper.values().find(|value| value.origin().is_some()) {
+            At { path: &at.path.key(key), ..at }.drops(value, old);
+        }
+        !dropped
     });
 }
 
-fn over(lower: Value, upper: Value, name: &str, kind: Option<Kind>) -> Value {
+fn over(lower: Value, upper: Value, name: &str, kind: Option<Kind>, at: At<'_>) -> Value {
     let origin = upper.origin().map(str::to_owned);
+    let merges = match (&lower.kind, &upper.kind, kind) {
+        (
+            ValueKind::Table(_),
+            ValueKind::Table(_),
+            Some(Kind::Block(_) | Kind::WordOr(..) | Kind::Map(_) | Kind::Variants(_)),
+        ) => true,
+        (ValueKind::Array(_), ValueKind::Array(_), Some(Kind::List(Kind::Block(_)))) => is_named(name),
+        _ => false,
+    };
+    if !merges {
+        at.replaces(&upper, &lower);
+    }
     let kind = match (lower.kind, upper.kind, kind) {
         (ValueKind::Table(mut lower), ValueKind::Table(upper), Some(Kind::Block(block) | Kind::WordOr(_, block))) => {
-            overlay(&mut lower, upper, block);
+            overlay(&mut lower, upper, block, at);
             ValueKind::Table(lower)
         }
         (ValueKind::Table(mut lower), ValueKind::Table(upper), Some(Kind::Map(_))) => {
-            lower.extend(upper);
+            extend(&mut lower, upper, at);
             ValueKind::Table(lower)
         }
         (ValueKind::Table(mut lower), ValueKind::Table(upper), Some(Kind::Variants(variants))) => {
@@ -116,14 +193,14 @@ fn over(lower: Value, upper: Value, name: &str, kind: Option<Kind>) -> Value {
                 ValueKind::Table(upper)
             } else {
                 match variants.iter().find(|(name, _)| old.as_deref() == Some(*name)) {
-                    Some((_, block)) => overlay(&mut lower, upper, block),
-                    None => lower.extend(upper),
+                    Some((_, block)) => overlay(&mut lower, upper, block, at),
+                    None => extend(&mut lower, upper, at),
                 }
                 ValueKind::Table(lower)
             }
         }
         (ValueKind::Array(lower), ValueKind::Array(upper), Some(Kind::List(Kind::Block(block)))) if is_named(name) => {
-            ValueKind::Array(by_name(lower, upper, block))
+            ValueKind::Array(by_name(lower, upper, block, at))
         }
         (_, upper, _) => upper,
     };
@@ -132,18 +209,18 @@ fn over(lower: Value, upper: Value, name: &str, kind: Option<Kind>) -> Value {
 
 /// Elements of `upper` on those of the same name, and new ones behind them. A name that `upper` itself has twice stays
 /// twice, for the reader to report.
-fn by_name(mut lower: Vec<Value>, upper: Vec<Value>, block: &'static Block) -> Vec<Value> {
+fn by_name(mut lower: Vec<Value>, upper: Vec<Value>, block: &'static Block, at: At<'_>) -> Vec<Value> {
     let known = lower.len();
     let mut used = vec![false; known];
     for element in upper {
         let twin = lower.iter().take(known).position(|other| same_name(other, &element));
-        let free = twin.and_then(|at| Some((used.get_mut(at)?, lower.get_mut(at)?)));
+        let free = twin.and_then(|twin| Some((twin, used.get_mut(twin)?, lower.get_mut(twin)?)));
         match free {
-            Some((used, twin)) if !*used => {
+            Some((index, used, twin)) if !*used => {
                 *used = true;
                 let origin = element.origin().map(str::to_owned);
                 if let (ValueKind::Table(twin), ValueKind::Table(element)) = (&mut twin.kind, element.kind) {
-                    overlay(twin, element, block);
+                    overlay(twin, element, block, At { path: &at.path.index(index), ..at });
                 }
                 *twin = Value::new(origin.as_ref(), std::mem::replace(&mut twin.kind, ValueKind::Nil));
             }

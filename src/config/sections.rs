@@ -60,6 +60,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
         channels: channels.filter(|_| limits.is_some() && locale.is_some())?,
         relationships: relationships?,
         otlp: otlp?.flatten(),
+        overrides: Vec::new(),
         prints: Prints::read(root),
     })
 }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub relationships: Option<Relationships>,
     /// The collector of traces; `None`: no spans are recorded.
     pub otlp: Option<Otlp>,
+    /// Keys of a file that a later file replaces, each as a sentence.
+    pub overrides: Vec<String>,
     /// What all other keys said, to be compared with what they say next time.
     pub prints: Prints,
 }
@@ -155,6 +157,8 @@ pub enum PluginOptions {
 pub struct CalloutOptions {
     /// `endpoint`: the URL.
     pub endpoint: Template,
+    /// The same as configured, without its secrets and without what the environment fills in.
+    pub shown_endpoint: String,
     /// `method`.
     pub method: Method,
     /// `body`: replaces the default payload.

@@ -29,15 +29,21 @@ pub(crate) fn masked(node: &Node, block: &Block) -> Value {
     Value::Object(shown)
 }
 
+/// A URL as configured, with its secrets masked.
+pub(crate) fn url(node: &Node) -> String {
+    match &node.data {
+        Data::Text(text) => shown_url(node.written.as_deref().unwrap_or(text)),
+        _ => String::new(),
+    }
+}
+
 fn value_of(node: &Node, key: &Key) -> Value {
     let node = &listed(node, &key.kind);
     match (key.kind, &node.data) {
         (_, Data::Null) => Value::Null,
         (Kind::Secret, _) => "***".into(),
         (Kind::List(Kind::Secret), Data::List(items)) => items.iter().map(|_| Value::from("***")).collect(),
-        (_, Data::Text(text)) if matches!(key.name, "url" | "endpoint") => {
-            shown_url(node.written.as_deref().unwrap_or(text)).into()
-        }
+        (_, Data::Text(_)) if matches!(key.name, "url" | "endpoint") => url(node).into(),
         (Kind::Block(block) | Kind::WordOr(_, block), Data::Map(_)) => masked(node, block),
         (Kind::Variants(variants), Data::Map(_)) => {
             let kind = node.get("type").map(plain);

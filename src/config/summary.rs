@@ -2,11 +2,14 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::public_url;
+use super::reach::Reach;
 use super::schema::duration;
-use super::settings::{Channel, ChannelKind, Egress, Email, Holding, PluginOptions, Settings, Step, Timeout};
+use super::settings::{
+    Channel, ChannelKind, Egress, Email, Holding, PluginOptions, Relationships, Settings, Step, Timeout,
+};
+use super::warnings;
 use crate::domain::{Backoff, BreakerPolicy, EventPattern, OrderingPolicy, RetryPolicy, Runs};
-use crate::template::{Expression, Host, Template};
+use crate::template::Expression;
 
 /// The settings as lines and tables, `width` characters wide at most; as wide as they need to be without.
 pub fn summary(settings: &Settings, width: Option<u16>) -> String {
@@ -24,6 +27,7 @@ pub fn summary(settings: &Settings, width: Option<u16>) -> String {
         settings.delivery.workers,
         shares(settings)
     );
+    text.push_str(&egress(&settings.egress));
     text.push_str("\nChains\n");
     let mut chains = table(width, &["chain", "step", "sends to"]);
     for chain in &settings.chains {
@@ -41,7 +45,11 @@ pub fn summary(settings: &Settings, width: Option<u16>) -> String {
         channels.add_row(row(channel, &settings.egress));
     }
     push(&mut text, &channels, "none: events are not delivered");
-    let warnings = public_url::warnings(settings);
+    if let Some(known) = &settings.relationships {
+        text.push_str("\nRelationships\n");
+        push(&mut text, &relationships(known, width), "");
+    }
+    let warnings = warnings::of(settings);
     if !warnings.is_empty() {
         text.push_str("\nWarnings\n");
         for warning in warnings {
@@ -50,6 +58,40 @@ pub fn summary(settings: &Settings, width: Option<u16>) -> String {
         }
     }
     text
+}
+
+/// What outbound requests may reach, and how.
+fn egress(egress: &Egress) -> String {
+    let list =
+        |places: &[super::settings::Place]| places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut text = "outbound requests reach public addresses".to_owned();
+    if !egress.allow.is_empty() {
+        text.push_str(&format!(" and {}", list(&egress.allow)));
+    }
+    if !egress.deny.is_empty() {
+        text.push_str(&format!(", never {}", list(&egress.deny)));
+    }
+    if let Some(proxy) = &egress.proxy {
+        text.push_str(&format!(", through the proxy {}", proxy.url));
+    }
+    text.push('\n');
+    text
+}
+
+/// Which channel gets the orders of which partners, the routes in the order in which they are tried.
+fn relationships(known: &Relationships, width: Option<u16>) -> Table {
+    let header = ["sender", "receiver", "type"].into_iter().zip(&known.pointers);
+    let header: Vec<String> =
+        header.map(|(name, pointer)| format!("{name}\n{}", pointer.as_deref().unwrap_or("not used"))).collect();
+    let header: Vec<&str> = header.iter().map(String::as_str).chain(["channel"]).collect();
+    let mut table = table(width, &header);
+    for route in &known.routes {
+        let parties = route.parties.iter().map(|party| party.as_deref().unwrap_or("any"));
+        table.add_row(parties.chain([&*route.channel]));
+    }
+    let rest = known.default_channel.as_deref().unwrap_or("as the channels subscribe");
+    table.add_row(["any", "any", "any", rest]);
+    table
 }
 
 /// What of the workers each channel has for itself.
@@ -74,10 +116,19 @@ fn row(channel: &Channel, egress: &Egress) -> [String; 4] {
     let sends_to = match (channel.kind, &channel.email) {
         (ChannelKind::Email, email) => format!("mail\n{}", email.as_ref().map(by_mail).unwrap_or_default()),
         (ChannelKind::Http, email) => {
-            let host = filled_host(&channel.url, egress);
-            let request =
-                format!("{} {}{host}\nauth {}", channel.method.as_str(), without_query(url), channel.auth.kind());
-            email.as_ref().map_or(request.clone(), |email| format!("{request}\nmails the response {}", by_mail(email)))
+            let mut request = format!("{} {url}", channel.method.as_str());
+            if !channel.method.has_body() && !channel.parameters.is_empty() {
+                let names: Vec<&str> = channel.parameters.iter().map(|(name, _)| name.as_str()).collect();
+                request.push_str(&format!("\nquery {}", names.join(", ")));
+            }
+            let signed =
+                channel.signing.as_ref().map_or("unsigned".to_owned(), |keys| format!("signed by {}", keys.describe()));
+            let reach = Reach::of_template(&channel.url, egress);
+            request.push_str(&format!("\nauth {}, {signed}\n{reach}", channel.auth.kind()));
+            if let Some(email) = email {
+                request.push_str(&format!("\nmails the response {}", by_mail(email)));
+            }
+            request
         }
     };
     let mut gets = with_condition(&events.join("\n"), channel.when.as_ref());
@@ -138,11 +189,6 @@ fn with_condition(text: &str, when: Option<&Expression>) -> String {
     }
 }
 
-/// A query may carry a key.
-fn without_query(url: &str) -> &str {
-    url.split('?').next().unwrap_or_default()
-}
-
 /// `8 attempts, 5s to 10h apart`.
 fn retries(policy: &RetryPolicy) -> String {
     let apart = match policy.backoff() {
@@ -162,18 +208,8 @@ fn retries(policy: &RetryPolicy) -> String {
 
 fn target(step: &Step, egress: &Egress) -> String {
     let PluginOptions::Callout(options) = &step.options;
-    let url = without_query(options.endpoint.source());
-    let host = filled_host(&options.endpoint, egress);
-    format!("{} {url}{host}\nauth {}", options.method.as_str(), options.auth.kind())
-}
-
-/// Which hosts are reached where an order fills in the host.
-fn filled_host(url: &Template, egress: &Egress) -> &'static str {
-    match (url.host() == Host::Filled, egress.allow.is_empty()) {
-        (false, _) => "",
-        (true, false) => "\nto hosts in egress.allow",
-        (true, true) => "\nto no host: egress.allow is empty",
-    }
+    let reach = Reach::of_template(&options.endpoint, egress);
+    format!("{} {}\nauth {}\n{reach}", options.method.as_str(), options.shown_endpoint, options.auth.kind())
 }
 
 fn table(width: Option<u16>, header: &[&str]) -> Table {

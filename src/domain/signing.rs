@@ -74,6 +74,18 @@ impl SigningKeys {
         &self.secrets
     }
 
+    /// What there is of each kind: `2 HMAC secrets, 1 Ed25519 key`.
+    pub fn describe(&self) -> String {
+        let pairs = self.keys.iter().filter(|key| !matches!(key, Key::Symmetric(_))).count();
+        let counted = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            many => Some(format!("{many} {what}s")),
+        };
+        let secrets = counted(self.keys.len() - pairs, "HMAC secret");
+        secrets.into_iter().chain(counted(pairs, "Ed25519 key")).collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether there are only keys that can sign. `Err` is the position of one that cannot.
     pub fn can_sign(&self) -> Result<(), usize> {
         self.keys.iter().position(|key| matches!(key, Key::Public(_))).map_or(Ok(()), Err)

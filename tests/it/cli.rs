@@ -40,6 +40,89 @@ fn check_shows_what_a_good_configuration_does() {
 }
 
 #[test]
+fn check_shows_partners_signatures_egress_and_queries() {
+    let output = check(
+        "egress: {allow: [10.0.0.0/8, '*.internal'], deny: [10.66.0.0/16]}
+chains:
+  - name: all
+    plugins:
+      - {name: calloutPlugin, options: {endpoint: 'https://billing.internal/a?shop=1&api_key=k3y', shouldRejectOn: {status: [4xx]}}}
+channels:
+  - {name: erp, url: 'https://10.1.2.3/hooks?shop=${SHOP:-hidden}&token=t0k', signing: {secrets: [whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz]}}
+  - {name: crm, url: 'https://crm.example.com', method: GET, parameters: {AccountId: '{{ order.id }}', source: shop}}
+relationships:
+  sender: /sender/isaId
+  type: /type/name
+  default_channel: erp
+  routes: [{sender: ACME, type: '850', channel: crm}]
+",
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let shown = stdout(&output);
+    for line in [
+        "outbound requests reach public addresses and 10.0.0.0/8, *.internal, never 10.66.0.0/16",
+        "POST https://billing.internal/a?shop=1&api_key=***",
+        "egress: allowed by *.internal",
+        "POST https://10.1.2.3/hooks?shop=${SHOP:-hidden}&token=***",
+        "auth none, signed by 1 HMAC secret",
+        "egress: allowed by 10.0.0.0/8",
+        "query AccountId, source",
+        "auth none, unsigned",
+        "egress: public addresses",
+        "Relationships",
+        "/sender/isaId",
+    ] {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+    let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(
+        rows.contains(&vec!["ACME", "any", "850", "crm"]) && rows.contains(&vec!["any", "any", "any", "erp"]),
+        "{shown}"
+    );
+    assert!(!shown.contains("Warnings") && !shown.contains("k3y") && !shown.contains("t0k"), "{shown}");
+}
+
+#[test]
+fn check_warns_of_steps_hosts_and_files_that_are_probably_not_meant() {
+    let home = Home::new();
+    let base = "smtp: {url: 'smtp://localhost:1025', from: shop@example.com}
+chains:
+  - name: all
+    plugins:
+      - {name: calloutPlugin, critical: true, options: {endpoint: 'http://127.0.0.1:9/a'}}
+      - {name: calloutPlugin, id: fine, critical: true, options: {endpoint: 'https://a.example', shouldRejectOn: {status: [4xx]}}}
+channels:
+  - {name: erp, url: 'https://erp.example.com', headers: {X-Shop: a, X-Same: b}, retry: {attempts: 3, interval: 5s}}
+  - {name: crm, url: 'http://crm:8080/hooks', auth: {type: oauth2, token_url: 'https://10.0.0.9/t', client_id: a, client_secret: b}}
+  - {name: off, url: 'http://127.0.0.1', enabled: false}
+  - {name: mail, kind: email, email: {to: a@example.com, subject: b, body: c}}
+";
+    let site = "channels:
+  - {name: erp, url: 'https://erp.example.org', headers: {X-Shop: c, X-Same: b}, retry: {schedule: [1s, 2s]}}
+  - {name: new, url: 'https://new.example.com'}
+";
+    std::fs::write(home.path("base.yaml"), base).expect("a file");
+    std::fs::write(home.path("site.yaml"), site).expect("a file");
+    let output = orderhook(&home, &["check", "-c", "base.yaml", "site.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let shown = stdout(&output);
+    let warnings: Vec<&str> = shown.split("Warnings\n").nth(1).expect("warnings").lines().collect();
+    for (line, expected) in warnings.iter().zip([
+        "site.yaml: channels[0].headers.X-Shop: replaces the value of base.yaml",
+        "site.yaml: channels[0].retry.interval: drops the value of base.yaml, for which it has an alternative",
+        "site.yaml: channels[0].url: replaces the value of base.yaml",
+        "chain all, step calloutPlugin-1: it is critical and has no shouldRejectOn",
+        "chain all, step calloutPlugin-1: 127.0.0.1 is loopback (127.0.0.0/8), and egress.allow does not cover it; every attempt fails with -8",
+        "channel crm: its host looks private",
+        "channel crm, token_url: 10.0.0.9 is private",
+        "smtp.url: localhost is this machine",
+    ]) {
+        assert!(line.starts_with(expected), "{line}\nis not {expected}\n{warnings:#?}");
+    }
+    assert_eq!(warnings.len(), 8, "{warnings:#?}");
+}
+
+#[test]
 fn check_reports_every_fault_at_once_with_file_and_path() {
     let output = check(
         "server: {max_boddy: 1MiB}\n\

@@ -4,10 +4,9 @@
 //! addresses that were checked, so a name cannot change its mind in between. One forbidden address among a name's
 //! answers refuses the name. The check costs nothing on a connection that is open already.
 //!
-//! `ranges.rs` is the table of what is not public; `route.rs` checks each connection of an HTTP client, through a proxy or
+//! `config/ranges.rs` is the table of what is not public; `route.rs` checks each connection of an HTTP client, through a proxy or
 //! not. [`Guard::resolve`] serves whoever connects by other means.
 
-mod ranges;
 mod route;
 
 use std::fmt;
@@ -19,9 +18,9 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use crate::config::ranges::{METADATA, METADATA_NAMES, Range, carried, range};
 use crate::config::settings::{Egress, Place};
 use crate::system;
-use ranges::{METADATA, METADATA_NAMES, Range, carried, range};
 pub(super) use route::{ProxyFailed, Target, proxy, secrets};
 
 /// Why an address or a name is refused.
@@ -123,10 +122,10 @@ impl Guard {
     /// Whether a name may be resolved at all, and whether its addresses may be any.
     fn check_name(&self, name: &str) -> Result<bool, Forbidden> {
         let plain = plain(name);
-        if let Some(place) = self.egress.deny.iter().find(|place| is_name(place, &plain)) {
+        if let Some(place) = self.egress.deny.iter().find(|place| place.is_name(&plain)) {
             return Err(self.forbidden(name, &format!("it {}", Reason::Denied(place))));
         }
-        let allowed = self.egress.allow.iter().any(|place| is_name(place, &plain));
+        let allowed = self.egress.allow.iter().any(|place| place.is_name(&plain));
         if !allowed && METADATA_NAMES.contains(&plain.as_str()) {
             return Err(self.forbidden(name, &format!("it is {METADATA}; {ALLOW}")));
         }
@@ -187,16 +186,8 @@ fn plain(name: &str) -> String {
     name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
 }
 
-fn is_name(place: &Place, name: &str) -> bool {
-    match place {
-        Place::Name(own) => own == name,
-        Place::Below(parent) => name.strip_suffix(parent.as_str()).is_some_and(|rest| rest.ends_with('.')),
-        Place::Net(_) => false,
-    }
-}
-
 fn holds(places: &[Place], address: IpAddr) -> Option<&Place> {
-    places.iter().find(|place| matches!(place, Place::Net(net) if net.contains(&address)))
+    places.iter().find(|place| place.holds(address))
 }
 
 /// The resolver of an HTTP client: its connector goes to what this answers, and nowhere else.

@@ -9,20 +9,20 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// A range of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
+pub(crate) struct Range {
     /// Its addresses.
-    pub(super) net: IpNet,
+    pub(crate) net: IpNet,
     /// What they are, behind "is".
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
     /// Who says so.
-    pub(super) by: &'static str,
+    pub(crate) by: &'static str,
     /// Where such an address carries an IPv4 address.
-    pub(super) carries: Carries,
+    pub(crate) carries: Carries,
 }
 
 /// Where an IPv6 address carries an IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Carries {
+pub(crate) enum Carries {
     /// Nowhere.
     None,
     /// In its last 32 bits.
@@ -49,7 +49,7 @@ const fn carrying(range: Range, carries: Carries) -> Range {
 }
 
 /// What metadata services are called.
-pub(super) const METADATA: &str = "a cloud's metadata service";
+pub(crate) const METADATA: &str = "a cloud's metadata service";
 const DOCUMENTATION: &str = "for documentation";
 const PRIVATE: &str = "private";
 
@@ -108,7 +108,7 @@ const V6: &[Range] = &[
 ];
 
 /// The names by which clouds offer their metadata service.
-pub(super) const METADATA_NAMES: &[&str] = &[
+pub(crate) const METADATA_NAMES: &[&str] = &[
     "metadata",
     "metadata.google.internal",
     "metadata.goog",
@@ -120,13 +120,13 @@ pub(super) const METADATA_NAMES: &[&str] = &[
 ];
 
 /// The narrowest range that an address is in, where it is none of the public Internet.
-pub(super) fn range(address: IpAddr) -> Option<&'static Range> {
+pub(crate) fn range(address: IpAddr) -> Option<&'static Range> {
     let ranges = if address.is_ipv4() { V4 } else { V6 };
     ranges.iter().find(|range| range.net.contains(&address))
 }
 
 /// The IPv4 addresses that an address carries.
-pub(super) fn carried(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
+pub(crate) fn carried(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
     let carries = range(address).map_or(Carries::None, |range| range.carries);
     let found = match address {
         IpAddr::V4(_) => [None, None],
