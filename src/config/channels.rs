@@ -130,7 +130,9 @@ fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<
         headers.as_deref(),
     );
     let concurrency = block.get("concurrency").and_then(Field::integer);
-    let holding = holding::holding(&block, schedule.as_ref().and_then(Option::as_ref));
+    let mails_units = block.get("email").is_some()
+        && items.as_ref().and_then(Option::as_ref).is_some_and(|items| items.multibuy == Some(Multibuy::Separate));
+    let holding = holding::holding(&block, schedule.as_ref().and_then(Option::as_ref), mails_units);
     own?;
     takes_buckets?;
     let fine = match kind {

@@ -23,9 +23,14 @@ pub struct Holding {
     pub promise: Option<Duration>,
 }
 
-/// Reads the keys.
-pub(crate) fn holding(block: &Reader<'_>, schedule: Option<&Schedule>) -> Option<Holding> {
-    let ordering = block.optional("ordering", |field| ordering(field, schedule));
+/// Reads the keys. `mails_units` says that the responses about an order's units are mailed: in sequence, unless `ordering`
+/// says otherwise.
+pub(crate) fn holding(block: &Reader<'_>, schedule: Option<&Schedule>, mails_units: bool) -> Option<Holding> {
+    let in_sequence = OrderingPolicy { by: OrderingKey::Units, after_failure: AfterFailure::Continue };
+    let ordering = match block.get("ordering") {
+        Some(field) => ordering(field, schedule),
+        None => Some(mails_units.then_some(in_sequence)),
+    };
     let rate_limit = block.optional("rate_limit", |field| field.text_as(|text| text.parse().ok()));
     let breaker = block.optional("breaker", |field| {
         let block = field.block()?;
@@ -36,7 +41,7 @@ pub(crate) fn holding(block: &Reader<'_>, schedule: Option<&Schedule>) -> Option
     let disable_after = block.optional("disable_after", Field::duration);
     let promise = block.optional("promise", Field::duration);
     Some(Holding {
-        ordering: ordering?.flatten(),
+        ordering: ordering?,
         rate_limit: rate_limit?,
         breaker: breaker?,
         disable_after: disable_after?,

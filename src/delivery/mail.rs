@@ -42,7 +42,7 @@ pub(super) fn of_response(
         prepared: Some(Arc::new(prepared)),
         once: None,
         due_at: channel.schedule.as_ref().map_or(now, |schedule| schedule.run_for(now, now)),
-        ordering_key: channel.holding.ordering.as_ref().and_then(|ordering| ordering.key(&delivery.event)),
+        ordering_key: channel.holding.ordering.as_ref().and_then(|ordering| ordering.mail_key(&delivery.event)),
         promised_at: channel.holding.promise.map(|promise| now.after(promise)),
         slot: None,
     }

@@ -23,6 +23,8 @@ pub enum OrderingKey {
     Order,
     /// The channel: all its deliveries are one line.
     Channel,
+    /// The event: the requests about its units are one line, and the mails of their responses another.
+    Units,
     /// The value at a JSON pointer into the order (RFC 6901).
     Pointer(String),
 }
@@ -59,6 +61,7 @@ impl OrderingPolicy {
         let subject = &event.subject;
         let key = match &self.by {
             OrderingKey::Channel => return Some(Arc::from("")),
+            OrderingKey::Units => event.id.to_string(),
             OrderingKey::Order if subject.order_id.is_empty() => return None,
             OrderingKey::Order => subject.order_id.clone(),
             OrderingKey::Pointer(place) => {
@@ -78,11 +81,21 @@ impl OrderingPolicy {
         Some(format!("{beginning}…#{digest}").into())
     }
 
+    /// The key of the mail of a response to one of an event's deliveries.
+    pub fn mail_key(&self, event: &Event) -> Option<Arc<str>> {
+        match self.by {
+            // Requests that follow do not hold it up.
+            OrderingKey::Units => Some(format!("{} mails", event.id).into()),
+            OrderingKey::Order | OrderingKey::Channel | OrderingKey::Pointer(_) => self.key(event),
+        }
+    }
+
     /// How `check` shows it.
     pub fn describe(&self) -> String {
         let by = match &self.by {
             OrderingKey::Order => "order",
             OrderingKey::Channel => "channel",
+            OrderingKey::Units => return "units of an order in sequence".to_owned(),
             OrderingKey::Pointer(place) => place,
         };
         match self.after_failure {

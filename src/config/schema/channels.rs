@@ -179,7 +179,11 @@ channels:
             Kind::Text("a rate such as 50/s, 600/m or 1000/h"),
             "The most attempts that start in a time, retries included. They are spread evenly: at most a quarter of a second's worth, but at least one, may start together.",
         ),
-        Key::new("ordering", ORDERING, "Which deliveries are sent one after the other.").or("none"),
+        Key::new(
+            "ordering",
+            ORDERING,
+            "Which deliveries are sent one after the other. Without it: none, except that the units of `multibuy: separate` with an `email` are sent in sequence, and so are their mails.",
+        ),
         Key::new("breaker", Kind::Block(&BREAKER), "When attempts stop because the receiver fails. Without it: never."),
         Key::new(
             "disable_after",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{NOTICE, attempt};
 use crate::harness::{Home, Process, Service, delivery_to, eventually, text};
-use crate::receiver::{Receiver, Reply};
+use crate::receiver::{Gate, Receiver, Reply};
 use crate::smtp::{MailServer, header, part};
 
 /// The mail delivery of an order beside its request.
@@ -192,25 +192,55 @@ async fn a_mail_repeated_by_a_power_cut_is_the_same_message() {
 }
 
 #[tokio::test]
-async fn every_unit_of_a_separate_multibuy_has_a_mail_of_its_own() {
+async fn the_units_of_a_separate_multibuy_have_mails_of_their_own_in_sequence() {
     let (server, receiver) = (MailServer::start().await, Receiver::start().await);
-    receiver.answer([markdown("KEY-1"), markdown("KEY-2"), markdown("KEY-3")]);
-    let channel = "channels: [{name: license, preset: fulfillment, url: RECEIVER/keys, multibuy: separate, concurrency: 1, email: {subject: 'Key {{ order.id }}'}}]";
+    let gate = Gate::new();
+    receiver.answer([markdown("KEY-1").held(&gate), markdown("OTHER")]);
+    let channel = "channels: [{name: license, preset: fulfillment, url: RECEIVER/keys, multibuy: separate, email: {subject: 'Key {{ order.id }}'}}]";
     let service = Service::start(&(server.section("smtp", "") + &*receiver.fill(channel))).await;
-    let items = json!([{"product_id": "P", "quantity": 3}]);
-    service.api.order(&json!({"id": "A-1", "customer": {"email": "jane@example.com"}, "items": items})).await;
-    let mails = server.wait_for(3).await;
+    let order = |id: &str, items: Value| json!({"id": id, "customer": {"email": "jane@example.com"}, "items": items});
+    let eight = json!([{"product_id": "P", "quantity": 3}, {"product_id": "Q", "quantity": 5}]);
+    service.api.order(&order("A-1", eight)).await;
+    receiver.wait_for(1).await;
+    // Another order is served while the first unit's request is under way.
+    service.api.order(&order("A-2", json!([{"product_id": "P"}]))).await;
+    assert_eq!(header(&server.wait_for(1).await[0], "Subject"), "Key A-2");
+    assert_eq!(receiver.count(), 2);
+    receiver.answer((2..=8).map(|unit| markdown(&format!("KEY-{unit}"))));
+    gate.open();
+    let mails = server.wait_for(9).await;
     service.api.all_settled().await;
-    let mut texts: Vec<_> = mails.iter().map(|mail| part(mail, "text/plain")).collect();
-    texts.sort_unstable();
-    assert_eq!(texts, ["KEY-1\n", "KEY-2\n", "KEY-3\n"]);
-    let mut subjects: Vec<_> = mails.iter().map(|mail| header(mail, "Subject")).collect();
-    subjects.sort_unstable();
-    assert_eq!(subjects, ["Key A-1 (1 of 3)", "Key A-1 (2 of 3)", "Key A-1 (3 of 3)"]);
+    for (unit, mail) in (1..=8).zip(&mails[1..]) {
+        assert_eq!(part(mail, "text/plain"), format!("KEY-{unit}\n"));
+        assert_eq!(header(mail, "Subject"), format!("Key A-1 ({unit} of 8)"));
+    }
     let mut ids: Vec<_> = mails.iter().map(|mail| header(mail, "Message-ID")).collect();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), 3);
+    assert_eq!(ids.len(), 9);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_is_retried_holds_the_mails_of_later_units_and_no_request() {
+    let (server, receiver) = (MailServer::start().await, Receiver::start().await);
+    receiver.answer([markdown("KEY-1"), markdown("KEY-2"), markdown("KEY-3")]);
+    let channel = "channels: [{name: license, preset: fulfillment, url: RECEIVER/keys, multibuy: separate, email: {subject: 'Key'}}]";
+    let service = Service::start(&(server.section("smtp", "") + &*receiver.fill(channel))).await;
+    let items = json!([{"product_id": "P", "quantity": 3}]);
+    service.api.order(&json!({"id": "A-1", "customer": {"email": "once-451@example.com"}, "items": items})).await;
+    let first = eventually("the first mail's failure", async || {
+        let mails = service.api.list("/v1/deliveries?channel=license&code=451").await;
+        mails.first().map(|mail| text(mail, "id").to_owned())
+    });
+    let first = first.await;
+    receiver.wait_for(3).await;
+    assert_eq!(server.mails().await.len(), 0, "the other two wait behind it");
+    service.advance_to_next_attempt(&first).await;
+    let mails = server.wait_for(3).await;
+    service.api.all_settled().await;
+    let subjects: Vec<_> = mails.iter().map(|mail| header(mail, "Subject")).collect();
+    assert_eq!(subjects, ["Key (1 of 3)", "Key (2 of 3)", "Key (3 of 3)"]);
     service.stop().await;
 }
 
