@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::intake::PostedEvent;
 
 use super::body;
-use super::events::{check_id, check_kind, kind, wrong};
+use super::event_fields::{check_id, check_kind, kind, wrong};
 use super::object::{self, Members, Reader};
 use super::problem::{Fault, Kind, Problem};
 

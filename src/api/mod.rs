@@ -17,6 +17,7 @@ mod cloudevents;
 mod connection;
 mod dashboard;
 mod deliveries;
+mod event_fields;
 mod events;
 #[doc(hidden)]
 pub mod fuzzed;

@@ -3,7 +3,7 @@
 //! - `plugin.rs`: the [`Plugin`] trait and the registry. **To add a kind of plugin**: write a file beside
 //!   `callout.rs` that implements [`Plugin`], give its options a variant in
 //!   [`crate::config::settings::PluginOptions`] and a block in the configuration's schema, and add one line to
-//!   `plugin::build`.
+//!   `registry::build`.
 //! - `admission.rs`: how many orders of a chain run at once.
 //! - `run.rs`: the loop: `when`, run, journal, answer, end.
 //! - `resume.rs`: takes up what a crash interrupted.
@@ -14,6 +14,7 @@ mod answer;
 mod callout;
 mod context;
 mod plugin;
+mod registry;
 mod resume;
 mod run;
 
@@ -117,7 +118,7 @@ impl Chains {
                 return Ok(Arc::clone(same));
             }
             let steps = chain.plugins.iter().map(|step| {
-                let plugin = plugin::build(step, &settings.egress, &parts.clock)
+                let plugin = registry::build(step, &settings.egress, &parts.clock)
                     .map_err(|error| BuildError(format!("chain {}, step {}: {error}", chain.name, step.id)))?;
                 Ok(Step {
                     id: step.id.clone(),

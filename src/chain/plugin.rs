@@ -1,16 +1,11 @@
-//! What a plugin is, and which there are.
-
-use std::sync::Arc;
+//! The interface of a plugin: the work of one step.
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use crate::config::settings::{self, PluginOptions};
 use crate::domain::order::RejectedBy;
-use crate::domain::{Clock, Code, Subject};
+use crate::domain::{Code, Subject};
 use crate::template::Scope;
-
-use super::callout::Callout;
 
 /// One kind of step. Runs once for each order and step, again after a crash that interrupted it.
 #[async_trait]
@@ -61,14 +56,3 @@ pub struct Failure {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct BuildError(pub String);
-
-/// The registry: from a step's options to its plugin.
-pub(super) fn build(
-    step: &settings::Step,
-    egress: &Arc<settings::Egress>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Box<dyn Plugin>, BuildError> {
-    match &step.options {
-        PluginOptions::Callout(options) => Ok(Box::new(Callout::new(options, egress, Arc::clone(clock))?)),
-    }
-}

@@ -22,7 +22,6 @@ use super::context::Context;
 use super::health::Health;
 use super::lane::{Lane, LaneEvent, LaneView, Pool, Threads};
 use super::outlet::Kit;
-use super::reload::LanesError;
 use super::stats::Rates;
 
 /// What the lanes need of the rest.
@@ -47,6 +46,17 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Where spans of attempts are recorded.
     pub tracer: Tracer,
+}
+
+/// Why lanes cannot take up a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LanesError {
+    /// Something that it asks for cannot be built.
+    #[error("{0}")]
+    Build(String),
+    /// The store does not say how channels are.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
 }
 
 /// A channel at a glance.

@@ -34,7 +34,7 @@ mod trial;
 
 pub use health::{Health, LastError};
 pub use lane::{BreakerView, LaneView};
-pub use lanes::{Lanes, Overview, Parts};
+pub use lanes::{Lanes, LanesError, Overview, Parts};
 pub use plan::{Planned, Planner};
-pub use reload::{LanesError, Prepared};
+pub use reload::Prepared;
 pub use trial::{Tested, Trial, TrialFault, Trials};

@@ -14,11 +14,11 @@ use futures_util::future::join_all;
 use crate::config::Named;
 use crate::config::settings::{Channel, Settings};
 use crate::routing::Router;
-use crate::store::{ChannelState, StoreError};
+use crate::store::ChannelState;
 
 use super::health::Record;
 use super::lane::Lane;
-use super::lanes::{Known, Lanes};
+use super::lanes::{Known, Lanes, LanesError};
 use super::outlet::Outlet;
 
 /// What a configuration needs of the lanes, built and ready.
@@ -30,17 +30,6 @@ pub struct Prepared {
     states: HashMap<Arc<str>, ChannelState>,
     /// How the channels fared, as it was kept.
     health: HashMap<Arc<str>, String>,
-}
-
-/// Why lanes cannot take up a configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum LanesError {
-    /// Something that it asks for cannot be built.
-    #[error("{0}")]
-    Build(String),
-    /// The store does not say how channels are.
-    #[error("store: {0}")]
-    Store(#[from] StoreError),
 }
 
 impl Lanes {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Refusal;
+use super::refusal::Refusal;
 
 /// The longest id or type of an order, in bytes.
 const MAX_FIELD: usize = 256;

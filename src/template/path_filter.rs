@@ -14,6 +14,7 @@
 //! same value (`10000` and `10000.0`), the others to `true`, `false` and `null`. White space around names and values
 //! does not count. A value in double quotes may hold `;`, `)` and white space at its ends, and `\"` and `\\`.
 
+mod condition;
 mod parse;
 
 use std::fmt;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
-use super::decimal::Decimal;
+use self::condition::{Condition, Select, Step, Wanted};
 use super::{RenderError, Scope, SyntaxError, json};
 use crate::domain::Granularity;
 
@@ -31,33 +32,6 @@ use crate::domain::Granularity;
 pub struct PathFilter {
     source: Arc<str>,
     conditions: Arc<[Condition]>,
-}
-
-struct Condition {
-    path: Vec<Step>,
-    wanted: Wanted,
-}
-
-/// A name on a path, and which elements of the list there are meant.
-struct Step {
-    name: String,
-    select: Select,
-}
-
-enum Select {
-    /// What is there itself.
-    This,
-    /// Any element.
-    Any,
-    /// The elements whose field of that name has that value.
-    With(String, Wanted),
-}
-
-/// A value to compare with.
-struct Wanted {
-    text: String,
-    /// The same as a number, where it is one.
-    number: Option<Decimal>,
 }
 
 impl PathFilter {
@@ -136,24 +110,6 @@ fn elements(value: &Value, mut holds: impl FnMut(&Value) -> bool) -> bool {
         return holds(value);
     }
     value.try_iter().is_ok_and(|mut items| items.any(|item| holds(&item)))
-}
-
-impl Wanted {
-    fn new(text: String) -> Self {
-        Self { number: Decimal::read(&text), text }
-    }
-
-    fn is(&self, value: &Value) -> bool {
-        if let Some(text) = value.as_str() {
-            return text == self.text;
-        }
-        match value.kind() {
-            ValueKind::None => self.text == "null",
-            ValueKind::Bool => self.text == if value.is_true() { "true" } else { "false" },
-            ValueKind::Seq | ValueKind::Map | ValueKind::Undefined => false,
-            _ => self.number.is_some() && self.number == Decimal::read(&json::number_text(value)),
-        }
-    }
 }
 
 #[cfg(test)]

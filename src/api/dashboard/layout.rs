@@ -1,6 +1,7 @@
 //! What all pages share: the frame, and how a status, a code, a time and a text are shown.
 
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
@@ -8,11 +9,13 @@ use serde_json::Value;
 use crate::domain::Timestamp;
 
 use super::form::{Fields, encoded};
-use super::gate::HTML;
 use super::state::{Failure, Visitor};
 
 /// Characters of a text that a page shows at most.
 const SHOWN: usize = 64 * 1024;
+
+/// The content type of every page.
+const HTML: (HeaderName, &str) = (CONTENT_TYPE, "text/html; charset=utf-8");
 
 /// A page without the frame, such as the login.
 pub(super) fn bare(title: &str, status: u16, body: &Markup) -> Response {

@@ -4,6 +4,7 @@
 //! and what the API says.
 
 mod client;
+mod happening;
 mod orders;
 mod receivers;
 mod show;
@@ -21,7 +22,8 @@ use crate::system::{self, SystemClock};
 
 use super::{output, serve};
 use client::Client;
-use show::{Happening, Show};
+use happening::Happening;
+use show::Show;
 
 /// How long the demo waits for the last deliveries before it says that they did not arrive.
 const SETTLE: Duration = Duration::from_secs(60);

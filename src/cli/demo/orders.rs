@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::config::settings::Method;
 
 use super::client::Client;
-use super::show::Happening;
+use super::happening::Happening;
 
 /// How the ids of the demo's orders begin.
 pub(super) const PREFIX: &str = "A-";

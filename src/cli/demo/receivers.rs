@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::show::Happening;
+use super::happening::Happening;
 
 struct Receivers {
     events: UnboundedSender<Happening>,

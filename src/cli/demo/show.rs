@@ -11,18 +11,11 @@ use serde_json::Value;
 
 use crate::cli::output;
 
+use super::happening::Happening;
 use super::orders;
 
 /// Lines of what happened last, on a terminal.
 const LAST: usize = 10;
-
-/// Something to show.
-pub(super) enum Happening {
-    /// An order was answered, or was not.
-    Order { id: String, result: Result<(u16, Value), String>, took: Duration },
-    /// A receiver got a request.
-    Received { receiver: &'static str, order: String, status: u16 },
-}
 
 /// What is known so far, and how it is shown.
 pub(super) struct Show {

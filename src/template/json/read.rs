@@ -6,7 +6,7 @@ use minijinja::{Error, ErrorKind, Value};
 
 use crate::domain::json::{self, FromJson};
 
-use super::{Fields, number};
+use super::values::{Fields, number};
 
 /// Reads one JSON value.
 pub(in crate::template) fn parse(text: &[u8]) -> Result<Value, Error> {

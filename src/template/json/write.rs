@@ -5,7 +5,8 @@ use std::fmt;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
-use super::{LongNumber, MAX_DEPTH, Unknown};
+use super::values::{LongNumber, Unknown};
+use crate::domain::json::MAX_DEPTH;
 
 /// Writes a value as JSON.
 pub(in crate::template) fn write(out: &mut dyn fmt::Write, value: &Value) -> Result<(), Error> {
@@ -91,4 +92,15 @@ pub(in crate::template) fn write_escaped(out: &mut dyn fmt::Write, text: &str) -
         }
     }
     out.write_str(text.get(from..).unwrap_or_default())
+}
+
+/// A number as it would stand in JSON; as it came where no machine type holds it.
+pub(in crate::template) fn number_text(value: &Value) -> String {
+    if let Some(long) = value.downcast_object_ref::<LongNumber>() {
+        return long.text.to_string();
+    }
+    let mut text = String::new();
+    // Writing into memory does not fail.
+    let _ = write_number(&mut text, value);
+    text
 }

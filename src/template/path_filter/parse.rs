@@ -1,6 +1,6 @@
 //! Reading a filter.
 
-use super::{Condition, Select, Step, Wanted};
+use super::condition::{Condition, Select, Step, Wanted};
 use crate::template::SyntaxError;
 
 /// The longest filter, in bytes.
