@@ -44,9 +44,6 @@ use traces::Traces;
 /// How often a replica shows that it lives, and looks for the work of those that do not.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long after its last sign of life a replica's work moves on.
-const LEASE: Duration = Duration::from_secs(30);
-
 /// How often promises are looked at: what is late is known within this time.
 const PROMISES: Duration = Duration::from_secs(2);
 
@@ -121,7 +118,7 @@ impl App {
         settings.server.bound_to(address);
         let settings = Arc::new(settings);
         let store = store::open(&settings.store, &ids, Arc::clone(&clock), Arc::clone(&metrics))?;
-        store.queue.heartbeat(replica, clock.now().after(LEASE)).await?;
+        store.queue.heartbeat(replica).await?;
         let settle_keys = Arc::new(SettleKeys::new(&store.queue.secret().await?));
 
         let (tracer, spans) = Traces::start(settings.otlp.as_ref(), &metrics, &clock)?;
@@ -264,8 +261,8 @@ impl App {
             tracing::warn!(%error, "the health of the channels could not be stored");
         }
         // Whatever this replica still holds is free for others at once.
-        if let Err(error) = base.store.queue.heartbeat(base.replica, Timestamp::default()).await {
-            tracing::warn!(%error, "the last heartbeat could not be stored");
+        if let Err(error) = base.store.queue.retire(base.replica, true).await {
+            tracing::warn!(%error, "the end of this process could not be stored");
         }
         base.store.close().await;
         tracing::info!("stopped");
@@ -281,7 +278,7 @@ async fn heartbeat(reloader: Arc<Reloader>) {
     let Reloader { base, soft, .. } = &*reloader;
     while !soft.is_cancelled() {
         let now = base.clock.now();
-        if let Err(error) = beat(&reloader, now).await {
+        if let Err(error) = beat(&reloader).await {
             tracing::error!(%error, "the heartbeat could not be stored, trying again");
         }
         let until = now.after(HEARTBEAT);
@@ -298,12 +295,12 @@ async fn heartbeat(reloader: Arc<Reloader>) {
     }
 }
 
-async fn beat(reloader: &Reloader, now: Timestamp) -> Result<(), StoreError> {
+async fn beat(reloader: &Reloader) -> Result<(), StoreError> {
     let Base { store, replica, .. } = &reloader.base;
-    store.queue.heartbeat(*replica, now.after(LEASE)).await?;
+    store.queue.heartbeat(*replica).await?;
     reloader.lanes.store_orderings().await;
     reloader.lanes.keep_health().await?;
-    let freed = store.queue.release_expired(now).await?;
+    let freed = store.queue.release_expired().await?;
     if freed > 0 {
         tracing::warn!(freed, "took over the work of a replica that has been silent");
     }

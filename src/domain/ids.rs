@@ -88,6 +88,19 @@ impl<K> Id<K> {
         Timestamp::from_millis(sequence >> 15)
     }
 
+    /// What the key leaves of the id: its random bits.
+    pub const fn rest(self) -> i64 {
+        (self.0 & 0x07ff_ffff_ffff_ffff) as i64
+    }
+
+    /// From the key and the rest.
+    pub const fn from_parts(sequence: i64, rest: i64) -> Self {
+        let (sequence, rest) = (sequence as u64 as u128, (rest as u64 & 0x07ff_ffff_ffff_ffff) as u128);
+        let (time, counter) = (sequence >> 15, sequence & 0x7fff);
+        let bits = (time << 80) | (0x7 << 76) | ((counter >> 3) << 64) | (0b10 << 62) | ((counter & 0x7) << 59) | rest;
+        Self::from_u128(bits)
+    }
+
     /// When the id was made.
     pub const fn time(self) -> Timestamp {
         Timestamp::from_millis((self.0 >> 80) as i64)
@@ -214,13 +227,29 @@ struct Source {
 #[derive(Debug)]
 struct State {
     last: u64,
+    /// What the lowest bits of every key are, where several processes make ids for one store.
+    number: Option<u64>,
     random: fastrand::Rng,
 }
 
 impl IdSource {
+    /// The bits of a key that name the process, where several make ids for one store.
+    pub const NUMBER_BITS: u32 = 6;
+
+    /// Makes every further key end with a number, so that no other process makes the same: below 2 to the power of
+    /// [`IdSource::NUMBER_BITS`].
+    pub fn end_with(&self, number: u16) {
+        self.0.state.lock().number = Some(u64::from(number) & ((1 << Self::NUMBER_BITS) - 1));
+    }
+
+    /// The key of the last id.
+    pub fn last(&self) -> i64 {
+        i64::try_from(self.0.state.lock().last).unwrap_or(i64::MAX)
+    }
+
     /// A source on `clock`, with its randomness from `seed`.
     pub fn new(clock: Arc<dyn Clock>, seed: u64) -> Self {
-        let state = State { last: 0, random: fastrand::Rng::with_seed(seed) };
+        let state = State { last: 0, number: None, random: fastrand::Rng::with_seed(seed) };
         Self(Arc::new(Source { clock, state: Mutex::new(state) }))
     }
 
@@ -236,14 +265,16 @@ impl IdSource {
         let millis = u64::try_from(self.0.clock.now().as_millis()).unwrap_or(0);
         let (sequence, random) = {
             let mut state = self.0.state.lock();
-            state.last = (state.last + 1).max(millis << 15);
-            (u128::from(state.last), u128::from(state.random.u64(..) >> 5))
+            state.last = match state.number {
+                None => (state.last + 1).max(millis << 15),
+                Some(number) => {
+                    let next = (state.last >> Self::NUMBER_BITS) + 1;
+                    next.max(millis << (15 - Self::NUMBER_BITS)) << Self::NUMBER_BITS | number
+                }
+            };
+            (i64::try_from(state.last).unwrap_or(i64::MAX), (state.random.u64(..) >> 5) as i64)
         };
-        let time = sequence >> 15;
-        let counter = sequence & 0x7fff;
-        let bits =
-            (time << 80) | (0x7 << 76) | ((counter >> 3) << 64) | (0b10 << 62) | ((counter & 0x7) << 59) | random;
-        Id::from_u128(bits)
+        Id::from_parts(sequence, random)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{DeliveryStatus, Timestamp};
 
 /// What a person or a receiver does to a delivery.
@@ -110,7 +112,8 @@ pub enum Changed {
 }
 
 /// A channel's state at run time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ChannelState {
     /// It delivers.
     Enabled,

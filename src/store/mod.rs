@@ -14,6 +14,7 @@
 mod acts;
 mod changes;
 mod claims;
+mod cluster;
 mod error;
 mod handle;
 mod happenings;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 pub use acts::{Act, Period};
 pub use changes::{Cause, Change, Changed, ChannelState, Verdict};
 pub use claims::{Claim, NextDue, Run, Which};
+pub use cluster::{Heartbeat, News};
 pub use error::StoreError;
 pub use handle::Store;
 pub use happenings::Happening;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Act, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryFilter, DeliverySummary, Finished, Lease,
-    Leased, NewDelivery, NextDue, Recorded, Replica, Run, StoreError,
+    Act, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryFilter, DeliverySummary, Finished,
+    Heartbeat, Lease, Leased, NewDelivery, News, NextDue, Recorded, Replica, Run, StoreError,
 };
 use crate::domain::{AfterFailure, DeliveryId, Timestamp};
 
@@ -18,6 +18,9 @@ pub trait Handover: Send + Sync {
 
     /// A delivery of that channel has just become durable that belongs to nobody and is due at `due_at`.
     fn waiting(&self, channel: &str, due_at: Timestamp);
+
+    /// Another replica has changed something.
+    fn news(&self, _news: News) {}
 }
 
 /// Deliveries, on their way.
@@ -26,11 +29,21 @@ pub trait Queue: Send + Sync {
     /// Sets the receiver of new deliveries that have a slot. Until then they are inserted as waiting.
     fn connect(&self, handover: Arc<dyn Handover>);
 
-    /// Makes known a replica that is alive until `until`, and goes on living by being called again.
-    async fn heartbeat(&self, replica: Replica, until: Timestamp) -> Result<(), StoreError>;
+    /// Shows that a replica is alive, and goes on living by being called again. [`StoreError::Fenced`]: it was declared dead, and
+    /// what it held belongs to others.
+    async fn heartbeat(&self, replica: Replica) -> Result<Heartbeat, StoreError>;
+
+    /// Has a replica that has stopped, or is to be given up, count as dead from now on. `cleanly`: nothing was under way.
+    async fn retire(&self, replica: Replica, cleanly: bool) -> Result<(), StoreError>;
 
     /// Frees the orders and deliveries of replicas that have been silent past their time. Returns how many.
-    async fn release_expired(&self, now: Timestamp) -> Result<u64, StoreError>;
+    async fn release_expired(&self) -> Result<u64, StoreError>;
+
+    /// Asks to be the only replica that delivers for each of these channels, and gives up the others. Returns those that it is
+    /// for, until it dies.
+    async fn own_channels(&self, _replica: Replica, channels: Vec<Arc<str>>) -> Result<Vec<Arc<str>>, StoreError> {
+        Ok(channels)
+    }
 
     /// Takes deliveries of a channel that are due at `now` and belong to nobody, the longest due first; they now
     /// belong to `replica`. At most `limit`, and no more than `max_bytes` of order bodies but for the first.

@@ -159,10 +159,13 @@ impl Queue for FakeStore {
     fn connect(&self, _: Arc<dyn Handover>) {
         unreachable!("{UNUSED}")
     }
-    async fn heartbeat(&self, _: Replica, _: Timestamp) -> Result<(), StoreError> {
+    async fn heartbeat(&self, _: Replica) -> Result<Heartbeat, StoreError> {
         unreachable!("{UNUSED}")
     }
-    async fn release_expired(&self, _: Timestamp) -> Result<u64, StoreError> {
+    async fn retire(&self, _: Replica, _: bool) -> Result<(), StoreError> {
+        unreachable!("{UNUSED}")
+    }
+    async fn release_expired(&self) -> Result<u64, StoreError> {
         unreachable!("{UNUSED}")
     }
     async fn claim(&self, _: Claim) -> Result<Vec<Leased>, StoreError> {

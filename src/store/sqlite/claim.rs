@@ -1,6 +1,7 @@
 //! Deliveries change hands: claimed from the store, put back, freed from replicas that are gone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -9,7 +10,7 @@ use super::fault::corrupt;
 use super::job::{Job, Task, Write};
 use super::line::{self, Key};
 use super::rows::{self, state};
-use crate::domain::{DeliveryId, Event, EventId, Subject, Timestamp};
+use crate::domain::{DeliveryId, Event, EventId, Subject};
 use crate::store::{Claim, Lease, Leased, Replica, StoreError, Which};
 
 /// [`crate::store::Queue::claim`].
@@ -170,13 +171,13 @@ fn advance(db: &mut Db<'_>, lines: &[(i64, String)]) -> Result<(), StoreError> {
     lines.iter().try_for_each(|(channel, key)| line::advance(db, Key { channel: *channel, key }))
 }
 
-/// [`crate::store::Queue::heartbeat`].
-pub(super) struct Heartbeat {
+/// [`crate::store::Queue::heartbeat`] and [`crate::store::Queue::retire`].
+pub(super) struct Beat {
     pub(super) replica: Replica,
-    pub(super) until: Timestamp,
+    pub(super) lease: Duration,
 }
 
-impl Write for Heartbeat {
+impl Write for Beat {
     type Output = ();
 
     fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
@@ -185,14 +186,13 @@ impl Write for Heartbeat {
                 "INSERT INTO replicas (id, alive_until) VALUES (?1, ?2)
                     ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until",
             )?
-            .execute(params![self.replica.0, self.until.as_millis()])?;
+            .execute(params![self.replica.0, db.terms.now.after(self.lease).as_millis()])?;
         Ok(())
     }
 }
 
 /// [`crate::store::Queue::release_expired`], some at a time.
 pub(super) struct ReleaseExpired {
-    pub(super) now: Timestamp,
     pub(super) limit: usize,
 }
 
@@ -200,8 +200,9 @@ impl Write for ReleaseExpired {
     type Output = usize;
 
     fn apply(&self, db: &mut Db<'_>) -> Result<usize, StoreError> {
+        let now = db.terms.now.as_millis();
         // A store has leased rows by the thousand and silent replicas hardly ever.
-        if !db.exists("SELECT 1 FROM replicas WHERE alive_until <= ?1", [self.now.as_millis()])? {
+        if !db.exists("SELECT 1 FROM replicas WHERE alive_until <= ?1", [now])? {
             return Ok(0);
         }
         let lines = {
@@ -211,7 +212,7 @@ impl Write for ReleaseExpired {
                         AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1) LIMIT ?2)
                     RETURNING channel, CASE WHEN line IS NOT NULL THEN ordering_key END",
             )?;
-            let freed = free.query_map(params![self.now.as_millis(), self.limit as i64], in_line)?;
+            let freed = free.query_map(params![now, self.limit as i64], in_line)?;
             freed.collect::<Result<Vec<_>, _>>()?
         };
         let deliveries = lines.len();
@@ -224,7 +225,7 @@ impl Write for ReleaseExpired {
                     (SELECT seq FROM orders INDEXED BY orders_by_status WHERE status = 1 AND status <> 2
                         AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1) LIMIT ?2)",
             )?
-            .execute(params![self.now.as_millis(), self.limit as i64])?;
+            .execute(params![now, self.limit as i64])?;
         Ok(deliveries + orders)
     }
 }

@@ -51,6 +51,7 @@ pub mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -65,15 +66,19 @@ use self::syncer::Connected;
 use self::writer::Writer;
 use super::{
     Acceptance, Act, Answer, Backlog, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryDetail,
-    DeliveryFilter, DeliverySummary, FailureCause, Finished, Handover, Happening, HeldKeys, History, Interrupted,
-    JournalEntry, Journaled, Lease, Leased, Ledger, NewDelivery, NewEvents, NewOrder, NextDue, OrderDetail,
-    OrderFilter, OrderKey, OrderSummary, Page, Paged, Period, Queue, Recorded, Replica, Run, Store, StoreError,
+    DeliveryFilter, DeliverySummary, FailureCause, Finished, Handover, Happening, Heartbeat, HeldKeys, History,
+    Interrupted, JournalEntry, Journaled, Lease, Leased, Ledger, NewDelivery, NewEvents, NewOrder, NextDue,
+    OrderDetail, OrderFilter, OrderKey, OrderSummary, Page, Paged, Period, Queue, Recorded, Replica, Run, Store,
+    StoreError,
 };
 use crate::domain::{AfterFailure, Clock, DeliveryId, IdSource, OrderId, Timestamp};
 use crate::telemetry::metrics::Metrics;
 
 /// Deliveries that one commit of a bulk change or a release takes at most.
 const BULK: usize = 1000;
+
+/// How long after its last sign of life a replica's work moves on.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// Opens the database, makes or migrates it where needed, and frees whatever belonged to a process before.
 /// Further ids of `ids` are greater than any in it.
@@ -179,14 +184,19 @@ impl Queue for Sqlite {
         *self.handover.write() = Some(handover);
     }
 
-    async fn heartbeat(&self, replica: Replica, until: Timestamp) -> Result<(), StoreError> {
-        self.writer.write(claim::Heartbeat { replica, until }).await
+    async fn heartbeat(&self, replica: Replica) -> Result<Heartbeat, StoreError> {
+        self.writer.write(claim::Beat { replica, lease: LEASE }).await?;
+        Ok(Heartbeat { alive: vec![replica], lease: None, time: None })
     }
 
-    async fn release_expired(&self, now: Timestamp) -> Result<u64, StoreError> {
+    async fn retire(&self, replica: Replica, _: bool) -> Result<(), StoreError> {
+        self.writer.write(claim::Beat { replica, lease: Duration::ZERO }).await
+    }
+
+    async fn release_expired(&self) -> Result<u64, StoreError> {
         let mut released = 0;
         loop {
-            let group = self.writer.write(claim::ReleaseExpired { now, limit: BULK }).await?;
+            let group = self.writer.write(claim::ReleaseExpired { limit: BULK }).await?;
             released += group as u64;
             if group < BULK {
                 return Ok(released);

@@ -291,3 +291,15 @@ async fn the_write_ahead_log_stays_short() {
     }
     assert!(longest < 112 << 20, "{longest} of {written}");
 }
+
+#[tokio::test]
+async fn a_replica_lives_for_thirty_seconds_after_its_last_sign() {
+    let world = World::<Files>::new();
+    world.store.queue.heartbeat(ME).await.expect("a heartbeat");
+    let lost = world.leased("erp").await;
+    world.advance(29);
+    assert_eq!(world.store.queue.release_expired().await.expect("it lives"), 0);
+    world.advance(1);
+    assert_eq!(world.store.queue.release_expired().await.expect("it is silent"), 1);
+    assert_eq!(world.claimed(world.claim("erp")).await, [lost]);
+}
