@@ -60,6 +60,7 @@ impl Base {
             Arc::new(Router::new(&settings, self.ids.clone(), Arc::clone(&self.memory), Arc::clone(&self.metrics)));
         let parts = chain::Parts {
             ledger: Arc::clone(&self.store.ledger),
+            history: Arc::clone(&self.store.history),
             router: Arc::clone(&router),
             answering: Arc::clone(&self.answering),
             clock: Arc::clone(&self.clock),

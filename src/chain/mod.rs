@@ -32,7 +32,7 @@ use crate::config::Print;
 use crate::config::settings::Settings;
 use crate::domain::{Clock, IdSource, Subject, Timestamp};
 use crate::routing::Router;
-use crate::store::{Ledger, Replica};
+use crate::store::{History, Ledger, Replica};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Tracer;
 use crate::template::{Expression, Scope};
@@ -74,6 +74,7 @@ impl Chain {
 pub struct Chains {
     chains: Vec<Arc<Chain>>,
     ledger: Arc<dyn Ledger>,
+    history: Arc<dyn History>,
     router: Arc<Router>,
     answering: Arc<dyn Answering>,
     clock: Arc<dyn Clock>,
@@ -90,6 +91,8 @@ pub struct Chains {
 pub struct Parts {
     /// Where steps are journaled.
     pub ledger: Arc<dyn Ledger>,
+    /// What is on record of an order that is resumed.
+    pub history: Arc<dyn History>,
     /// Where an order's end goes.
     pub router: Arc<Router>,
     /// How the caller is answered.
@@ -135,9 +138,22 @@ impl Chains {
             Ok(Arc::new(Chain { name, when, steps, print, answer_after, places }))
         });
         let chains = chains.collect::<Result<Vec<_>, BuildError>>()?;
-        let Parts { ledger, router, answering, clock, ids, replica, admission, metrics, tracer } = parts;
+        let Parts { ledger, history, router, answering, clock, ids, replica, admission, metrics, tracer } = parts;
         let unknown = Mutex::default();
-        Ok(Self { chains, ledger, router, answering, clock, ids, replica, admission, unknown, metrics, tracer })
+        Ok(Self {
+            chains,
+            ledger,
+            history,
+            router,
+            answering,
+            clock,
+            ids,
+            replica,
+            admission,
+            unknown,
+            metrics,
+            tracer,
+        })
     }
 
     /// Returns the first chain whose `when` holds for an order, if any. One with no steps takes an order out of chains.

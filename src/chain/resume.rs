@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::OrderId;
-use crate::store::{Interrupted, StoreError};
+use crate::domain::{DeliveryId, DeliveryStatus, OrderId};
+use crate::store::{Interrupted, OrderKey, StoreError};
 
 use super::admission::Permit;
 use super::run::STORE_RETRY;
@@ -78,7 +78,7 @@ impl Chains {
             }
         };
         tracing::info!(order = %order.subject.id(), order_id = order.subject.order_id, chain = chain.name, steps = order.steps.len(), "chain resumed");
-        let job = Job {
+        let mut job = Job {
             chain: Arc::clone(chain),
             context,
             journaled: order.steps.len(),
@@ -91,7 +91,34 @@ impl Chains {
             subject: order.subject,
         };
         let chains = Arc::clone(self);
-        tasks.spawn_on(async move { chains.run(job).await }, calls);
+        let run = async move {
+            if job.unanswered.is_some() {
+                job.deliveries = chains.made_before(&job).await;
+            }
+            chains.run(job).await;
+        };
+        tasks.spawn_on(run, calls);
+    }
+
+    /// The deliveries that an order made before its chain was interrupted: its answer lists them too.
+    async fn made_before(&self, job: &Job) -> Vec<(DeliveryId, Arc<str>, DeliveryStatus)> {
+        let Some(order) = job.subject.order() else { return Vec::new() };
+        loop {
+            match self.history.order(OrderKey::Id(order)).await {
+                Ok(found) => {
+                    let deliveries = found.map(|order| order.deliveries).unwrap_or_default();
+                    return deliveries.into_iter().map(|made| (made.id, made.channel, made.status)).collect();
+                }
+                Err(error) if error.is_passing() => {
+                    tracing::error!(%order, %error, "the deliveries of a resumed order cannot be read, trying again");
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+                Err(error) => {
+                    tracing::error!(%order, %error, "the deliveries of a resumed order cannot be read; its answer leaves them out");
+                    return Vec::new();
+                }
+            }
+        }
     }
 
     /// Reports the interrupted orders of a chain that is not configured, once.

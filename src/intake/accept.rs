@@ -257,9 +257,10 @@ impl Intake {
             deliveries: &deliveries,
             rejection: rejection.as_ref(),
         };
-        let answer = self.answering.order(&view);
+        let mut answer = self.answering.order(&view);
         if let Some(key) = key {
-            self.store.ledger.answer(key, answer.clone()).await?;
+            // The chain may have ended meanwhile, and have set its own.
+            answer = self.store.ledger.answer(key, answer).await?;
         }
         Ok(Answered { answer, replayed: false })
     }

@@ -19,8 +19,9 @@ pub trait Ledger: Send + Sync {
     /// [`StoreError::Fenced`] where the order no longer belongs to the replica.
     async fn journal(&self, entry: JournalEntry) -> Result<Journaled, StoreError>;
 
-    /// Sets the first answer to an idempotency key, where none is recorded yet.
-    async fn answer(&self, key: String, answer: Answer) -> Result<(), StoreError>;
+    /// Sets the first answer to an idempotency key, where none is recorded yet. Returns the answer on record: a caller
+    /// gets that one, as each repetition does.
+    async fn answer(&self, key: String, answer: Answer) -> Result<Answer, StoreError>;
 
     /// Lists the chains of orders that are `processing` and belong to nobody alive, each with its number of orders.
     async fn interrupted(&self) -> Result<Vec<(String, u64)>, StoreError>;

@@ -1,8 +1,10 @@
 //! `Idempotency-Key`: one order for one key, whatever happens in between.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::harness::{Home, Process, Service, delivery_to, text};
+use crate::harness::{Home, Process, Service, delivery_to, eventually, text};
 use crate::receiver::{Gate, Receiver, Reply};
 
 #[tokio::test]
@@ -98,6 +100,87 @@ async fn an_answer_of_202_is_replayed_as_it_was() {
     assert_eq!(again.expect(202), accepted, "the first answer, though the order has ended since");
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     service.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_of_a_chain_that_ends_as_its_time_is_up_is_the_one_that_is_replayed() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    receiver.answer([Reply::status(200).held(&gate)]);
+    let yaml = receiver.fill(
+        "server: {request_timeout: 300ms}
+delivery: {chain_concurrency: 1000}
+chains: [{name: all, plugins: [{critical: true, name: calloutPlugin, options: {endpoint: RECEIVER/step, timeoutValue: 600000}}]}]
+channels: [{name: erp, url: RECEIVER/erp, events: ['order.*'], enabled: true}]",
+    );
+    let service = Service::start(&yaml).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for id in 0..150 {
+        let api = service.api.clone();
+        calls.spawn(async move {
+            // Their times are up one after the other, while the chains end.
+            tokio::time::sleep(Duration::from_millis(id)).await;
+            (id, api.post_with_key("/v1/orders", &format!("key-{id}"), &json!({"id": id})).await)
+        });
+    }
+    receiver.wait_for_on("/step", 150).await;
+    tokio::time::sleep(Duration::from_millis(220)).await;
+    gate.open();
+    let mut statuses = std::collections::BTreeSet::new();
+    while let Some(call) = calls.join_next().await {
+        let (id, first) = call.expect("an answer");
+        let again = service.api.post_with_key("/v1/orders", &format!("key-{id}"), &json!({"id": id})).await;
+        assert_eq!((first.status, first.json()), (again.status, again.json()));
+        statuses.insert(first.status);
+    }
+    assert!(statuses.iter().all(|status| matches!(status, 201 | 202)), "{statuses:?}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_answer_of_a_resumed_order_lists_the_deliveries_made_before() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::new();
+    receiver.on("/soft", [Reply::status(500)]);
+    receiver.on("/step", [Reply::status(200).held(&gate), Reply::status(200)]);
+    let yaml = receiver.fill(
+        "chains:
+  - name: all
+    plugins:
+      - {name: calloutPlugin, id: soft, options: {endpoint: RECEIVER/soft, shouldRejectOn: {status: [5xx]}}}
+      - {critical: true, name: calloutPlugin, id: hard, options: {endpoint: RECEIVER/step, timeoutValue: 600000}}
+channels: [{name: erp, url: RECEIVER/erp, events: ['order.*']}]",
+    );
+    let home = std::sync::Arc::new(Home::new());
+    let mut process = Process::start_in(&home, &yaml).await;
+    let api = process.api.clone();
+    let lost = tokio::spawn(async move {
+        api.try_call(
+            "POST",
+            "/v1/orders",
+            &[("idempotency-key", "key-1"), ("content-type", "application/json")],
+            br#"{"id":"A-1"}"#,
+        )
+        .await
+    });
+    receiver.wait_for_on("/step", 1).await;
+    process.kill();
+    assert!(lost.await.expect("a task").is_err(), "the caller lost its connection");
+    gate.open();
+    let process = Process::start_in(&home, &yaml).await;
+    let answer = eventually("the answer", async || {
+        let answer = process.api.post_with_key("/v1/orders", "key-1", &json!({"id": "A-1"})).await;
+        (answer.status != 409).then_some(answer)
+    })
+    .await;
+    let answer = answer.expect(201);
+    let order = process.api.ended(text(&answer, "id")).await;
+    let ids = |value: &serde_json::Value| -> Vec<String> {
+        value["deliveries"].as_array().expect("deliveries").iter().map(|made| text(made, "id").to_owned()).collect()
+    };
+    assert_eq!(ids(&answer).len(), 3, "received, step_failed and completed: {answer:#}");
+    assert_eq!(ids(&answer), ids(&order));
+    process.stop().await;
 }
 
 #[tokio::test]

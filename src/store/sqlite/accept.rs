@@ -170,10 +170,19 @@ pub(super) struct SetAnswer {
 }
 
 impl Write for SetAnswer {
-    type Output = ();
+    type Output = Answer;
 
-    fn apply(&self, db: &mut Db<'_>) -> Result<(), StoreError> {
-        set_answer(db, &self.key, &self.answer)
+    fn apply(&self, db: &mut Db<'_>) -> Result<Answer, StoreError> {
+        set_answer(db, &self.key, &self.answer)?;
+        let recorded = db
+            .conn
+            .prepare_cached("SELECT status, location, body FROM idempotency WHERE key = ?1")?
+            .query_row([&self.key], |row| {
+                let body: Vec<u8> = row.get::<_, Option<_>>(2)?.unwrap_or_default();
+                Ok(Answer { status: row.get(0)?, location: row.get(1)?, body: body.into() })
+            })
+            .optional()?;
+        Ok(recorded.unwrap_or_else(|| self.answer.clone()))
     }
 }
 

@@ -157,7 +157,7 @@ impl Ledger for Sqlite {
         Ok(journaled)
     }
 
-    async fn answer(&self, key: String, answer: Answer) -> Result<(), StoreError> {
+    async fn answer(&self, key: String, answer: Answer) -> Result<Answer, StoreError> {
         self.writer.write(accept::SetAnswer { key, answer }).await
     }
 

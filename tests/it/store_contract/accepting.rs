@@ -111,9 +111,11 @@ pub(super) async fn a_key_gets_its_first_answer_again<B: Backend>(world: World<B
         order.idempotency = Some(Idempotency { answer: first, ..key(name, 1) });
         assert_eq!(world.accept(order).await, Acceptance::New);
         if !known_at_once {
-            world.store.ledger.answer(name.into(), answer("first")).await.expect("answered");
+            let stands = world.store.ledger.answer(name.into(), answer("first")).await.expect("answered");
+            assert_eq!(stands, answer("first"));
         }
-        world.store.ledger.answer(name.into(), answer("second")).await.expect("answered");
+        let stands = world.store.ledger.answer(name.into(), answer("second")).await.expect("answered");
+        assert_eq!(stands, answer("first"), "the second caller gets the answer that each repetition gets");
         let mut again = world.order(&world.subject(""), &[]);
         again.idempotency = Some(Idempotency { answer: Some(answer("third")), ..key(name, 1) });
         assert_eq!(world.accept(again).await, Acceptance::Replay(answer("first")));
