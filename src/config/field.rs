@@ -5,20 +5,19 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::faults::{Path, Report, nearest};
-use super::node::{Data, Node, present};
-use super::read::Reader;
+use super::node::{Data, Node};
 use super::scalars;
-use super::schema::{Block, Kind, one_of};
+use super::schema::Kind;
 use super::secrets::holds_secret;
 use crate::template::{Expression, Language, PathFilter, SyntaxError, Target, Template};
 
 /// A value, what it must be, and where it stands.
 pub(crate) struct Field<'r> {
-    node: Node,
-    kind: &'static Kind,
-    path: Path,
-    masked: bool,
-    report: &'r Report,
+    pub(super) node: Node,
+    pub(super) kind: &'static Kind,
+    pub(super) path: Path,
+    pub(super) masked: bool,
+    pub(super) report: &'r Report,
 }
 
 impl<'r> Field<'r> {
@@ -267,55 +266,6 @@ impl<'r> Field<'r> {
 
     fn below(&self, node: &Node, kind: &'static Kind, path: Path) -> Self {
         Self { node: node.clone(), kind, path, masked: self.masked, report: self.report }
-    }
-
-    /// The block of keys that this is.
-    pub(crate) fn block(&self) -> Option<Reader<'r>> {
-        let Kind::Block(block) = self.kind else { return self.wrong() };
-        self.block_as(block)
-    }
-
-    /// The block of keys that may stand in place of a word.
-    pub(crate) fn inner_block(&self) -> Option<Reader<'r>> {
-        let Kind::WordOr(_, block) = self.kind else { return self.wrong() };
-        self.block_as(block)
-    }
-
-    /// The same, by another table.
-    pub(crate) fn block_as(&self, block: &'static Block) -> Option<Reader<'r>> {
-        match &self.node.data {
-            Data::Map(_) => Some(Reader::open(block, &self.node, &self.path, self.masked, self.report)),
-            _ => self.wrong(),
-        }
-    }
-
-    /// The block of keys that its `type` names, and that type. What is found below is not shown.
-    pub(crate) fn variant(&self) -> Option<(&'static str, Reader<'r>)> {
-        let Kind::Variants(variants) = self.kind else { return self.wrong() };
-        let masked = self.masked();
-        let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
-        let allowed = one_of(&names);
-        if !matches!(self.node.data, Data::Map(_)) {
-            return masked.wrong();
-        }
-        let Some(of) = present(self.node.get("type")) else {
-            self.report.fault(&self.node.from, &self.path.key("type"), format!("missing; allowed: {allowed}"));
-            return None;
-        };
-        let Data::Text(found) = &of.data else {
-            if of.data != Data::Broken {
-                let found = of.found();
-                self.report.fault(&of.from, &self.path.key("type"), format!("found {found}, allowed: {allowed}"));
-            }
-            return None;
-        };
-        let Some((name, block)) = variants.iter().find(|(name, _)| name == found) else {
-            let hint = nearest(found, names).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            let shown = if of.is_filled_in() { "***".to_owned() } else { of.found() };
-            self.report.fault(&of.from, &self.path.key("type"), format!("found {shown}, allowed: {allowed}{hint}"));
-            return None;
-        };
-        Some((name, masked.block_as(block)?))
     }
 
     /// The value, with text from the environment or the schema turned into what the kind asks for.

@@ -7,13 +7,10 @@ use std::sync::Arc;
 use config::{Map, Value, ValueKind};
 
 use super::faults::{Path, Report, shortened};
-use super::node::{BUILT_IN, Node};
-use super::read::{key_of, unknown};
-use super::schema::{Block, Kind, ROOT};
-use super::{overlay, slips, values, yaml};
-
-/// What variables that set keys begin with.
-pub(crate) const PREFIX: &str = "ORDERHOOK__";
+use super::node::{BUILT_IN, Node, is_extension};
+use super::read::unknown;
+use super::schema::{Kind, ROOT};
+use super::{environment, overlay, slips, values, yaml};
 
 const DEFAULTS: &str = include_str!("../../config/default.yaml");
 
@@ -38,7 +35,8 @@ pub(crate) fn merge(layers: &[Vec<Text>], environment: &BTreeMap<String, String>
         }
         overlay::overlay(&mut merged, layer, &ROOT, whole);
     }
-    for layer in from_environment(environment, report) {
+    slips::report(environment, report);
+    for layer in environment::layers(environment, report) {
         overlay::overlay(&mut merged, layer, &ROOT, whole);
     }
     let from: Arc<str> = Arc::from(BUILT_IN);
@@ -102,85 +100,6 @@ fn checked(keys: Map<String, Value>, report: &Report) -> Map<String, Value> {
         }
     }
     known
-}
-
-/// Whether a key is the file's own, for anchors and notes: `x-common`.
-pub(crate) fn is_extension(name: &str) -> bool {
-    name.starts_with("x-")
-}
-
-/// A layer for each `ORDERHOOK__SECTION__KEY`.
-fn from_environment(environment: &BTreeMap<String, String>, report: &Report) -> Vec<Map<String, Value>> {
-    slips::report(environment, report);
-    let variables = environment.iter().filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)));
-    variables.filter_map(|(variable, path, value)| from_variable(variable, path, value, report)).collect()
-}
-
-fn from_variable(variable: &str, path: &str, text: &str, report: &Report) -> Option<Map<String, Value>> {
-    let origin = format!("environment {variable}");
-    let names: Vec<String> = path.split("__").map(str::to_lowercase).collect();
-    let mut block: &'static Block = &ROOT;
-    let mut at = Path::default();
-    let mut value = ValueKind::String(text.to_owned());
-    for (depth, name) in names.iter().enumerate() {
-        at = at.key(name);
-        let last = depth + 1 == names.len();
-        let Some(key) = key_of(block, name) else {
-            report.fault(&origin, &at, unknown(block, name));
-            return None;
-        };
-        match (&key.kind, last) {
-            (Kind::Block(inner), false) => block = inner,
-            (Kind::Block(_), true) => {
-                report.fault(&origin, &at, format!("is a section: write {variable}__ and the name of one of its keys"));
-                return None;
-            }
-            // One value is a list of one.
-            (Kind::List(kind), true) if !matches!(kind, Kind::Block(_)) => {}
-            // The path of a file.
-            (_, true) if key.name != name => {}
-            (Kind::List(_), _) => {
-                let message = "is a list, which the environment cannot set: write it in a file, with ${NAME} for values from the environment";
-                report.fault(&origin, &at, message);
-                return None;
-            }
-            (_, false) => {
-                report.fault(&origin, &at, "is not a section: it has no keys");
-                return None;
-            }
-            (kind, true) => {
-                if let Some(read) = as_kind(text, kind, key.default) {
-                    value = read;
-                }
-            }
-        }
-    }
-    let mut table = Value::new(Some(&origin), value);
-    let mut names = names.into_iter().rev().peekable();
-    while let Some(name) = names.next() {
-        let map: Map<String, Value> = [(name, table)].into_iter().collect();
-        if names.peek().is_none() {
-            return Some(map);
-        }
-        table = Value::new(Some(&origin), ValueKind::Table(map));
-    }
-    None
-}
-
-/// A variable's text as what its key asks for. `null` unsets a key that has no default.
-fn as_kind(text: &str, kind: &Kind, default: Option<&str>) -> Option<ValueKind> {
-    use super::node::Data;
-    match super::scalars::as_kind(text, kind) {
-        Data::Boolean(value) => Some(ValueKind::Boolean(value)),
-        Data::Integer(value) => Some(ValueKind::I64(value)),
-        Data::Number(value) => Some(ValueKind::Float(value)),
-        Data::Text(text) if text == "null" && default.is_none() => Some(ValueKind::Nil),
-        // A size or duration may be a bare number: with the message of one, where it is wrong.
-        Data::Text(text) if matches!(kind, Kind::Duration(..) | Kind::Size(..)) => {
-            text.parse().ok().map(ValueKind::I64)
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

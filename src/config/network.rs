@@ -86,7 +86,13 @@ fn host(text: &str) -> Option<Host> {
     }
     // What would end the host of a URL, and the star of a pattern, is no part of a name.
     let fine = !text.is_empty() && !text.contains(['*', '%']) && !text.contains(|c: char| c.is_whitespace());
-    Host::parse(text).ok().filter(|_| fine)
+    match Host::parse(text).ok().filter(|_| fine)? {
+        // Characters that IDNA maps to a dot, or to nothing, can leave one at the end.
+        Host::Domain(name) => Some(name.strip_suffix('.').unwrap_or(&name))
+            .filter(|name| !name.is_empty())
+            .map(|name| Host::Domain(name.to_owned())),
+        address => Some(address),
+    }
 }
 
 impl fmt::Display for Place {
@@ -180,11 +186,29 @@ mod tests {
         ] {
             assert_eq!(Place::parse(text).map(|place| place.to_string()).as_deref(), Some(read), "{text}");
         }
-        for wrong in
-            ["", ".", "*", "*.", "*.10.0.0.1", "a b", "10.0.0.0/33", "a/8", "http://a", "a:80", "[::1", "a%41", "a.*.b"]
-        {
+        for wrong in [
+            "",
+            ".",
+            "*",
+            "*.",
+            "*.10.0.0.1",
+            "a b",
+            "10.0.0.0/33",
+            "a/8",
+            "http://a",
+            "a:80",
+            "[::1",
+            "a%41",
+            "a.*.b",
+            ".\u{fe00}",
+        ] {
             assert_eq!(Place::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_dot_that_idna_makes_at_the_end_is_left_out() {
+        assert_eq!(Place::parse("a\u{3002}"), Some(Place::Name("a".to_owned())));
     }
 
     proptest! {

@@ -165,3 +165,8 @@ impl Node {
 pub(crate) fn present(node: Option<&Node>) -> Option<&Node> {
     node.filter(|node| node.data != Data::Null)
 }
+
+/// Whether a key is the file's own, for anchors and notes: `x-common`.
+pub(crate) fn is_extension(name: &str) -> bool {
+    name.starts_with("x-")
+}

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use super::faults::{Path, Report, nearest};
 use super::field::Field;
-use super::layers::is_extension;
-use super::node::{BUILT_IN, Data, Node, present};
-use super::schema::{Block, Key, Kind};
+use super::node::{BUILT_IN, Data, Node, is_extension, present};
+use super::schema::{Block, Key, Kind, one_of};
 
 /// A block under its table.
 pub(crate) struct Reader<'r> {
@@ -81,6 +80,57 @@ impl<'r> Reader<'r> {
     pub(crate) fn refuse<T>(&self, message: impl Into<String>) -> Option<T> {
         self.report.fault(&self.from, &self.path, message);
         None
+    }
+}
+
+impl<'r> Field<'r> {
+    /// The block of keys that this is.
+    pub(crate) fn block(&self) -> Option<Reader<'r>> {
+        let Kind::Block(block) = self.kind else { return self.wrong() };
+        self.block_as(block)
+    }
+
+    /// The block of keys that may stand in place of a word.
+    pub(crate) fn inner_block(&self) -> Option<Reader<'r>> {
+        let Kind::WordOr(_, block) = self.kind else { return self.wrong() };
+        self.block_as(block)
+    }
+
+    /// The same, by another table.
+    pub(crate) fn block_as(&self, block: &'static Block) -> Option<Reader<'r>> {
+        match &self.node.data {
+            Data::Map(_) => Some(Reader::open(block, &self.node, &self.path, self.masked, self.report)),
+            _ => self.wrong(),
+        }
+    }
+
+    /// The block of keys that its `type` names, and that type. What is found below is not shown.
+    pub(crate) fn variant(&self) -> Option<(&'static str, Reader<'r>)> {
+        let Kind::Variants(variants) = self.kind else { return self.wrong() };
+        let masked = self.masked();
+        let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
+        let allowed = one_of(&names);
+        if !matches!(self.node.data, Data::Map(_)) {
+            return masked.wrong();
+        }
+        let Some(of) = present(self.node.get("type")) else {
+            self.report.fault(&self.node.from, &self.path.key("type"), format!("missing; allowed: {allowed}"));
+            return None;
+        };
+        let Data::Text(found) = &of.data else {
+            if of.data != Data::Broken {
+                let found = of.found();
+                self.report.fault(&of.from, &self.path.key("type"), format!("found {found}, allowed: {allowed}"));
+            }
+            return None;
+        };
+        let Some((name, block)) = variants.iter().find(|(name, _)| name == found) else {
+            let hint = nearest(found, names).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            let shown = if of.is_filled_in() { "***".to_owned() } else { of.found() };
+            self.report.fault(&of.from, &self.path.key("type"), format!("found {shown}, allowed: {allowed}{hint}"));
+            return None;
+        };
+        Some((name, masked.block_as(block)?))
     }
 }
 

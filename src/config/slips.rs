@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::environment::PREFIX;
 use super::faults::{Path, Report};
-use super::layers::PREFIX;
 use super::schema::{Block, Kind, ROOT};
 
 /// Reports variables that read like `ORDERHOOK__SECTION__KEY` with single underscores. Others are left alone: a

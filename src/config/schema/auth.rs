@@ -1,7 +1,7 @@
 //! How requests prove who sent them.
 
-use super::sections::NAME;
-use super::{Block, Key, Kind};
+use super::kinds::{Block, Key, Kind};
+use super::shared::NAME;
 
 /// The ways to prove who sends a request.
 pub(crate) const AUTH: Kind = Kind::Variants(&[

@@ -1,8 +1,9 @@
 //! Chains, their steps, and the options of each plugin.
 
+use super::auth::AUTH;
+use super::kinds::{Block, Key, Kind};
 use super::network::TLS;
-use super::sections::{NAME, POINTER};
-use super::{AUTH, Block, HEADERS, Key, Kind};
+use super::shared::{HEADERS, METHODS, NAME, POINTER, URL};
 
 /// A chain.
 pub(crate) static CHAIN: Block = Block {
@@ -121,9 +122,3 @@ static REJECT_ON: Block = Block {
     keys: &[Key::new("status", Kind::List(&Kind::Class(false)), "The statuses.")],
     either: &[],
 };
-
-/// The methods of a request.
-pub(super) const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
-
-/// Where a request goes.
-pub(super) const URL: Kind = Kind::Text("an http or https URL without user name and password, a template");

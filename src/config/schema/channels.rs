@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::domain::HeaderSet;
 
-use super::chains::{METHODS, URL};
+use super::auth::AUTH;
 use super::holding::{BREAKER, ORDERING};
+use super::kinds::{Block, DAY, HOUR, Key, Kind, MILLISECOND, SECOND};
+use super::mail::EMAIL;
 use super::network::TLS;
 use super::schedules::SCHEDULE;
-use super::sections::{LOCALE, NAME, POINTER};
-use super::{AUTH, Block, DAY, EMAIL, HEADERS, HOUR, Key, Kind, MILLISECOND, SECOND};
+use super::shared::{HEADERS, LOCALE, METHODS, NAME, POINTER, URL};
 
 /// A channel.
 pub(crate) static CHANNEL: Block = Block {

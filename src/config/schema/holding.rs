@@ -1,6 +1,6 @@
 //! How a channel's deliveries are held back: ordering, breaker.
 
-use super::{Block, DAY, Key, Kind, MILLISECOND};
+use super::kinds::{Block, DAY, Key, Kind, MILLISECOND};
 
 /// `ordering`.
 pub(super) const ORDERING: Kind = Kind::WordOr(&["none", "order", "channel"], &ORDERING_BLOCK);

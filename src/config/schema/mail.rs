@@ -1,6 +1,6 @@
 //! Mail: the server, and what a channel writes.
 
-use super::{Block, Key, Kind};
+use super::kinds::{Block, Key, Kind};
 
 /// The mail server.
 pub(crate) static SMTP: Block = Block {

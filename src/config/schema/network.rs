@@ -1,6 +1,6 @@
 //! What outbound connections may reach, and how TLS is spoken.
 
-use super::{Block, Key, Kind};
+use super::kinds::{Block, Key, Kind};
 
 /// How TLS is spoken with a receiver.
 pub(crate) static TLS: Block = Block {

@@ -1,7 +1,7 @@
 //! Relationships: who trades with whom, and over which channel.
 
-use super::sections::{NAME, POINTER};
-use super::{Block, Key, Kind};
+use super::kinds::{Block, Key, Kind};
+use super::shared::{NAME, POINTER};
 
 /// Relationships.
 pub(crate) static RELATIONSHIPS: Block = Block {

@@ -1,6 +1,6 @@
 //! Schedules of channels.
 
-use super::{Block, DAY, Key, Kind, MINUTE};
+use super::kinds::{Block, DAY, Key, Kind, MINUTE};
 
 /// When a channel sends what waits.
 pub(super) static SCHEDULE: Block = Block {

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use super::channels::SIGNING;
+use super::auth::OAUTH_PROVIDER;
+use super::chains::CHAIN;
+use super::channels::{CHANNEL, SIGNING};
+use super::kinds::{Block, DAY, HOUR, Key, Kind, MILLISECOND};
+use super::mail::SMTP;
 use super::network::EGRESS;
 use super::relationships::RELATIONSHIPS;
-use super::{Block, CHAIN, CHANNEL, DAY, HOUR, Key, Kind, MILLISECOND, OAUTH_PROVIDER, SMTP};
+use super::shared::{LOCALE, NAME, POINTER};
 
 /// The top level of a file.
 pub(crate) static ROOT: Block = Block {
@@ -42,9 +46,6 @@ pub(crate) static ROOT: Block = Block {
     ],
     either: &[],
 };
-
-/// A locale.
-pub(super) const LOCALE: Kind = Kind::Text("a locale such as en-US, de or pt-BR");
 
 /// A rate.
 const RATE: Kind = Kind::Text("a rate such as 50/s, 600/m or 1000/h, of 1 to 4294967295");
@@ -314,9 +315,3 @@ limits:
     ],
     either: &[],
 };
-
-/// What chains, channels and tokens are called.
-pub(super) const NAME: Kind = Kind::Text("a name of a-z, 0-9 and -");
-
-/// A place in a JSON document.
-pub(super) const POINTER: Kind = Kind::Text("a JSON pointer such as /customer/email");
