@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use crate::store;
 
-use super::{load, output};
+use super::args::load;
+use super::output;
 
 pub(super) fn run(config: &[std::path::PathBuf], file: &Path) -> ExitCode {
     let settings = match load(config) {

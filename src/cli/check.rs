@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use crate::config;
 
-use super::{ConfigArgs, load, output};
+use super::args::{ConfigArgs, load};
+use super::output;
 
 pub(super) fn run(args: &ConfigArgs) -> ExitCode {
     match load(&args.config) {

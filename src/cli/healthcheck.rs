@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{ConfigArgs, load, output};
+use super::args::{ConfigArgs, load};
+use super::output;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 

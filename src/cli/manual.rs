@@ -3,25 +3,23 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 
-use super::{Cli, output};
+use super::output;
 
 /// `orderhook completions`.
-pub(super) fn completions(shell: clap_complete::Shell) -> ExitCode {
+pub(super) fn completions(mut program: Command, shell: clap_complete::Shell) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "orderhook", &mut script);
+    clap_complete::generate(shell, &mut program, "orderhook", &mut script);
     output::line(&String::from_utf8_lossy(&script));
     ExitCode::SUCCESS
 }
 
 /// `orderhook man`: the page of the program, or with a folder the pages of all commands in it.
-pub(super) fn man(folder: Option<&Path>) -> ExitCode {
+pub(super) fn man(program: Command, folder: Option<&Path>) -> ExitCode {
     let result = match folder {
-        Some(folder) => {
-            std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(named(Cli::command()), folder))
-        }
-        None => page(Cli::command()).map(|page| output::line(&page)),
+        Some(folder) => std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(named(program), folder)),
+        None => page(program).map(|page| output::line(&page)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@
 //! Exit codes: 0 done, 1 the thing failed, 2 wrong use. To add a command: a variant of [`Command`] with an example in
 //! its help, and a file beside `serve.rs`.
 
+mod args;
 mod backup;
 mod check;
 mod client;
@@ -18,10 +19,9 @@ mod trial;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{self, settings::Settings};
-use crate::telemetry::LogFormat;
+use args::{ConfigArgs, LogArgs, TrialArgs, TrialConfig};
 
 /// Order callouts and webhook delivery from one binary with an embedded store.
 #[derive(Debug, Parser)]
@@ -143,64 +143,6 @@ enum Command {
     },
 }
 
-/// Which configuration.
-#[derive(Debug, Args)]
-struct ConfigArgs {
-    /// Configuration files (YAML); a later one wins. Of a folder, all `*.yaml` are read as one file. Environment
-    /// variables `ORDERHOOK__SECTION__KEY` win over all.
-    #[arg(long, short, value_name = "FILE", num_args = 1.., env = "ORDERHOOK_CONFIG")]
-    config: Vec<PathBuf>,
-}
-
-/// Which channel to try, and with what.
-#[derive(Debug, Args)]
-struct TrialArgs {
-    /// The channel's name.
-    channel: String,
-    /// A file with an order, a JSON object; `-` reads standard input. Without it, a sample order of the channel's preset.
-    #[arg(long, value_name = "FILE")]
-    order: Option<PathBuf>,
-    #[command(flatten)]
-    config: TrialConfig,
-}
-
-/// Which configuration, one file at a time: what follows it may be the channel's name.
-#[derive(Debug, Args)]
-struct TrialConfig {
-    /// A configuration file (YAML), or a folder; repeatable, a later one wins. Environment variables
-    /// `ORDERHOOK__SECTION__KEY` win over all.
-    #[arg(long, short, value_name = "FILE", env = "ORDERHOOK_CONFIG")]
-    config: Vec<PathBuf>,
-}
-
-/// How to log.
-#[derive(Debug, Args)]
-struct LogArgs {
-    /// How log lines look: `auto` is `human` on a terminal and `json` elsewhere.
-    #[arg(long, value_name = "FORMAT", default_value = "auto")]
-    log_format: LogFormatArg,
-    /// Which log lines: a level, or targets with levels as in `info,orderhook::delivery=debug`.
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "ORDERHOOK_LOG")]
-    log: String,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormatArg {
-    Auto,
-    Human,
-    Json,
-}
-
-impl From<LogFormatArg> for LogFormat {
-    fn from(format: LogFormatArg) -> Self {
-        match format {
-            LogFormatArg::Auto => Self::Auto,
-            LogFormatArg::Human => Self::Human,
-            LogFormatArg::Json => Self::Json,
-        }
-    }
-}
-
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -225,16 +167,8 @@ pub fn main() -> ExitCode {
         Command::Tail { client, channel } => client::tail(&client, channel.as_deref()),
         Command::Plan(args) => plan::run(&args),
         Command::Backup { file, config } => backup::run(&config.config, &file),
-        Command::Completions { shell } => manual::completions(shell),
-        Command::Man { dir } => manual::man(dir.as_deref()),
+        Command::Completions { shell } => manual::completions(Cli::command(), shell),
+        Command::Man { dir } => manual::man(Cli::command(), dir.as_deref()),
         Command::Healthcheck { config } => healthcheck::run(&config),
     }
-}
-
-/// Loads the configuration that the arguments name, or prints what is wrong with it.
-fn load(files: &[PathBuf]) -> Result<Settings, ExitCode> {
-    config::load(files, &config::process_environment()).map_err(|faults| {
-        output::error(&faults.to_string());
-        ExitCode::FAILURE
-    })
 }

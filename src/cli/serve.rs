@@ -10,7 +10,8 @@ use crate::config;
 use crate::system::{self, SystemClock};
 use crate::telemetry;
 
-use super::{ConfigArgs, LogArgs, output};
+use super::args::{ConfigArgs, LogArgs};
+use super::output;
 
 pub(super) fn run(args: &ConfigArgs, logs: &LogArgs) -> ExitCode {
     let files = args.config.clone();

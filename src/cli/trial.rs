@@ -9,7 +9,8 @@ use crate::delivery::{Tested, Trial, TrialFault, Trials};
 use crate::domain::{DeliveryStatus, Exchange, HeaderLines, json};
 use crate::system::{self, SystemClock};
 
-use super::{load, output};
+use super::args::load;
+use super::output;
 
 /// `orderhook preview`.
 pub(super) fn preview(config: &[std::path::PathBuf], channel: &str, order: Option<&Path>) -> ExitCode {

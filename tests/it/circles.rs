@@ -48,17 +48,6 @@ const ALLOWED: &[&[&str]] = &[
     ],
     &["outbound/mail/compose.rs", "outbound/mail/dialog.rs", "outbound/mail/mod.rs", "outbound/mail/wire.rs"],
     &[
-        "cli/backup.rs",
-        "cli/check.rs",
-        "cli/demo/mod.rs",
-        "cli/healthcheck.rs",
-        "cli/manual.rs",
-        "cli/mod.rs",
-        "cli/serve.rs",
-        "cli/trial.rs",
-    ],
-    &["cli/client/acts.rs", "cli/client/lists.rs", "cli/client/mod.rs", "cli/client/shown.rs"],
-    &[
         "template/depth.rs",
         "template/fault.rs",
         "template/fields.rs",

@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Write};
 use serde_json::{Map, Value, json};
 
 use super::args::{ChannelsCommand, DeliveriesCommand, ManyArgs, OrdersCommand, ReasonArgs};
-use super::{Client, Done, Stop, lists, shown};
+use super::connection::{Client, Done, Stop};
+use super::{lists, shown};
 use crate::cli::output;
 
 pub(super) async fn orders(client: &Client, command: OrdersCommand) -> Done {

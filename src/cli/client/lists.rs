@@ -3,11 +3,9 @@
 use serde_json::Value;
 
 use super::args::PageArgs;
-use super::{Client, Done, Stop, shown};
+use super::connection::{Client, Done, Stop};
+use super::shown::{self, Columns};
 use crate::cli::output;
-
-/// Columns of a table: the head, and the JSON pointer of the value.
-pub(super) type Columns = &'static [(&'static str, &'static str)];
 
 pub(super) const ORDERS: Columns = &[
     ("id", "/id"),

@@ -3,9 +3,11 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use super::Client;
-use super::lists::Columns;
+use super::connection::Client;
 use crate::cli::output;
+
+/// Columns of a table: the head, and the JSON pointer of the value.
+pub(super) type Columns = &'static [(&'static str, &'static str)];
 
 /// Prints entries as a table that fits the terminal.
 pub(super) fn table(columns: Columns, entries: &[Value]) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Client, Done, Stop, refused};
+use super::connection::{Client, Done, Stop, refused};
 use crate::cli::output;
 
 /// Prints a line for each event until the server stops.
