@@ -5,7 +5,7 @@ use std::ops::Range;
 use minijinja::{Error, ErrorKind};
 
 use super::fill::MAX_FILLED;
-use super::jinja::FUEL;
+use super::meter::FUEL;
 use super::{RenderError, SyntaxError};
 
 /// The widest excerpt, in characters: a long line is cut around the place.

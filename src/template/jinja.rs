@@ -17,13 +17,11 @@ use parking_lot::Mutex;
 
 use super::fill::Filler;
 use super::json::{self, LongNumber};
+use super::meter::FUEL;
 use super::operators::Sum;
 use super::structures;
 use super::words::{self, nearest_word};
 use super::{RenderError, Scope, SyntaxError, Target, depth, fault, fill, meter};
-
-/// Instructions that one rendering may take; what each may do is bounded by `meter.rs`.
-pub(super) const FUEL: u64 = 50_000;
 
 /// What the fixed text of a template may come to, by loops: with [`FUEL`] used for nothing else.
 const MAX_FIXED: u64 = 16 << 20;

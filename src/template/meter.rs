@@ -13,6 +13,9 @@ use minijinja::{Error, ErrorKind, Value};
 
 use super::json::{self, LongNumber};
 
+/// Instructions that one rendering may take; the meter bounds what each may do.
+pub(super) const FUEL: u64 = 50_000;
+
 /// The most work of a rendering: a unit for each byte, [`ELEMENT`] for each element of a list or object.
 pub(super) const WORK: u64 = 32 << 20;
 

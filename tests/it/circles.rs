@@ -47,19 +47,6 @@ const ALLOWED: &[&[&str]] = &[
         "outbound/mask.rs",
     ],
     &["outbound/mail/compose.rs", "outbound/mail/dialog.rs", "outbound/mail/mod.rs", "outbound/mail/wire.rs"],
-    &[
-        "template/depth.rs",
-        "template/fault.rs",
-        "template/fields.rs",
-        "template/fill.rs",
-        "template/filled_url.rs",
-        "template/jinja.rs",
-        "template/merge_fields.rs",
-        "template/mod.rs",
-        "template/placeholder.rs",
-        "template/scope.rs",
-        "template/words.rs",
-    ],
 ];
 
 /// A module's path, without `crate`.
