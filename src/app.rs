@@ -38,7 +38,7 @@ use crate::telemetry::metrics::Metrics;
 
 use calls::Calls;
 use generation::Base;
-pub use reload::{Loader, Reloader};
+pub use reload::{Loader, Reloader, SIGNAL};
 use traces::Traces;
 
 /// How often a replica shows that it lives, and looks for the work of those that do not.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::domain::Timestamp;
-use crate::store::Act;
+use crate::store::{Act, Page, Paged, Period};
 
 use super::answer::raw;
 use super::problem::Problem;
@@ -15,9 +15,39 @@ use super::{list, query};
 
 /// `GET /v1/audit`.
 pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let (period, page) = query::audit(query.as_deref())?;
-    let page = api.rooms.history.audited(period, page).await?;
+    let (period, act, page) = query::audit(query.as_deref())?;
+    let page = match act {
+        None => api.rooms.history.audited(period, page).await?,
+        Some(act) => of_act(&api, period, &act, page).await?,
+    };
     Ok(list::page(&page, false, Entry::of))
+}
+
+/// Entries that a call with `act` looks at; the next page continues from there.
+const LOOKED_AT: usize = 5000;
+
+/// The entries of one act among all.
+async fn of_act(api: &Api, period: Period, act: &str, page: Page) -> Result<Paged<Act>, Problem> {
+    let mut found = Paged { data: Vec::new(), next: page.before, searched_back_to: None };
+    for _ in 0..LOOKED_AT / query::MAX_LIMIT {
+        // No more than is wanted at a time: the cursor of a page is behind its last entry.
+        let wanted = Page { limit: query::MAX_LIMIT, before: found.next };
+        let mut read = api.rooms.history.audited(period, wanted).await?;
+        let last_wanted = page.limit - found.data.len();
+        let matching = read.data.iter().filter(|entry| entry.act == act).count();
+        if matching > last_wanted {
+            // Up to the entry that fills the page, so that the next page begins behind it.
+            let nth = read.data.iter().enumerate().filter(|(_, entry)| entry.act == act).nth(last_wanted);
+            let limit = nth.map_or(read.data.len(), |(at, _)| at);
+            read = api.rooms.history.audited(period, Page { limit, before: found.next }).await?;
+        }
+        found.data.extend(read.data.into_iter().filter(|entry| entry.act == act));
+        found.next = read.next;
+        if found.next.is_none() || found.data.len() >= page.limit {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// Keeps a change that was made. The change stands also where the store does not take its record.

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::config::settings::Channel;
-use crate::delivery::LastError;
+use crate::delivery::{LastError, Minutes};
 use crate::domain::Timestamp;
 use crate::store::{Act, Backlog, Cause, ChannelState, HeldKeys};
 
@@ -109,6 +109,7 @@ struct Now {
     backlog: HashMap<Arc<str>, Backlog>,
     causes: HashMap<Arc<str>, Cause>,
     held: HashMap<Arc<str>, HeldKeys>,
+    minutes: HashMap<Arc<str>, Minutes>,
 }
 
 impl Now {
@@ -116,6 +117,9 @@ impl Now {
         let backlog = api.rooms.history.backlog().await?;
         let causes = api.rooms.history.channel_causes().await?;
         let lanes = api.rooms.lanes.overview();
+        let minutes =
+            |lane: &ChannelOverview| Some((Arc::clone(&lane.channel), api.rooms.lanes.minutes(&lane.channel)?));
+        let minutes = lanes.iter().filter_map(minutes).collect();
         let mut held = HashMap::new();
         for channel in api.view().channels.iter().filter(|channel| channel.holding.ordering.is_some()) {
             let name = Arc::clone(&channel.name);
@@ -127,6 +131,7 @@ impl Now {
             backlog: backlog.into_iter().map(|waits| (Arc::clone(&waits.channel), waits)).collect(),
             causes: causes.into_iter().collect(),
             held,
+            minutes,
         })
     }
 
@@ -139,7 +144,7 @@ impl Now {
     }
 
     fn show_removed(backlog: &Backlog) -> Shown<'_> {
-        let last_hour = LastHour { attempts: 0, success_rate: None, mean_ms: None };
+        let last_hour = LastHour { attempts: 0, success_rate: None, mean_ms: None, p95_ms: None, per_minute: None };
         Shown {
             name: &backlog.channel,
             state: REMOVED,
@@ -155,6 +160,7 @@ impl Now {
             limits: None,
             held: None,
             config: None,
+            config_file: None,
         }
     }
 
@@ -166,6 +172,7 @@ impl Now {
         let backlog = self.backlog.get(&channel.name);
         let pending = backlog.map_or(0, |backlog| backlog.pending);
         let health = lane.map(|lane| &lane.health);
+        let minutes = self.minutes.get(&channel.name);
         Shown {
             name: &channel.name,
             state: lane.map_or(state.as_str(), ChannelOverview::shown_state),
@@ -181,10 +188,13 @@ impl Now {
                 attempts: lane.map_or(0, |lane| lane.attempts),
                 success_rate: lane.and_then(|lane| lane.success_rate),
                 mean_ms: lane.and_then(|lane| lane.mean_ms),
+                p95_ms: minutes.and_then(|minutes| minutes.hour_p95_ms),
+                per_minute: minutes.map(PerMinute::of),
             },
             limits: lane.map(|lane| Limits::of(channel, lane)),
             held: self.held.get(&channel.name).map(Held::of),
             config: Some(&channel.shown),
+            config_file: Some(&channel.file),
         }
     }
 }
@@ -207,13 +217,15 @@ struct Shown<'a> {
     failing_since: Option<Timestamp>,
     last_success_at: Option<Timestamp>,
     last_error: Option<LastError>,
-    last_hour: LastHour,
+    last_hour: LastHour<'a>,
     /// The limits in force, and how much of each is used; `null` for a channel that is no longer configured.
     limits: Option<Limits>,
     /// Deliveries that wait for another one with their key; `null` for a channel without `ordering`.
     held: Option<Held>,
     /// As configured, secrets masked; `null` for a channel that is no longer configured.
     config: Option<&'a serde_json::Value>,
+    /// The file or variable that the configuration is from.
+    config_file: Option<&'a str>,
 }
 
 /// Why a channel is paused or disabled, since when and by whom.
@@ -231,8 +243,26 @@ impl<'a> Switched<'a> {
 }
 
 #[derive(Serialize)]
-struct LastHour {
+struct LastHour<'a> {
     attempts: u64,
     success_rate: Option<f64>,
     mean_ms: Option<f64>,
+    p95_ms: Option<u64>,
+    per_minute: Option<PerMinute<'a>>,
+}
+
+/// The last sixty minutes one by one.
+#[derive(Serialize)]
+struct PerMinute<'a> {
+    since: Timestamp,
+    attempts: &'a [u64],
+    successes: &'a [u64],
+    p95_ms: &'a [Option<u64>],
+}
+
+impl<'a> PerMinute<'a> {
+    fn of(minutes: &'a Minutes) -> Self {
+        let Minutes { since, attempts, successes, p95_ms, .. } = minutes;
+        Self { since: *since, attempts, successes, p95_ms }
+    }
 }

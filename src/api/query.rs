@@ -17,7 +17,7 @@ use super::reason;
 const LIMIT: usize = 50;
 
 /// Entries of a page at most.
-const MAX_LIMIT: usize = 250;
+pub(super) const MAX_LIMIT: usize = 250;
 
 /// Parameters of a query at most.
 const MAX_PARAMETERS: usize = 100;
@@ -261,13 +261,14 @@ pub(super) fn problems(query: Option<&str>) -> Result<(Option<Timestamp>, Page),
     Ok((since, page))
 }
 
-/// The query of the audit.
-pub(super) fn audit(query: Option<&str>) -> Result<(Period, Page), Problem> {
-    let mut query = Query::new(query, &["since", "until", "limit", "cursor"]);
+/// The query of the audit: which times, which act alone, which page.
+pub(super) fn audit(query: Option<&str>) -> Result<(Period, Option<String>, Page), Problem> {
+    let mut query = Query::new(query, &["act", "since", "until", "limit", "cursor"]);
+    let act = query.one("act");
     let period = Period { since: query.time("since"), until: query.time("until") };
     let page = query.page();
     query.finish()?;
-    Ok((period, page))
+    Ok((period, act, page))
 }
 
 /// The statuses that a bulk retry takes where the caller names none: what has ended without success. Nothing is sent

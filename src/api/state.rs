@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{Channel, Settings};
 use crate::config::{Changes, Faults};
-use crate::delivery::{Health, LaneView, Trials};
+use crate::delivery::{Health, LaneView, Minutes, Trials};
 use crate::domain::{Clock, DeliveryId, SettleKeys, SigningKeys};
 use crate::intake::{Answered, Incoming, NotAgain, PostedEvent, Refusal};
 use crate::store::{Answer, Cause, Change, ChannelState, History, Lease, OrderDetail, Queue, SignedId, StoreError};
@@ -50,6 +50,10 @@ pub trait Lanes: Send + Sync {
     async fn changed_all(&self, channel: &str, change: Change, count: u64);
     /// Every channel that has a lane.
     fn overview(&self) -> Vec<ChannelOverview>;
+    /// How a channel has fared in each of the last sixty minutes. `None`: it has no lane, or nobody has counted.
+    fn minutes(&self, _channel: &str) -> Option<Minutes> {
+        None
+    }
     /// Stops a channel for a while. `None`: it has no lane. The state is kept in the store.
     async fn pause(&self, channel: &str, cause: Cause) -> Result<Option<ChannelState>, StoreError>;
     /// Lets a paused or disabled channel go on. `None`: it has no lane.
@@ -134,6 +138,35 @@ pub struct View {
     pub(super) hosts: Hosts,
     pub(super) max_body: usize,
     pub(super) body_timeout: Duration,
+    pub(super) about: About,
+}
+
+/// What people want to know of the configuration as a whole.
+pub(super) struct About {
+    /// Where the store is, without what may be a password.
+    pub(super) store: String,
+    /// Bytes that the store may have; `None`: no bound.
+    pub(super) max_size: Option<u64>,
+    /// How long orders are kept; `None`: for ever.
+    pub(super) retention: Option<Duration>,
+    /// The names of the chains.
+    pub(super) chains: Vec<String>,
+}
+
+impl About {
+    fn new(settings: &Settings) -> Self {
+        let url = &settings.store.url;
+        let store = match url.split_once("://") {
+            Some((scheme, _)) if scheme != "sqlite" => format!("{scheme}://…"),
+            _ => url.clone(),
+        };
+        Self {
+            store,
+            max_size: settings.store.max_size,
+            retention: settings.store.retention,
+            chains: settings.chains.iter().map(|chain| chain.name.clone()).collect(),
+        }
+    }
 }
 
 /// Everything that the calls of the API need. Cheap to clone.
@@ -178,6 +211,7 @@ impl View {
             hosts: Hosts::new(server),
             max_body: server.max_body,
             body_timeout: server.body_timeout,
+            about: About::new(settings),
         }
     }
 

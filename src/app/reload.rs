@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Limits, NotReloaded, View};
 use crate::config::{Changes, Faults, Reading, Settings};
 use crate::delivery::{Lanes, LanesError};
-use crate::store::Backlog;
+use crate::store::{Act, Backlog, Cause};
 
 use super::connections;
 use super::generation::{Base, Generation};
@@ -48,6 +48,9 @@ impl fmt::Debug for Loader {
     }
 }
 
+/// The signal by which a reload is asked for.
+pub const SIGNAL: &str = "SIGHUP";
+
 /// Reloads the configuration of a running service.
 pub struct Reloader {
     pub(super) loader: Loader,
@@ -75,6 +78,9 @@ impl Reloader {
         let reload = tokio::spawn(async move {
             let _turn = this.turn.lock().await;
             let done = this.take_turn(force).await;
+            if let (Ok(changes), true) = (&done, by == SIGNAL) {
+                this.keep(changes).await;
+            }
             match &done {
                 Ok(changes) if changes.is_empty() => tracing::info!(by, "configuration reloaded, no changes"),
                 Ok(changes) => tell(by, changes),
@@ -86,6 +92,15 @@ impl Reloader {
             done
         });
         reload.await.unwrap_or_else(|_| Err(Faults::whole("could not be applied: see the log").into()))
+    }
+
+    /// Keeps a reload by a signal in the audit; the API keeps its own.
+    async fn keep(&self, changes: &Changes) {
+        let cause = Cause { at: self.base.clock.now(), by: None, reason: Some(SIGNAL.into()) };
+        let act = Act::new("reload", cause).with_detail(changes);
+        if let Err(error) = self.base.store.queue.audit(act).await {
+            tracing::error!(%error, "a reload could not be recorded in the audit");
+        }
     }
 
     async fn take_turn(&self, force: bool) -> Result<Changes, NotReloaded> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::api::{self, ChannelOverview};
-use crate::delivery::{self, Lanes};
+use crate::delivery::{self, Lanes, Minutes};
 use crate::domain::DeliveryId;
 use crate::intake::{Answered, Incoming, Intake, NotAgain, PostedEvent, Refusal};
 use crate::store::{Answer, Cause, Change, ChannelState, Lease, OrderDetail, StoreError};
@@ -60,6 +60,10 @@ impl api::Lanes for Ways {
             health: lane.health,
         };
         self.0.overview().into_iter().map(overview).collect()
+    }
+
+    fn minutes(&self, channel: &str) -> Option<Minutes> {
+        self.0.minutes(channel)
     }
 
     async fn pause(&self, channel: &str, cause: Cause) -> Result<Option<ChannelState>, StoreError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{App, Loader, Parts, Reloader};
+use crate::app::{App, Loader, Parts, Reloader, SIGNAL};
 use crate::config;
 use crate::system::{self, SystemClock};
 use crate::telemetry;
@@ -80,7 +80,7 @@ fn workers() -> usize {
 /// Takes up the configuration anew at each SIGHUP. What came of it is in the log.
 async fn reload(mut hangups: Signal, reloader: Arc<Reloader>) {
     while hangups.recv().await.is_some() {
-        let _ = reloader.reload("SIGHUP", false).await;
+        let _ = reloader.reload(SIGNAL, false).await;
     }
 }
 

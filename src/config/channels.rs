@@ -192,6 +192,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<
         email,
         print,
         shown: shown(&node, kind?),
+        file: node.get("name").map_or_else(|| Arc::clone(&node.from), |name| Arc::clone(&name.from)),
     })
 }
 

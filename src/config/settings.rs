@@ -357,6 +357,8 @@ pub struct Channel {
     pub print: Print,
     /// The block as configured, secrets masked: what the API shows.
     pub shown: serde_json::Value,
+    /// Where the block is from: a file, or a variable of the environment.
+    pub file: Arc<str>,
 }
 
 /// Which items of an order a channel gets, and in which deliveries.

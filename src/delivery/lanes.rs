@@ -22,7 +22,7 @@ use super::context::Context;
 use super::health::Health;
 use super::lane::{Lane, LaneEvent, LaneView, Pool, Threads};
 use super::outlet::Kit;
-use super::stats::Rates;
+use super::stats::{Minutes, Rates};
 
 /// What the lanes need of the rest.
 pub struct Parts {
@@ -187,6 +187,11 @@ impl Lanes {
             health: lane.health(),
         };
         self.known.load().ordered().map(overview).collect()
+    }
+
+    /// How a channel has fared in each of the last sixty minutes. `None`: there is no such channel.
+    pub fn minutes(&self, channel: &str) -> Option<Minutes> {
+        Some(self.lane(channel)?.minutes(self.context.clock.now()))
     }
 
     /// Holds a channel's deliveries back. `Ok(None)`: there is no such channel. A disabled one stays disabled.

@@ -37,4 +37,5 @@ pub use lane::{BreakerView, LaneView};
 pub use lanes::{Lanes, LanesError, Overview, Parts};
 pub use plan::{Planned, Planner};
 pub use reload::Prepared;
+pub use stats::Minutes;
 pub use trial::{Tested, Trial, TrialFault, Trials};

@@ -56,6 +56,11 @@ pub trait History: Send + Sync {
     /// How many bytes the store takes up.
     async fn bytes(&self) -> Result<u64, StoreError>;
 
+    /// Returns how many replicas work on the store.
+    async fn replicas(&self) -> Result<u64, StoreError> {
+        Ok(1)
+    }
+
     /// Whether the store answers and can write.
     async fn ping(&self) -> Result<(), StoreError>;
 }

@@ -74,13 +74,18 @@ impl Browser {
 /// Every answer of the dashboard keeps scripts and frames out.
 fn guarded(answer: &Answer) {
     let policy = answer.header("content-security-policy").unwrap_or_else(|| panic!("no policy in {answer}"));
-    for part in ["default-src 'none'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"] {
+    for part in
+        ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"]
+    {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe"), "{policy}");
     if answer.header("content-type").is_some_and(|media| media.starts_with("text/html")) {
         let html = answer.text();
-        for part in ["<script", " style=", " onclick", "javascript:", "http-equiv"] {
+        let scripts: Vec<_> = html.split("<script").skip(1).collect();
+        let own = " src=\"/dashboard/script.js\" defer></script>";
+        assert!(scripts.len() == 1 && scripts[0].starts_with(own), "{html}");
+        for part in [" style=", " onclick", "javascript:", "http-equiv"] {
             assert!(!html.contains(part), "{part} in {html}");
         }
         assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -177,6 +182,8 @@ async fn a_token_that_only_reads_sees_everything_and_changes_nothing() {
         "/dashboard/deliveries",
         "/dashboard/channels/erp",
         "/dashboard/audit",
+        "/dashboard/configuration",
+        "/dashboard/about",
         &order_page,
         &delivery_page,
     ] {
@@ -194,6 +201,10 @@ async fn a_token_that_only_reads_sees_everything_and_changes_nothing() {
         format!("{order_page}/rerun"),
         "/dashboard/channels/erp/pause".to_owned(),
         "/dashboard/channels/erp/resume".to_owned(),
+        "/dashboard/channels/erp/move".to_owned(),
+        "/dashboard/channels/erp/preview".to_owned(),
+        "/dashboard/channels/erp/test".to_owned(),
+        "/dashboard/configuration/reload".to_owned(),
         "/dashboard/deliveries/bulk".to_owned(),
     ] {
         let answer = browser.post(&action, &format!("csrf={csrf}&channel=erp&act=retry&count=1")).await;
@@ -478,11 +489,96 @@ channels:
         assert!(html.contains(part), "{part}: {html}");
     }
     let html = browser.page("/dashboard/channels/erp").await;
-    for part in ["Concurrency", "Configuration in force", &receiver.url("/erp")] {
+    let file = service.home.path("test.yaml").display().to_string();
+    for part in ["Concurrency", "Configuration in force", &receiver.url("/erp"), &file] {
         assert!(html.contains(part), "{part}: {html}");
     }
     let style = browser.get("/dashboard/style.css").await;
     assert_eq!((style.status, style.header("content-type")), (200, Some("text/css; charset=utf-8")));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_channel_that_was_removed_can_be_moved() {
+    let receiver = Receiver::start().await;
+    receiver.on("/old", [Reply::status(503)]);
+    let old = receiver.fill("channels: [{name: old, url: RECEIVER/old}]");
+    let mut service = Service::start(&old).await;
+    let order = service.api.order(&json!({"id": "A-1"})).await;
+    service.at_rest(&delivery_to(&order, "old")).await;
+    service.reload(&receiver.fill("channels: [{name: new, url: RECEIVER/new}]")).await;
+    let browser = Browser::new(&service.api);
+    let home = browser.page("/").await;
+    assert!(home.contains("Move or cancel them"), "{home}");
+    let page = "/dashboard/channels/old";
+    let answer = browser.press(page, "/dashboard/channels/old/move", "&to=new&reason=renamed").await;
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (303, Some("/dashboard/channels/old?done=move")),
+        "{answer}"
+    );
+    receiver.wait_for_on("/new", 1).await;
+    let audit = service.api.list("/v1/audit").await;
+    assert_eq!((&audit[0]["act"], &audit[0]["reason"]), (&json!("move"), &json!("renamed")));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn each_reload_is_on_the_page_of_the_configuration_with_who_and_what() {
+    let receiver = Receiver::start().await;
+    let mut service = Service::start(&receiver.fill(TOKENS)).await;
+    service.api = service.api.with_token("all-token-0123456789");
+    let more = TOKENS.replace("RECEIVER/erp}]", "RECEIVER/erp2}, {name: crm, url: RECEIVER/crm}]");
+    service.reload(&receiver.fill(&more)).await;
+    let mut browser = Browser::new(&service.api);
+    browser.log_in("all-token-0123456789").await;
+    let html = browser.page("/dashboard/configuration").await;
+    let file = service.home.path("test.yaml").display().to_string();
+    for part in ["operator", "channels added: <code>crm</code>", "channels changed: <code>erp</code>", &file] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    let answer = browser.press("/dashboard/configuration", "/dashboard/configuration/reload", "").await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/dashboard/configuration?done=reload")));
+    service.configure("channels: [{name: erp}]");
+    let answer = browser.press("/dashboard/configuration", "/dashboard/configuration/reload", "").await;
+    assert_eq!(answer.status, 422, "{answer}");
+    assert!(answer.text().contains("channels[0].url"), "{answer}");
+    assert_eq!(service.api.list("/v1/audit?act=reload").await.len(), 2);
+    assert_eq!(service.api.list("/v1/audit?act=pause").await.len(), 0);
+    let about = browser.page("/dashboard/about").await;
+    for part in ["sqlite://", env!("CARGO_PKG_VERSION"), "KiB"] {
+        assert!(about.contains(part), "{part}: {about}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_channel_is_tried_with_an_order_that_is_typed_or_was_received() {
+    let receiver = Receiver::start().await;
+    receiver.answer([Reply::json(422, &json!({"error": "no such customer"}))]);
+    let yaml = "channels: [{name: erp, url: \"RECEIVER/erp/{{ order.id }}\", when: order.total > 5}]";
+    let service = Service::start(&receiver.fill(yaml)).await;
+    service.api.order(&json!({"id": "A-1", "total": 1})).await;
+    let browser = Browser::new(&service.api);
+    let page = "/dashboard/channels/erp";
+    // The form for both is that of the preview.
+    let preview = browser.press(page, "/dashboard/channels/erp/preview", "&order_id=A-1&order=").await;
+    assert_eq!(preview.status, 200, "{preview}");
+    for part in ["Preview of", &receiver.url("/erp/A-1"), "`when` does not hold", "value=\"A-1\""] {
+        assert!(preview.text().contains(part), "{part}: {preview}");
+    }
+    assert_eq!(receiver.count(), 0);
+    let html = browser.page(page).await;
+    let typed = format!("csrf={}&order=%7B%22id%22%3A%22B-2%22%2C%22total%22%3A9.50%7D", csrf(&html));
+    let test = browser.post("/dashboard/channels/erp/test", &typed).await;
+    for part in ["Test of", "422", "no such customer", "9.50"] {
+        assert!(test.text().contains(part), "{part}: {test}");
+    }
+    assert_eq!(receiver.wait_for_on("/erp/B-2", 1).await.len(), 1);
+    let wrong = browser.post("/dashboard/channels/erp/preview", &typed.replace("%7B", "")).await;
+    assert_eq!(wrong.status, 400, "{wrong}");
+    let unknown = browser.post("/dashboard/channels/erp/preview", &format!("{typed}&order_id=C-1")).await;
+    assert_eq!(unknown.status, 404, "{unknown}");
     service.stop().await;
 }
 

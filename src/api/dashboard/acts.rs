@@ -15,13 +15,15 @@ use super::layout::failed;
 use super::state::{Dashboard, Failure, Visitor};
 
 /// What was done, as a page says it.
-const DONE: [(&str, &str); 8] = [
+const DONE: [(&str, &str); 10] = [
     ("retry", "The next attempt is due now."),
     ("cancel", "The delivery is cancelled."),
     ("accept", "The delivery is accepted."),
     ("fail", "The delivery is marked as failed."),
     ("pause", "The channel is paused."),
     ("resume", "The channel is resumed."),
+    ("move", "The deliveries are moved, but for those that are under way."),
+    ("reload", "The configuration is reloaded."),
     ("rerun", "The chain runs again from the step that failed."),
     ("deliver", "A new delivery was made."),
 ];
@@ -52,7 +54,7 @@ pub(super) async fn channel(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    of_path(&dashboard, &visitor, "channels", &params, &["pause", "resume"], &headers, body).await
+    of_path(&dashboard, &visitor, "channels", &params, &["pause", "resume", "move"], &headers, body).await
 }
 
 /// `POST /dashboard/orders/{id}/rerun`.
@@ -107,7 +109,7 @@ async fn act(
 ) -> Response {
     let made = async {
         let fields = gate::fields(dashboard, visitor, headers, body).await.map_err(Failure::from)?;
-        let wanted_fields = fields.iter().filter(|(name, _)| ["reason", "channel"].contains(name));
+        let wanted_fields = fields.iter().filter(|(name, _)| ["reason", "channel", "to"].contains(name));
         let sent: Map<String, Value> = wanted_fields.map(|(name, value)| (name.to_owned(), value.into())).collect();
         dashboard.change(visitor, &format!("/v1/{things}/{}/{wanted}", encoded(name)), &Value::Object(sent)).await
     };

@@ -4,10 +4,11 @@ use axum::extract::{Extension, RawQuery, State};
 use axum::response::Response;
 use maud::{Markup, html};
 
+use super::configuration::changed;
 use super::data::{Act, List};
 use super::form::Fields;
 use super::gate::Guest;
-use super::layout::{channel_link, delivery_link, exact, failed, further, order_link, page as framed};
+use super::layout::{channel_link, delivery_link, failed, further, order_link, page as framed, time};
 use super::state::{Dashboard, Failure, Visitor};
 
 const PATH: &str = "/dashboard/audit";
@@ -42,8 +43,8 @@ async fn body(dashboard: &Dashboard, visitor: &Visitor, fields: &Fields) -> Resu
             div.wide { table {
                 thead { tr { th { "When" } th { "Who" } th { "What" } th { "Of what" } th.number { "Count" } th { "Reason" } } }
                 tbody { @for act in &list.data {
-                    tr {
-                        td { (exact(act.at)) }
+                    tr data-item {
+                        td { (time(act.at, visitor)) }
                         td { (act.by.as_deref().unwrap_or("no token")) }
                         th scope="row" { (act.act) }
                         td { (target(act)) }
@@ -66,6 +67,10 @@ fn target(act: &Act) -> Markup {
             @let fields = Fields::of_json(filter);
             "filter " code { @for (name, value) in fields.iter() { (name) "=" (value) " " } }
         }
-        @if let Some(detail) = &act.detail { code { (detail) } }
+        @match &act.detail {
+            Some(detail) if act.act == "reload" => (changed(Some(detail))),
+            Some(detail) => code { (detail) },
+            None => {}
+        }
     }
 }

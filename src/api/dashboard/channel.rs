@@ -1,4 +1,4 @@
-//! A channel: its state and why, the limits in use, the keys that it holds back, its configuration.
+//! A channel: its state and why, its last hour, the limits in use, the keys that it holds back, its configuration.
 
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::Response;
@@ -6,12 +6,17 @@ use maud::{Markup, html};
 
 use super::super::path::Named;
 use super::acts::done;
-use super::data::{Channel, Held, Limits};
+use super::data::{Channel, Held, LastHour, Limits};
 use super::form::{Fields, encoded};
-use super::gate::Guest;
+use super::gate::{Guest, is_past};
 use super::home::percent;
-use super::layout::{self, badge, code, counted, delivery_link, exact, fact, failed, hidden, text, time, time_or_dash};
+use super::layout::{
+    Frame, badge, channel_query, code, counted, delivery_link, duration, fact, failed, framed, hidden, text, time,
+    time_or_dash,
+};
+use super::spark;
 use super::state::{Dashboard, Visitor};
+use super::trial;
 
 /// `GET /dashboard/channels/{name}`.
 pub(super) async fn page(
@@ -24,7 +29,9 @@ pub(super) async fn page(
     match dashboard.read::<Channel>(&visitor, &format!("/v1/channels/{}", encoded(&name))).await {
         Ok(channel) => {
             let title = format!("Channel {}", channel.name);
-            layout::page(&visitor, "", &title, &body(&channel, &fields, &visitor))
+            let live = channel_query(&channel.name);
+            let frame = Frame { title: &title, live: Some(&live), ..Frame::default() };
+            framed(&visitor, frame, &body(&channel, &fields, &visitor))
         }
         Err(failure) => failed(&visitor, &failure),
     }
@@ -37,49 +44,78 @@ fn body(channel: &Channel, fields: &Fields, visitor: &Visitor) -> Markup {
         fields.set("status", status);
         fields.at("/dashboard/deliveries")
     };
-    let hour = &channel.last_hour;
     html! {
-        h1 { "Channel " (channel.name) " " (badge(&channel.state)) }
-        (done(fields))
-        @if let Some(since) = channel.failing_since { p.notice.bad { "Every attempt has failed since " (time(since, visitor)) "." } }
-        @if channel.changed_at.is_some() || channel.reason.is_some() {
-            p.notice.warn {
-                (channel.state.replace('_', " "))
-                @if let Some(at) = channel.changed_at { " since " (time(at, visitor)) }
-                @if let Some(by) = &channel.changed_by { " by " (by) }
-                @if let Some(reason) = &channel.reason { ": " (reason) }
+        div data-fresh="state" {
+            h1 { "Channel " (channel.name) " " (badge(&channel.state)) }
+            (done(fields))
+            @if let Some(since) = channel.failing_since { p.notice.bad { "Every attempt has failed since " (time(since, visitor)) "." } }
+            @if channel.changed_at.is_some() || channel.reason.is_some() {
+                p.notice.warn {
+                    (channel.state.replace('_', " "))
+                    @if let Some(at) = channel.changed_at { " since " (time(at, visitor)) }
+                    @if let Some(by) = &channel.changed_by { " by " (by) }
+                    @if let Some(reason) = &channel.reason { ": " (reason) }
+                }
             }
         }
         (switch(channel, visitor))
-        dl.facts {
-            (fact("Waiting", &html! { a href=(list("pending")) { (channel.waiting) } }))
-            (fact("Under way", &html! { (channel.in_flight) }))
-            (fact("Next attempt", &time_or_dash(channel.next_attempt_at, visitor)))
-            @if let Some(run) = channel.next_run_at { (fact("Next run", &time(run, visitor))) }
-            (fact("Last hour", &html! {
-                (counted(hour.attempts, "attempt", "attempts"))
-                @if let Some(rate) = hour.success_rate { ", " (percent(rate)) " succeeded" }
-                @if let Some(ms) = hour.mean_ms { ", " (format!("{ms:.0} ms")) " on average" }
-            }))
-            (fact("Last success", &time_or_dash(channel.last_success_at, visitor)))
-            @if let Some(error) = &channel.last_error {
-                (fact("Last error", &html! { (code(Some(error.code))) ", " (exact(error.at)) br; (error.error) }))
+        div data-fresh="figures" {
+            dl.facts {
+                (fact("Waiting", &html! {
+                    a href=(list("pending")) { (counted(channel.waiting, "delivery", "deliveries")) }
+                    @if let Some(left) = drain(channel) { br; span.muted { "sent in about " (duration(left)) " at the pace of the last 10 minutes" } }
+                }))
+                (fact("Under way", &html! { (channel.in_flight) }))
+                @let due = channel.next_attempt_at.is_some_and(|at| is_past(at, visitor));
+                (fact(if due { "Oldest due" } else { "Next attempt" }, &time_or_dash(channel.next_attempt_at, visitor)))
+                @if let Some(run) = channel.next_run_at { (fact("Next run", &time(run, visitor))) }
+                (fact("Last success", &time_or_dash(channel.last_success_at, visitor)))
+                @if let Some(error) = &channel.last_error {
+                    (fact("Last error", &html! { (code(Some(error.code))) ", " (time(error.at, visitor)) br; (error.error) }))
+                }
+                (fact("Failed", &html! { a href=(list("failed")) { "deliveries that failed" } }))
             }
-            (fact("Failed", &html! { a href=(list("failed")) { "list" } }))
+            (hour(&channel.last_hour))
+            @if let Some(limits) = &channel.limits { (in_force(limits, visitor)) }
+            @if let Some(held) = &channel.held { (keys(held)) }
         }
-        @if let Some(limits) = &channel.limits { (in_force(limits, visitor)) }
-        @if let Some(held) = &channel.held { (keys(held)) }
+        @if channel.config.is_some() && visitor.may_act { (trial::form(&channel.name, &trial::Asked::default(), visitor)) }
         @if let Some(config) = &channel.config {
             h2 { "Configuration in force" }
-            p.muted { "Secrets are masked." }
+            p.muted { "From " code { (channel.config_file.as_deref().unwrap_or("the defaults")) } ". Secrets are masked." }
             (text(&config.to_string(), None))
+        }
+    }
+}
+
+/// How long the waiting deliveries take at the pace of the last ten minutes, in milliseconds.
+fn drain(channel: &Channel) -> Option<u64> {
+    let minutes = channel.last_hour.per_minute.as_ref()?;
+    let sent: u64 = minutes.successes.iter().rev().take(10).sum();
+    (channel.waiting * 600_000).checked_div(sent).filter(|left| *left > 0)
+}
+
+fn hour(hour: &LastHour) -> Markup {
+    html! {
+        h2 { "Last hour" }
+        @match hour.per_minute.as_ref().filter(|_| hour.attempts > 0) {
+            Some(minutes) => dl.facts.sparks {
+                (fact("Attempts", &html! { (hour.attempts) " " (spark::throughput(minutes)) }))
+                (fact("Success", &html! { @if let Some(rate) = hour.success_rate { (percent(rate)) " " } (spark::success(minutes)) }))
+                (fact("p95", &html! {
+                    @if let Some(ms) = hour.p95_ms { (duration(ms)) }
+                    @if let Some(ms) = hour.mean_ms { span.muted { ", " (format!("{ms:.0} ms")) " on average " } }
+                    (spark::p95(minutes))
+                }))
+            },
+            None => p.muted { "No attempt has ended in the last hour." },
         }
     }
 }
 
 fn switch(channel: &Channel, visitor: &Visitor) -> Markup {
     let (act, label) = match channel.state.as_str() {
-        "removed" => return html! { p.muted { "The channel is no longer configured." } },
+        "removed" => return removed(channel, visitor),
         "paused" | "disabled" => ("resume", "Resume"),
         _ => ("pause", "Pause"),
     };
@@ -89,6 +125,27 @@ fn switch(channel: &Channel, visitor: &Visitor) -> Markup {
                 (hidden(visitor))
                 label { "Reason " input name="reason" maxlength="1000" size="30"; }
                 button class=(if act == "pause" { "danger" } else { "primary" }) { (label) }
+            }
+        }
+    }
+}
+
+/// What can be done to the deliveries of a channel that is no longer configured.
+fn removed(channel: &Channel, visitor: &Visitor) -> Markup {
+    let mut all = Fields::default();
+    all.set("channel", channel.name.as_str());
+    all.set("act", "cancel");
+    html! {
+        p.notice.warn { "The channel is no longer configured. Configure it again, or move or cancel what waits for it." }
+        @if visitor.may_act {
+            div.acts {
+                form.act method="post" action={ "/dashboard/channels/" (encoded(&channel.name)) "/move" } {
+                    (hidden(visitor))
+                    label { "Move all to " input name="to" required size="16"; }
+                    label { "Reason " input name="reason" maxlength="1000" size="20"; }
+                    button.primary { "Move" }
+                }
+                a.button href=(all.at("/dashboard/deliveries/bulk")) { "Cancel…" }
             }
         }
     }
@@ -125,7 +182,7 @@ fn keys(held: &Held) -> Markup {
             div.wide { table {
                 thead { tr { th { "Key" } th { "Failed delivery: retry, accept or cancel it" } th.number { "Waiting" } } }
                 tbody { @for key in &held.behind {
-                    tr { th scope="row" { code { (key.key) } } td { (delivery_link(&key.delivery_id)) } td.number { (key.waiting) } }
+                    tr data-item { th scope="row" { code { (key.key) } } td { (delivery_link(&key.delivery_id)) } td.number { (key.waiting) } }
                 } }
             } }
         }

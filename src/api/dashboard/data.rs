@@ -50,6 +50,7 @@ pub(super) struct Channel {
     pub(super) limits: Option<Limits>,
     pub(super) held: Option<Held>,
     pub(super) config: Option<Value>,
+    pub(super) config_file: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,6 +65,16 @@ pub(super) struct LastHour {
     pub(super) attempts: u64,
     pub(super) success_rate: Option<f64>,
     pub(super) mean_ms: Option<f64>,
+    pub(super) p95_ms: Option<u64>,
+    pub(super) per_minute: Option<PerMinute>,
+}
+
+/// The last sixty minutes, one by one.
+#[derive(Debug, Deserialize)]
+pub(super) struct PerMinute {
+    pub(super) attempts: Vec<u64>,
+    pub(super) successes: Vec<u64>,
+    pub(super) p95_ms: Vec<Option<u64>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -171,6 +182,37 @@ pub(super) struct Received {
     pub(super) truncated: bool,
 }
 
+/// A preview or a test of a channel.
+#[derive(Debug, Deserialize)]
+pub(super) struct Trial {
+    /// Of a test.
+    request: Option<Sent>,
+    /// Of a preview.
+    #[serde(flatten)]
+    previewed: Option<Sent>,
+    pub(super) deliveries: Option<u64>,
+    pub(super) skipped: Option<Skipped>,
+    pub(super) code: Option<i64>,
+    pub(super) response: Option<Received>,
+    pub(super) outcome: Option<String>,
+    pub(super) error: Option<String>,
+    pub(super) duration_ms: Option<u64>,
+}
+
+impl Trial {
+    /// The request that was sent, or would be.
+    pub(super) fn request(&self) -> Option<&Sent> {
+        self.request.as_ref().or(self.previewed.as_ref())
+    }
+}
+
+/// Why an order does not go to a channel.
+#[derive(Debug, Deserialize)]
+pub(super) struct Skipped {
+    pub(super) reason: Option<String>,
+    pub(super) detail: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Verdict {
     pub(super) at: Timestamp,
@@ -245,6 +287,23 @@ pub(super) struct Act {
     pub(super) count: Option<u64>,
     pub(super) reason: Option<String>,
     pub(super) detail: Option<Value>,
+}
+
+/// What a reload has changed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Reloaded {
+    pub(super) channels: Names,
+    pub(super) chains: Names,
+    pub(super) keys: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Names {
+    pub(super) added: Vec<String>,
+    pub(super) changed: Vec<String>,
+    pub(super) removed: Vec<String>,
 }
 
 /// What a bulk change would do, or has done.

@@ -12,7 +12,8 @@ use super::data::{Delivery, List};
 use super::form::{Fields, encoded};
 use super::gate::Guest;
 use super::layout::{
-    badge, button, channel_link, code, exact, failed, found, further, order_link, short_link, time, time_or_dash,
+    Frame, badge, button, channel_link, channel_query, code, exact, failed, first_page, framed, further, order_link,
+    short_link, time, time_or_dash,
 };
 use super::state::{Dashboard, Failure, Visitor};
 
@@ -26,7 +27,11 @@ pub(super) async fn page(
 ) -> Response {
     let fields = Fields::of(query.as_deref().unwrap_or_default());
     match body(&dashboard, &visitor, &fields).await {
-        Ok(body) => found(&visitor, PATH, "Deliveries", fields.get("q"), &body),
+        Ok(body) => {
+            let live = first_page(&fields).then(|| fields.get("channel").map(channel_query).unwrap_or_default());
+            let (q, live) = (fields.get("q").unwrap_or_default(), live.as_deref());
+            framed(&visitor, Frame { part: PATH, title: "Deliveries", q, live }, &body)
+        }
         Err(failure) => failed(&visitor, &failure),
     }
 }
@@ -111,7 +116,7 @@ fn filters(fields: &Fields, channels: &[Arc<str>]) -> Markup {
 /// Deliveries in lines.
 pub(super) fn table(deliveries: &[Delivery], visitor: &Visitor) -> Markup {
     html! {
-        div.wide {
+        div.wide data-fresh="list" {
             table {
                 thead { tr {
                     th { "Delivery" } th { "Order" } th { "Channel" } th { "Event" } th { "Status" } th { "Last code" }
@@ -120,7 +125,7 @@ pub(super) fn table(deliveries: &[Delivery], visitor: &Visitor) -> Markup {
                 } }
                 tbody {
                     @for delivery in deliveries {
-                        tr {
+                        tr data-item {
                             th scope="row" { (short_link(&delivery.id)) }
                             td { @match (&delivery.order, &delivery.order_id) {
                                 (Some(id), own) => (order_link(id, own.as_deref().unwrap_or(id))),

@@ -9,8 +9,8 @@ use super::super::problem::{Kind, Problem};
 use super::super::query::decode;
 use super::super::state::Api;
 
-/// A form may be this long, in bytes.
-const LONGEST: usize = 64 * 1024;
+/// A form may be this long in bytes, unless it has an order in it.
+pub(super) const LONGEST: usize = 64 * 1024;
 
 /// Fields that are read at most.
 const MOST: usize = 100;
@@ -33,8 +33,8 @@ impl Fields {
     }
 
     /// Those of a posted form.
-    pub(super) async fn posted(api: &Api, body: Body) -> Result<Self, Problem> {
-        let body = body::read(body, LONGEST, api.view().body_timeout).await?;
+    pub(super) async fn posted(api: &Api, body: Body, longest: usize) -> Result<Self, Problem> {
+        let body = body::read(body, longest, api.view().body_timeout).await?;
         let text =
             std::str::from_utf8(&body).map_err(|_| Problem::new(Kind::InvalidFields, "the form is not UTF-8"))?;
         Ok(Self::of(text))

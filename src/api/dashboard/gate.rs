@@ -17,7 +17,7 @@ use crate::domain::Timestamp;
 
 use super::super::problem::{Kind, Problem};
 use super::super::tokens::{SessionToken, bearer};
-use super::form::Fields;
+use super::form::{Fields, LONGEST};
 use super::layout::{bare, failed};
 use super::sessions::Sessions;
 use super::state::{Dashboard, Visitor};
@@ -27,7 +27,7 @@ const LOGIN: &[u8] = b"login";
 
 /// Lets nothing into a page but what it has itself.
 pub(in crate::api) async fn protect(mut response: Response) -> Response {
-    let policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -98,7 +98,18 @@ pub(super) async fn fields(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Fields, Problem> {
-    let mut fields = Fields::posted(dashboard.api(), body).await?;
+    fields_up_to(dashboard, visitor, headers, body, LONGEST).await
+}
+
+/// The same of a form that may be longer.
+pub(super) async fn fields_up_to(
+    dashboard: &Dashboard,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+    body: Body,
+    longest: usize,
+) -> Result<Fields, Problem> {
+    let mut fields = Fields::posted(dashboard.api(), body, longest).await?;
     let sent = fields.take("csrf").unwrap_or_default();
     genuine(dashboard, headers, &sent, &visitor.csrf)?;
     Ok(fields)
@@ -119,7 +130,7 @@ fn genuine(dashboard: &Dashboard, headers: &HeaderMap, sent: &str, expected: &st
 /// `POST /dashboard/login`.
 pub(super) async fn log_in(State(dashboard): State<Dashboard>, headers: HeaderMap, body: Body) -> Response {
     let api = dashboard.api();
-    let fields = match Fields::posted(api, body).await {
+    let fields = match Fields::posted(api, body, LONGEST).await {
         Ok(fields) => fields,
         Err(problem) => return login_form(&dashboard, "/", Some(&problem), problem.kind().status()),
     };

@@ -1,4 +1,4 @@
-//! The home page: what needs a person, worst first, and the channels.
+//! The home page: what needs a person, worst first, and how the channels have fared in the last hour.
 
 use axum::extract::{Extension, State};
 use axum::response::Response;
@@ -7,7 +7,10 @@ use maud::{Markup, html};
 use super::data::{Channel, List, Trouble};
 use super::form::{Fields, encoded};
 use super::gate::Guest;
-use super::layout::{badge, button, channel_link, code, counted, delivery_link, failed, page, time, time_or_dash};
+use super::layout::{
+    Frame, badge, button, channel_link, code, counted, delivery_link, duration, failed, framed, time, time_or_dash,
+};
+use super::spark;
 use super::state::{Dashboard, Failure, Visitor};
 
 /// Problems that the page shows.
@@ -16,7 +19,7 @@ const PROBLEMS: usize = 50;
 /// `GET /`.
 pub(in crate::api) async fn home(State(dashboard): State<Dashboard>, Extension(visitor): Guest) -> Response {
     match body(&dashboard, &visitor).await {
-        Ok(body) => page(&visitor, "/", "Home", &body),
+        Ok(body) => framed(&visitor, Frame { part: "/", title: "Home", live: Some(""), ..Frame::default() }, &body),
         Err(failure) => failed(&visitor, &failure),
     }
 }
@@ -27,24 +30,26 @@ async fn body(dashboard: &Dashboard, visitor: &Visitor) -> Result<Markup, Failur
     let more = if problems.next_cursor.is_some() { " or more" } else { "" };
     let number = problems.data.len() as u64;
     Ok(html! {
-        @if problems.data.is_empty() {
-            h1 { "Home" }
-            p.notice.good { "✓ Nothing needs you." }
-        } @else {
-            h1 { (number) (more) @if number == 1 { " thing needs you" } @else { " things need you" } }
-            ol.problems {
-                @for problem in &problems.data { (trouble(problem, visitor)) }
+        div data-fresh="problems" {
+            @if problems.data.is_empty() {
+                h1 { "Home" }
+                p.notice.good { "✓ Nothing needs you." }
+            } @else {
+                h1 { (number) (more) @if number == 1 { " thing needs you" } @else { " things need you" } }
+                ol.problems {
+                    @for problem in &problems.data { (trouble(problem, visitor)) }
+                }
             }
         }
         h2 { "Channels" }
         @if channels.data.is_empty() {
             p.muted { "No channel is configured. Orders are accepted, and nothing is delivered." }
         } @else {
-            div.wide {
-                table {
+            div.wide data-fresh="channels" {
+                table.channels {
                     thead { tr {
                         th { "Channel" } th { "State" } th.number { "Waiting" } th.number { "Under way" }
-                        th.number { "Last hour" } th.number { "Success" } th.number { "Mean" } th { "Next attempt" }
+                        th { "Attempts in the last hour" } th { "Success" } th { "p95" } th { "Next attempt" }
                     } }
                     tbody { @for channel in &channels.data { (line(channel, visitor)) } }
                 }
@@ -60,7 +65,7 @@ fn trouble(problem: &Trouble, visitor: &Visitor) -> Markup {
     bulk.set("act", "retry");
     let at_least = if problem.at_least { "at least " } else { "" };
     html! {
-        li.problem {
+        li.problem data-item {
             div.head {
                 (badge(&problem.kind)) " " b { (channel_link(&problem.channel)) }
                 @if problem.code.is_some() { " " (code(problem.code)) }
@@ -74,14 +79,16 @@ fn trouble(problem: &Trouble, visitor: &Visitor) -> Markup {
                 @if let Some(by) = &problem.by { ", by " (by) }
                 @if let Some(example) = &problem.example { ", for example " (delivery_link(example)) }
             }
-            @if visitor.may_act {
-                div.acts {
-                    @match problem.kind.as_str() {
-                        "failures" => a.button href=(bulk.at("/dashboard/deliveries/bulk")) { "Retry them" },
-                        "paused" | "disabled" => (button(visitor, &act(&problem.channel, "resume"), "Resume", "")),
-                        "failing" | "waiting" => (button(visitor, &act(&problem.channel, "pause"), "Pause", "")),
-                        _ => {}
-                    }
+            div.acts {
+                @match problem.kind.as_str() {
+                    "failures" if visitor.may_act => a.button href=(bulk.at("/dashboard/deliveries/bulk")) { "Retry them…" },
+                    "paused" | "disabled" => (button(visitor, &act(&problem.channel, "resume"), "Resume", "")),
+                    "failing" | "waiting" => (button(visitor, &act(&problem.channel, "pause"), "Pause", "")),
+                    "held" | "removed" => a.button href={ "/dashboard/channels/" (encoded(&problem.channel)) } {
+                        @if problem.kind == "held" { "Show the keys" } @else { "Move or cancel them…" }
+                    },
+                    "late" => a.button href=(filter.at("/dashboard/deliveries")) { "Show them" },
+                    _ => {}
                 }
             }
         }
@@ -98,14 +105,21 @@ fn line(channel: &Channel, visitor: &Visitor) -> Markup {
     waiting.set("channel", channel.name.as_str());
     waiting.set("status", "pending");
     html! {
-        tr {
+        tr data-item {
             th scope="row" { (channel_link(&channel.name)) }
             td { (badge(&channel.state)) @if channel.failing_since.is_some() { " " (badge("failing")) } }
             td.number { a href=(waiting.at("/dashboard/deliveries")) { (channel.waiting) } }
             td.number { (channel.in_flight) }
-            td.number { (counted(hour.attempts, "attempt", "attempts")) }
-            td.number { @match hour.success_rate { Some(rate) => (percent(rate)), None => "–" } }
-            td.number { @match hour.mean_ms { Some(ms) => { (format!("{ms:.0} ms")) }, None => "–" } }
+            @let drawn = hour.per_minute.as_ref().filter(|_| hour.attempts > 0);
+            td.sparked { @if let Some(minutes) = drawn { (spark::throughput(minutes)) } " " (hour.attempts) }
+            td.sparked {
+                @if let Some(minutes) = drawn { (spark::success(minutes)) } " "
+                @match hour.success_rate { Some(rate) => (percent(rate)), None => "–" }
+            }
+            td.sparked {
+                @if let Some(minutes) = drawn { (spark::p95(minutes)) } " "
+                @match hour.p95_ms { Some(ms) => { (duration(ms)) }, None => "–" }
+            }
             td { (time_or_dash(channel.next_attempt_at, visitor)) }
         }
     }

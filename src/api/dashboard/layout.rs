@@ -28,6 +28,8 @@ pub(super) fn bare(title: &str, status: u16, body: &Markup) -> Response {
                 meta name="color-scheme" content="light dark";
                 title { (title) " · orderhook" }
                 link rel="stylesheet" href="/dashboard/style.css";
+                // Pages work without it.
+                script src="/dashboard/script.js" defer {}
             }
             body { (body) }
         }
@@ -37,24 +39,39 @@ pub(super) fn bare(title: &str, status: u16, body: &Markup) -> Response {
 }
 
 /// The parts of the dashboard in its navigation.
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 6] = [
     ("Home", "/"),
     ("Orders", "/dashboard/orders"),
     ("Deliveries", "/dashboard/deliveries"),
     ("Audit", "/dashboard/audit"),
+    ("Configuration", "/dashboard/configuration"),
+    ("About", "/dashboard/about"),
 ];
+
+/// What is around the content of a page.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Frame<'a> {
+    /// The path of the part of the navigation that the page belongs to.
+    pub(super) part: &'a str,
+    pub(super) title: &'a str,
+    /// What was searched for.
+    pub(super) q: &'a str,
+    /// The query of `/dashboard/live` by which the page learns that it is out of date; `None`: it stays as it is.
+    pub(super) live: Option<&'a str>,
+}
 
 /// A page of the part at `part`.
 pub(super) fn page(visitor: &Visitor, part: &str, title: &str, body: &Markup) -> Response {
-    framed(visitor, part, title, 200, "", body)
+    framed(visitor, Frame { part, title, ..Frame::default() }, body)
 }
 
-/// A list that was asked for by `q`.
-pub(super) fn found(visitor: &Visitor, part: &str, title: &str, q: Option<&str>, body: &Markup) -> Response {
-    framed(visitor, part, title, 200, q.unwrap_or_default(), body)
+pub(super) fn framed(visitor: &Visitor, frame: Frame<'_>, body: &Markup) -> Response {
+    with_status(visitor, frame, 200, body)
 }
 
-fn framed(visitor: &Visitor, part: &str, title: &str, status: u16, q: &str, body: &Markup) -> Response {
+fn with_status(visitor: &Visitor, frame: Frame<'_>, status: u16, body: &Markup) -> Response {
+    let Frame { part, title, q, live } = frame;
+    let live = live.map(|query| if query.is_empty() { LIVE.to_owned() } else { format!("{LIVE}?{query}") });
     let markup = html! {
         a.skip href="#main" { "Skip to the content" }
         header {
@@ -77,11 +94,17 @@ fn framed(visitor: &Visitor, part: &str, title: &str, status: u16, q: &str, body
                 }
             }
         }
-        main #main { (body) }
-        footer { "Times in UTC. This page: " (exact(visitor.now)) ". orderhook " (env!("CARGO_PKG_VERSION")) }
+        main #main data-live=[live] data-now=(visitor.now.as_millis()) { (body) }
+        footer {
+            p { "Times in UTC. This page: " span data-fresh="now" { (exact(visitor.now)) } span #live role="status" {} ". " a href="/dashboard/about" { "orderhook " (env!("CARGO_PKG_VERSION")) } }
+            p #keys hidden { kbd { "/" } " search, " kbd { "j" } " " kbd { "k" } " next and previous, " kbd { "r" } " to the retry button, or reload" }
+        }
     };
     bare(title, status, &markup)
 }
+
+/// Where pages learn that they are out of date.
+const LIVE: &str = "/dashboard/live";
 
 /// The page of a call that did not succeed.
 pub(super) fn failed(visitor: &Visitor, failure: &Failure) -> Response {
@@ -93,7 +116,7 @@ pub(super) fn failed(visitor: &Visitor, failure: &Failure) -> Response {
         }
         p { a href="/" { "Home" } }
     };
-    framed(visitor, "", &failure.title, failure.status, "", &body)
+    with_status(visitor, Frame { title: &failure.title, ..Frame::default() }, failure.status, &body)
 }
 
 /// The field that shows that a form is of a page of this visitor.
@@ -122,7 +145,7 @@ pub(super) fn exact(at: Timestamp) -> Markup {
 
 /// A time, and how far it is from now.
 pub(super) fn time(at: Timestamp, visitor: &Visitor) -> Markup {
-    html! { (exact(at)) " " span.ago { (relative(at, visitor.now)) } }
+    html! { (exact(at)) " " span.ago data-at=(at.as_millis()) { (relative(at, visitor.now)) } }
 }
 
 pub(super) fn time_or_dash(at: Option<Timestamp>, visitor: &Visitor) -> Markup {
@@ -146,10 +169,10 @@ pub(super) fn badge(word: &str) -> Markup {
     let (sign, style) = match word {
         "accepted" | "completed" | "passed" | "enabled" | "closed" => ("✓", "good"),
         "dispatched" | "processing" | "running" | "pending" | "retry" | "probing" => ("…", "busy"),
-        "failed" | "rejected" | "disabled" | "disable" | "breaker_open" | "failing" | "failures" | "open" => {
+        "failed" | "rejected" | "disabled" | "disable" | "breaker_open" | "failing" | "failures" | "open" | "held" => {
             ("✕", "bad")
         }
-        "paused" | "waiting" | "removed" => ("‖", "warn"),
+        "paused" | "waiting" | "removed" | "late" => ("‖", "warn"),
         _ => ("–", "idle"),
     };
     html! { span class={ "badge " (style) } { span aria-hidden="true" { (sign) } " " (word.replace('_', " ")) } }
@@ -178,7 +201,11 @@ pub(super) fn code(code: Option<i64>) -> Markup {
 pub(super) fn duration(ms: u64) -> String {
     match ms {
         0..10_000 => format!("{ms} ms"),
-        _ => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        10_000..120_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        120_000..7_200_000 if ms % 60_000 < 1000 => format!("{} min", ms / 60_000),
+        120_000..7_200_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
+        7_200_000..172_800_000 => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+        _ => format!("{} days {} h", ms / 86_400_000, ms % 86_400_000 / 3_600_000),
     }
 }
 
@@ -201,6 +228,16 @@ pub(super) fn text(text: &str, encoding: Option<&str>) -> Markup {
 /// A name and what it is, in a list of them.
 pub(super) fn fact(name: &str, what: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (what) } } }
+}
+
+/// Whether a list begins with the newest entry, so that new ones belong to it.
+pub(super) fn first_page(fields: &Fields) -> bool {
+    fields.get("cursor").is_none()
+}
+
+/// The query of `/dashboard/live` for one channel.
+pub(super) fn channel_query(channel: &str) -> String {
+    format!("channel={}", encoded(channel))
 }
 
 /// The link to the next page of a list.

@@ -4,23 +4,30 @@
 //! audit keeps are those of the API. [`gate`] lets visitors in, [`layout`] has what all pages share, and each page is a
 //! file of its own. To add a page: a file with a handler, and its route in [`pages`].
 
+mod about;
 mod acts;
 mod audit;
 mod bulk;
 mod channel;
+mod configuration;
+mod curl;
 mod data;
 mod deliveries;
 mod delivery;
+mod difference;
 mod form;
 mod gate;
 mod home;
 mod layout;
+mod live;
 mod order;
 mod orders;
 mod search;
 mod sessions;
+mod spark;
 mod state;
 mod timeline;
+mod trial;
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -36,6 +43,7 @@ pub(super) use state::Dashboard;
 pub(super) fn pages(dashboard: &Dashboard) -> Router<Dashboard> {
     let open = Router::new()
         .route("/dashboard/style.css", get(style))
+        .route("/dashboard/script.js", get(script))
         .route("/dashboard/login", post(gate::log_in))
         .route("/dashboard/logout", post(gate::log_out));
     Router::new()
@@ -49,13 +57,26 @@ pub(super) fn pages(dashboard: &Dashboard) -> Router<Dashboard> {
         .route("/dashboard/deliveries/{id}", get(delivery::page))
         .route("/dashboard/deliveries/{id}/{act}", post(acts::delivery))
         .route("/dashboard/channels/{name}", get(channel::page))
+        .route("/dashboard/channels/{name}/preview", post(trial::preview))
+        .route("/dashboard/channels/{name}/test", post(trial::test))
         .route("/dashboard/channels/{name}/{act}", post(acts::channel))
         .route("/dashboard/audit", get(audit::page))
+        .route("/dashboard/configuration", get(configuration::page))
+        .route("/dashboard/configuration/reload", post(configuration::reload))
+        .route("/dashboard/about", get(about::about))
+        .route("/dashboard/live", get(live::live))
         .route_layer(from_fn_with_state(dashboard.clone(), enter))
         .merge(open)
 }
 
 async fn style() -> Response {
-    let headers = [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "max-age=300")];
-    (headers, include_str!("style.css")).into_response()
+    asset("text/css; charset=utf-8", include_str!("style.css"))
+}
+
+async fn script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("script.js"))
+}
+
+fn asset(media: &'static str, text: &'static str) -> Response {
+    ([(CONTENT_TYPE, media), (CACHE_CONTROL, "max-age=300")], text).into_response()
 }

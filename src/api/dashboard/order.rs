@@ -11,7 +11,7 @@ use super::acts::done;
 use super::data::Order;
 use super::form::{Fields, encoded};
 use super::gate::Guest;
-use super::layout::{self, badge, button, channel_link, fact, failed, hidden, order_link, text, time, time_or_dash};
+use super::layout::{Frame, badge, button, fact, failed, framed, hidden, order_link, text, time, time_or_dash};
 use super::state::{Dashboard, Visitor};
 use super::timeline;
 
@@ -26,7 +26,9 @@ pub(super) async fn page(
     match dashboard.read::<Order>(&visitor, &format!("/v1/orders/{}", encoded(&id))).await {
         Ok(order) => {
             let title = format!("Order {}", order.order_id);
-            layout::page(&visitor, "/dashboard/orders", &title, &body(&order, &dashboard.channels(), &fields, &visitor))
+            let live = format!("order={}", encoded(&order.order_id));
+            let frame = Frame { part: "/dashboard/orders", title: &title, live: Some(&live), ..Frame::default() };
+            framed(&visitor, frame, &body(&order, &dashboard.channels(), &fields, &visitor))
         }
         Err(failure) => failed(&visitor, &failure),
     }
@@ -35,16 +37,18 @@ pub(super) async fn page(
 fn body(order: &Order, channels: &[Arc<str>], fields: &Fields, visitor: &Visitor) -> Markup {
     let path = format!("/dashboard/orders/{}", encoded(&order.id));
     html! {
-        h1 { "Order " (order.order_id) " " (badge(&order.status)) }
-        (done(fields))
-        p.id { (order.id) }
-        dl.facts {
-            (fact("Type", &html! { (order.kind) }))
-            (fact("Chain", &html! { (order.chain.as_deref().unwrap_or("–")) }))
-            (fact("Received", &time(order.received_at, visitor)))
-            (fact("Ended", &time_or_dash(order.ended_at, visitor)))
-            @if !order.same_id.is_empty() {
-                (fact("Earlier with this id", &html! { @for id in &order.same_id { (order_link(id, id)) br; } }))
+        div data-fresh="order" {
+            h1 { "Order " (order.order_id) " " (badge(&order.status)) }
+            (done(fields))
+            p.id { (order.id) }
+            dl.facts {
+                (fact("Type", &html! { (order.kind) }))
+                (fact("Chain", &html! { (order.chain.as_deref().unwrap_or("–")) }))
+                (fact("Received", &time(order.received_at, visitor)))
+                (fact("Ended", &time_or_dash(order.ended_at, visitor)))
+                @if !order.same_id.is_empty() {
+                    (fact("Earlier with this id", &html! { @for id in &order.same_id { (order_link(id, id)) br; } }))
+                }
             }
         }
         @if visitor.may_act {
@@ -61,11 +65,12 @@ fn body(order: &Order, channels: &[Arc<str>], fields: &Fields, visitor: &Visitor
                 }
             }
         }
-        h2 { "Timeline" }
-        (timeline::table(order, visitor))
-        (skipped(order))
-        h2 { "Context" }
-        (text(order.context.get(), None))
+        div data-fresh="timeline" {
+            h2 { "Timeline" }
+            (timeline::table(order, visitor))
+            h2 { "Context" }
+            (text(order.context.get(), None))
+        }
         h2 { "Body" }
         (text(order.order.get(), None))
         details {
@@ -75,25 +80,8 @@ fn body(order: &Order, channels: &[Arc<str>], fields: &Fields, visitor: &Visitor
     }
 }
 
-fn skipped(order: &Order) -> Markup {
-    let skipped: Vec<_> = order.channels.iter().filter(|got| got.status == "skipped").collect();
-    html! {
-        @if !skipped.is_empty() {
-            h2 { "Skipped channels" }
-            ul.skipped {
-                @for got in skipped {
-                    li {
-                        (channel_link(&got.channel)) ": " (why(got.reason.as_deref().unwrap_or_default()))
-                        @if let Some(detail) = &got.detail { " (" (detail) ")" }
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// A reason in words.
-fn why(reason: &str) -> &str {
+pub(super) fn why(reason: &str) -> &str {
     match reason {
         "event" => "does not subscribe to the event",
         "when" => "its `when` does not hold",

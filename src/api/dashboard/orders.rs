@@ -9,7 +9,7 @@ use crate::domain::OrderStatus;
 use super::data::{List, Listed};
 use super::form::Fields;
 use super::gate::Guest;
-use super::layout::{badge, exact, failed, found, further, order_link, time, time_or_dash};
+use super::layout::{Frame, badge, exact, failed, first_page, framed, further, order_link, time, time_or_dash};
 use super::state::{Dashboard, Failure, Visitor};
 
 const PATH: &str = "/dashboard/orders";
@@ -22,7 +22,10 @@ pub(super) async fn page(
 ) -> Response {
     let fields = Fields::of(query.as_deref().unwrap_or_default());
     match body(&dashboard, &visitor, &fields).await {
-        Ok(body) => found(&visitor, PATH, "Orders", fields.get("q"), &body),
+        Ok(body) => {
+            let live = first_page(&fields).then_some("");
+            framed(&visitor, Frame { part: PATH, title: "Orders", q: fields.get("q").unwrap_or_default(), live }, &body)
+        }
         Err(failure) => failed(&visitor, &failure),
     }
 }
@@ -38,12 +41,12 @@ async fn body(dashboard: &Dashboard, visitor: &Visitor, fields: &Fields) -> Resu
                 @else { "No order matches these filters. " a href=(PATH) { "Show all" } }
             }
         } @else {
-            div.wide {
+            div.wide data-fresh="list" {
                 table {
                     thead { tr { th { "Order" } th { "Type" } th { "Status" } th { "Received" } th { "Ended" } th { "Id" } } }
                     tbody {
                         @for order in &list.data {
-                            tr {
+                            tr data-item {
                                 th scope="row" { (order_link(&order.id, &order.order_id)) }
                                 td { (order.kind) }
                                 td { (badge(&order.status)) }

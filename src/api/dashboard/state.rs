@@ -110,12 +110,22 @@ impl Dashboard {
 
     /// Reads something from the API.
     pub(super) async fn read<T: DeserializeOwned>(&self, visitor: &Visitor, target: &str) -> Result<T, Failure> {
-        self.call(visitor, Method::GET, target, None).await
+        self.call(visitor, Method::GET, target, String::new()).await
     }
 
     /// Changes something by the API.
     pub(super) async fn change(&self, visitor: &Visitor, target: &str, body: &Value) -> Result<Value, Failure> {
-        self.call(visitor, Method::POST, target, Some(body)).await
+        self.post(visitor, target, body.to_string()).await
+    }
+
+    /// Makes a call of the API with a body as it is.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        visitor: &Visitor,
+        target: &str,
+        body: String,
+    ) -> Result<T, Failure> {
+        self.call(visitor, Method::POST, target, body).await
     }
 
     async fn call<T: DeserializeOwned>(
@@ -123,10 +133,10 @@ impl Dashboard {
         visitor: &Visitor,
         method: Method,
         target: &str,
-        body: Option<&Value>,
+        body: String,
     ) -> Result<T, Failure> {
-        let sent = Body::from(body.map(Value::to_string).unwrap_or_default());
-        let request = Request::builder().method(method).uri(target).header(CONTENT_TYPE, "application/json").body(sent);
+        let request = Request::builder().method(method).uri(target).header(CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from(body));
         let mut request = request.map_err(|_| Problem::new(Kind::NotFound, "the name cannot be part of a path"))?;
         if let Some(token) = visitor.token {
             request.extensions_mut().insert(token);

@@ -6,10 +6,14 @@ use crate::domain::Timestamp;
 
 use super::data::Order;
 use super::layout::{badge, channel_link, code, delivery_link, duration, exact, time};
+use super::order::why;
 use super::state::Visitor;
 
 /// The width of the axis, in units of its drawing.
 const WIDTH: u64 = 1000;
+
+/// The parts of the axis between its marks.
+const MARKS: u64 = 4;
 
 /// The narrowest bar.
 const NARROWEST: u64 = 6;
@@ -40,6 +44,7 @@ impl Axis {
         html! {
             svg.bar viewBox="0 0 1000 20" preserveAspectRatio="none" aria-hidden="true" {
                 rect.line x="0" y="9" width="1000" height="2" {}
+                @for mark in 0..=MARKS { rect.mark x=((mark * WIDTH / MARKS).min(WIDTH - 1)) y="0" width="1" height="20" {} }
                 rect class={ "span " (status) } x=(start) y="3" width=(width) height="14" {}
                 @if let Some(next) = next { rect.next x=(self.at(next).min(WIDTH - NARROWEST)) y="0" width=(NARROWEST) height="20" {} }
             }
@@ -63,14 +68,16 @@ fn end(status: &str, updated: Timestamp, now: Timestamp) -> Timestamp {
 pub(super) fn table(order: &Order, visitor: &Visitor) -> Markup {
     let axis = Axis::of(order, visitor.now);
     html! {
-        @if order.steps.is_empty() && order.deliveries.is_empty() {
-            p.muted { "The order has no steps and no deliveries." }
+        @if order.steps.is_empty() && order.deliveries.is_empty() && order.channels.is_empty() {
+            p.muted { "The order has no steps and no deliveries: no chain and no channel is configured for it." }
         } @else {
             div.wide {
                 table.timeline {
                     thead { tr {
                         th { "What" } th { "Status" } th { "Code" } th { "Began" } th.number { "Took" }
-                        th.axis { "From " (exact(axis.from)) " on, " (duration(axis.ms)) " in all" }
+                        th.axis {
+                            div.marks { @for mark in 0..=MARKS { span { @if mark == 0 { "0" } @else { "+" (duration(axis.ms * mark / MARKS)) } } } }
+                        }
                     } }
                     tbody {
                         @for step in &order.steps {
@@ -99,6 +106,13 @@ pub(super) fn table(order: &Order, visitor: &Visitor) -> Markup {
                                 td { (exact(delivery.created_at)) }
                                 td.number { (duration(millis(delivery.created_at, end))) }
                                 td.axis { (axis.bar(delivery.created_at, end, &delivery.status, delivery.next_attempt_at)) }
+                            }
+                        }
+                        @for got in order.channels.iter().filter(|got| got.status == "skipped") {
+                            tr.skipped {
+                                th scope="row" { "No delivery to " (channel_link(&got.channel)) }
+                                td { (badge("skipped")) }
+                                td colspan="4" { (why(got.reason.as_deref().unwrap_or_default())) @if let Some(detail) = &got.detail { " (" (detail) ")" } }
                             }
                         }
                     }

@@ -108,7 +108,10 @@ async fn channels_show_their_configuration_masked_and_how_they_fare() {
     let erp = &json["data"][0];
     assert_eq!((&erp["name"], &erp["state"]), (&"erp".into(), &"enabled".into()));
     assert_eq!((&erp["waiting"], &erp["in_flight"]), (&3.into(), &2.into()));
-    assert_eq!(erp["last_hour"], json!({"attempts": 8, "success_rate": 0.75, "mean_ms": 12.5}));
+    assert_eq!(
+        erp["last_hour"],
+        json!({"attempts": 8, "success_rate": 0.75, "mean_ms": 12.5, "p95_ms": null, "per_minute": null})
+    );
     assert_eq!(erp["config"]["url"], "http://127.0.0.1:9/hook");
     assert_eq!((&json["data"][1]["name"], &json["data"][1]["state"]), (&"old".into(), &"disabled".into()));
     assert_eq!(world.get("/v1/channels/erp").await.json(), *erp);

@@ -13,7 +13,7 @@ use crate::telemetry::metrics::ChannelMetrics;
 
 use super::super::health::{Health, Record, Turn};
 use super::super::outlet::Outlet;
-use super::super::stats::Rates;
+use super::super::stats::{Minutes, Rates};
 use super::events::{LaneEvent, LaneSettings, LaneView};
 use super::mailbox::Mailbox;
 use super::workers::Workers;
@@ -122,6 +122,11 @@ impl Lane {
 
     pub(in crate::delivery) fn rates(&self, now: Timestamp) -> Rates {
         lock(&self.record).hour.rates(now)
+    }
+
+    /// How it has fared in each of the last sixty minutes.
+    pub(in crate::delivery) fn minutes(&self, now: Timestamp) -> Minutes {
+        lock(&self.record).hour.minutes(now)
     }
 
     /// How its receiver fares.

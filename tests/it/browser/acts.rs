@@ -25,7 +25,7 @@ async fn act(world: &World, browser: &Browser, click: impl AsyncFn(&str)) {
     let api = &world.api;
     let page = |path: &str, id: &str| format!("/dashboard/{path}/{id}");
     let button = |path: &str| format!("form[action='{path}'] button");
-    let done = async || browser.shows("[role=status]", 1).await;
+    let done = async || browser.shows("p[role=status]", 1).await;
 
     let delivery = page("deliveries", &world.dispatched);
     browser.open(&delivery).await;
@@ -72,6 +72,17 @@ async fn act(world: &World, browser: &Browser, click: impl AsyncFn(&str)) {
     done().await;
     assert_eq!(api.ended(&world.rejected).await["status"], "completed");
 
+    for (press, title) in [("button.primary", "Preview of crm"), ("button[formaction]", "Test of crm")] {
+        browser.open("/dashboard/channels/crm").await;
+        browser.fill("textarea", r#"{"id": "T-1"}"#).await;
+        click(&format!(".trial {press}")).await;
+        browser.reads(title).await;
+        browser.reads("T-1").await;
+    }
+    browser.open("/dashboard/configuration").await;
+    click(&button("/dashboard/configuration/reload")).await;
+    done().await;
+
     browser.open("/dashboard/deliveries?channel=billing&status=failed").await;
     click("a[href*='act=cancel']").await;
     click("a[href='/dashboard/deliveries?channel=billing&status=failed']").await;
@@ -84,8 +95,10 @@ async fn act(world: &World, browser: &Browser, click: impl AsyncFn(&str)) {
 
     let audit = api.list("/v1/audit").await;
     let acts: Vec<_> = audit.iter().map(|act| text(act, "act")).collect();
-    let made =
-        ["retry", "rerun", "deliver", "resume", "resume", "pause", "retry", "cancel", "accept", "pause", "retry"];
+    let made = [
+        "retry", "reload", "test", "rerun", "deliver", "resume", "resume", "pause", "retry", "cancel", "accept",
+        "pause", "retry",
+    ];
     assert_eq!(acts, made);
     assert_eq!((&audit[0]["count"], &audit[0]["reason"]), (&json!(count), &json!("the account exists")));
     browser.open("/dashboard/audit").await;

@@ -4,4 +4,5 @@ mod acts;
 mod driver;
 mod hostile;
 mod pages;
+mod script;
 mod world;
