@@ -21,9 +21,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use super::connection_limits::ConnectionLimits;
 use super::guard::{First, Guarded, PREFACE, Requests};
 use super::problem::{Kind, Problem};
-use super::serve::Limits;
 
 /// The largest head of a request, in bytes. Of headers, 100 at most are read.
 const MAX_HEAD: usize = 32 * 1024;
@@ -41,7 +41,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A connection to be served.
 pub(super) struct Connection {
     pub(super) router: Router,
-    pub(super) limits: Limits,
+    pub(super) limits: ConnectionLimits,
     pub(super) places: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
 }

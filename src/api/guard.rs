@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 
-use super::serve::Limits;
+use super::connection_limits::ConnectionLimits;
 
 /// How long a connection may stay without a request, while there is room for others.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -94,7 +94,7 @@ pub(super) struct Guarded {
     first: First,
     requests: Arc<Requests>,
     places: Arc<Semaphore>,
-    limits: Limits,
+    limits: ConnectionLimits,
     http2: bool,
     timer: Pin<Box<Sleep>>,
     armed: bool,
@@ -117,7 +117,7 @@ impl Guarded {
         first: First,
         requests: Arc<Requests>,
         places: Arc<Semaphore>,
-        limits: Limits,
+        limits: ConnectionLimits,
         http2: bool,
     ) -> Self {
         Self {

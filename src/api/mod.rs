@@ -7,6 +7,7 @@
 //! To add a call: write its handler beside its kind (`orders.rs`, `deliveries.rs`, …), returning `Result<Response,
 //! Problem>`, and put it into the group of its scope in [`router`].
 
+mod access;
 mod again;
 mod answer;
 mod audit;
@@ -15,6 +16,7 @@ mod changes;
 mod channels;
 mod cloudevents;
 mod connection;
+mod connection_limits;
 mod dashboard;
 mod deliveries;
 mod event_fields;
@@ -61,10 +63,11 @@ use path::Named;
 use tokens::Caller;
 
 pub use answer::JsonAnswers;
+pub use connection_limits::ConnectionLimits;
 pub use deliveries::delivery_json;
 pub use orders::order_json;
 pub use problem::{Fault, Kind, Problem};
-pub use serve::{Limits, serve};
+pub use serve::serve;
 pub use state::{Api, ChannelOverview, Ingest, Lanes, NotReloaded, Reload, Rooms, View};
 pub use tokens::Tokens;
 
@@ -94,14 +97,14 @@ pub fn router(api: Api) -> Router {
         .route("/v1/audit", get(audit::page))
         .route("/v1/problems", get(problems::page))
         .route("/v1/stream", get(stream::get))
-        .route_layer(from_fn_with_state(api.clone(), tokens::read));
+        .route_layer(from_fn_with_state(api.clone(), access::read));
     let open = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::docs));
-    let manage = manage().route_layer(from_fn_with_state(api.clone(), tokens::manage));
+    let manage = manage().route_layer(from_fn_with_state(api.clone(), access::manage));
     // The dashboard makes the same calls as everybody else, within the process.
     let calls = settle.merge(read).merge(manage);
     let dashboard = Dashboard::new(api.clone(), calls.clone().with_state(api.clone()));

@@ -11,34 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bound::Bound;
-use crate::config::settings::Server;
 
 use super::connection::Connection;
+use super::connection_limits::ConnectionLimits;
 
 /// How long the loop rests after it could not accept: longer each time, so that it neither spins nor gives up while
 /// the process has no file descriptor left.
 const REST: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// What a connection may use up.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// The longest time for a request's head to arrive, from its first byte; and for the first head of a connection.
-    pub header_timeout: Duration,
-    /// The longest time for which a caller may leave an answer unread.
-    pub body_timeout: Duration,
-    /// Connections open at once; further ones wait to be accepted.
-    pub max_connections: usize,
-}
-
-impl From<&Server> for Limits {
-    fn from(server: &Server) -> Self {
-        Self {
-            header_timeout: server.header_timeout,
-            body_timeout: server.body_timeout,
-            max_connections: server.max_connections,
-        }
-    }
-}
 
 /// Serves until `stop`, each connection by the `limits` that hold as it is accepted; then finishes the requests under
 /// way: callers that keep their connection are told to close it.
@@ -46,7 +25,7 @@ impl From<&Server> for Limits {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    mut limits: watch::Receiver<Limits>,
+    mut limits: watch::Receiver<ConnectionLimits>,
     stop: CancellationToken,
     abort: CancellationToken,
 ) {

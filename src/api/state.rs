@@ -22,8 +22,10 @@ use crate::telemetry::metrics::Metrics;
 use super::hosts::Hosts;
 use super::problem::{Kind, Problem};
 use super::readiness::Readiness;
-use super::stream::STREAMS;
 use super::tokens::Tokens;
+
+/// Streams that may be open at the same time.
+pub(super) const STREAMS: usize = 100;
 
 /// Takes in orders and events. [`crate::intake::Intake`], or a stand-in for it.
 #[async_trait]

@@ -19,10 +19,8 @@ use crate::store::{Cause, DeliveryFilter, Happening};
 use super::deliveries::known_channel;
 use super::problem::{Kind, Problem};
 use super::query::Query;
-use super::state::Api;
+use super::state::{Api, STREAMS};
 
-/// Streams at once.
-pub(super) const STREAMS: usize = 100;
 /// How often a stream on which nothing happens shows that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 

@@ -5,11 +5,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Extensions, HeaderMap};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -20,7 +17,6 @@ use crate::store::Cause;
 
 use super::pace::Pace;
 use super::problem::Problem;
-use super::state::Api;
 
 /// The tokens configured.
 pub struct Tokens {
@@ -176,25 +172,6 @@ pub(super) fn author(cause: &Cause) -> String {
         Some(token) => format!("token {token}"),
         None => "a caller without a token".to_owned(),
     }
-}
-
-/// Lets only callers with the scope `read` through.
-pub(super) async fn read(State(api): State<Api>, request: Request, next: Next) -> Response {
-    check(&api, Scope::Read, request, next).await
-}
-
-/// Lets only callers with the scope `manage` through.
-pub(super) async fn manage(State(api): State<Api>, request: Request, next: Next) -> Response {
-    check(&api, Scope::Manage, request, next).await
-}
-
-async fn check(api: &Api, scope: Scope, mut request: Request, next: Next) -> Response {
-    let caller = match api.view().tokens.caller_of(request.headers(), request.extensions(), scope) {
-        Ok(known) => Caller::of(known),
-        Err(problem) => return problem.into_response(),
-    };
-    request.extensions_mut().insert(caller);
-    next.run(request).await
 }
 
 #[cfg(test)]

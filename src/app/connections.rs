@@ -1,6 +1,6 @@
 //! How many callers may be connected, given the files that the process may open.
 
-use crate::api::Limits;
+use crate::api::ConnectionLimits;
 use crate::config::Settings;
 use crate::system;
 
@@ -8,8 +8,8 @@ use crate::system;
 const RESERVE: u64 = 128;
 
 /// Returns the limits for callers. Logs it where there are fewer connections than `server.max_connections`.
-pub(super) fn limits(settings: &Settings) -> Limits {
-    let mut limits = Limits::from(&settings.server);
+pub(super) fn limits(settings: &Settings) -> ConnectionLimits {
+    let mut limits = ConnectionLimits::from(&settings.server);
     let Some(files) = system::open_files() else { return limits };
     // Each chain may hold as many orders in the background as it has callers waiting.
     let callouts = settings.chains.len().saturating_mul(settings.delivery.chain_concurrency).saturating_mul(2);

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, Limits, NotReloaded, View};
+use crate::api::{self, ConnectionLimits, NotReloaded, View};
 use crate::config::{Changes, Faults, Reading, Settings};
 use crate::delivery::{Lanes, LanesError};
 use crate::store::{Act, Backlog, Cause};
@@ -60,7 +60,7 @@ pub struct Reloader {
     pub(super) current: ArcSwap<Generation>,
     pub(super) lanes: Arc<Lanes>,
     pub(super) view: Arc<ArcSwap<View>>,
-    pub(super) limits: watch::Sender<Limits>,
+    pub(super) limits: watch::Sender<ConnectionLimits>,
     pub(super) soft: CancellationToken,
     /// One after the other.
     pub(super) turn: Mutex<()>,

@@ -19,16 +19,6 @@ const ALLOWED: &[&[&str]] = &[
         "delivery/suspects.rs",
     ],
     &[
-        "api/body.rs",
-        "api/deliveries.rs",
-        "api/query.rs",
-        "api/reason.rs",
-        "api/state.rs",
-        "api/stream.rs",
-        "api/tokens.rs",
-    ],
-    &["api/connection.rs", "api/guard.rs", "api/serve.rs"],
-    &[
         "outbound/auth/basic.rs",
         "outbound/auth/endpoint.rs",
         "outbound/auth/fixed.rs",

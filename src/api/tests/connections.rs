@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Limits, serve};
+use super::super::{ConnectionLimits, serve};
 use super::fakes::*;
 use super::records::*;
 
@@ -37,7 +37,7 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        let limits = Limits { header_timeout, body_timeout, max_connections };
+        let limits = ConnectionLimits { header_timeout, body_timeout, max_connections };
         let task =
             tokio::spawn(serve(listener, world.router.clone(), watch::channel(limits).1, stop.clone(), abort.clone()));
         Self { world, address, stop, abort, task }
