@@ -1,15 +1,11 @@
 //! One attempt, and what becomes of its delivery.
 
 use std::cell::OnceCell;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::settings::Channel;
 use crate::domain::event::is_own;
-use crate::domain::{
-    AfterFailure, Attempt, AttemptId, Body, Code, DeliveryStatus, Event, EventId, Exchange, Origin, Outcome, Subject,
-    Timestamp,
-};
+use crate::domain::{AfterFailure, Attempt, AttemptId, Body, Code, DeliveryStatus, Exchange, Outcome, Timestamp};
 use crate::outbound::mail::Mail;
 use crate::outbound::{self, MASK, Reply, Request, exchange, hide, text};
 use crate::store::{Finished, Leased, NewDelivery, Next};
@@ -196,7 +192,8 @@ fn answered(code: Code, mails: bool) -> String {
 
 /// Makes one attempt.
 pub(super) async fn run(context: &Context, outlet: &Outlet, delivery: &Leased, begun: &Begun) -> Tried {
-    let watch = Watch::begin(context, std::iter::once(delivery.id)).await;
+    let watch =
+        Watch::begin(&context.suspects, &*context.store.queue, &context.clock, std::iter::once(delivery.id)).await;
     let mut begun = *begun;
     let mut sent = run_once(context, outlet, delivery, &begun, &watch).await;
     while sent.starved {
@@ -204,7 +201,7 @@ pub(super) async fn run(context: &Context, outlet: &Outlet, delivery: &Leased, b
         begun = Begun::now(context);
         sent = run_once(context, outlet, delivery, &begun, &watch).await;
     }
-    watch.end(context).await;
+    watch.end(&*context.store.queue).await;
     Tried { begun, sent }
 }
 
@@ -376,7 +373,7 @@ fn own_deliveries(
     if is_own(&about.event.kind) || !context.router().wants(kind) {
         return Vec::new();
     }
-    let event = own_event(context, kind, order_id, data, now);
+    let event = context.own_event(kind, order_id, data, now);
     let mut deliveries = context.router().plan(&event, now, now).deliveries;
     for delivery in &mut deliveries {
         // They are born with the record, which may have to be written more than once: they wait in the store.
@@ -399,34 +396,4 @@ fn failure_event(context: &Context, delivery: &Leased, attempt: &Attempt, now: T
         "error": attempt.error,
     });
     own_deliveries(context, KIND, delivery, &delivery.event.subject.order_id, &data, now)
-}
-
-/// An event of the product's own.
-pub(super) fn own_event(
-    context: &Context,
-    kind: &str,
-    order_id: &str,
-    data: &serde_json::Value,
-    now: Timestamp,
-) -> Arc<Event> {
-    let id: EventId = context.ids.next();
-    let subject = Subject {
-        origin: Origin::Event(id),
-        order_id: order_id.to_owned(),
-        kind: kind.to_owned(),
-        received_at: now,
-        chain: None,
-        body: data.to_string().into(),
-        arrival: None,
-    };
-    context.tracer.event(&subject, now);
-    Arc::new(Event {
-        id,
-        kind: Arc::from(kind),
-        at: now,
-        subject: Arc::new(subject),
-        context: Arc::from("{}"),
-        step: None,
-        steps: Arc::default(),
-    })
 }

@@ -32,9 +32,15 @@ struct Part<'a> {
 
 /// Makes one attempt of all of these deliveries together. Returns one result for each, in their order.
 pub(super) async fn run(context: &Context, outlet: &Outlet, deliveries: &[Leased], begun: &[Begun]) -> Vec<Tried> {
-    let watch = Watch::begin(context, deliveries.iter().map(|delivery| delivery.id)).await;
+    let watch = Watch::begin(
+        &context.suspects,
+        &*context.store.queue,
+        &context.clock,
+        deliveries.iter().map(|delivery| delivery.id),
+    )
+    .await;
     let tried = watched(context, outlet, deliveries, begun, &watch).await;
-    watch.end(context).await;
+    watch.end(&*context.store.queue).await;
     tried
 }
 

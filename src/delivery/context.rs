@@ -8,12 +8,11 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::{Attempt, DeliveryId};
+use crate::domain::{Attempt, DeliveryId, Event, EventId, Origin, Subject, Timestamp};
 use crate::routing::LaneMemory;
 use crate::store::{Cause, ChannelState, Replica, Store, StoreError};
 use crate::telemetry::spans::Tracer;
 
-use super::attempt::own_event;
 use super::lane::Lane;
 use super::outlet::Kit;
 
@@ -92,7 +91,7 @@ impl Context {
         let deliveries = match event {
             Some((kind, data)) if self.router().wants(kind) => {
                 let now = self.clock.now();
-                let event = own_event(self, kind, channel, &data, now);
+                let event = self.own_event(kind, channel, &data, now);
                 self.router().plan(&event, now, now).deliveries
             }
             _ => Vec::new(),
@@ -102,5 +101,29 @@ impl Context {
         lane.set_state(state, state == ChannelState::Enabled);
         drop(switching);
         Ok(())
+    }
+
+    /// Makes an event of the service's own.
+    pub(super) fn own_event(&self, kind: &str, order_id: &str, data: &serde_json::Value, now: Timestamp) -> Arc<Event> {
+        let id: EventId = self.ids.next();
+        let subject = Subject {
+            origin: Origin::Event(id),
+            order_id: order_id.to_owned(),
+            kind: kind.to_owned(),
+            received_at: now,
+            chain: None,
+            body: data.to_string().into(),
+            arrival: None,
+        };
+        self.tracer.event(&subject, now);
+        Arc::new(Event {
+            id,
+            kind: Arc::from(kind),
+            at: now,
+            subject: Arc::new(subject),
+            context: Arc::from("{}"),
+            step: None,
+            steps: Arc::default(),
+        })
     }
 }

@@ -6,7 +6,6 @@ use crate::domain::Timestamp;
 use crate::domain::event::is_own;
 use crate::store::{DeliverySummary, NewDelivery, StoreError};
 
-use super::attempt::own_event;
 use super::context::Context;
 use super::lanes::Lanes;
 
@@ -58,7 +57,7 @@ fn event(context: &Context, delivery: &DeliverySummary, now: Timestamp) -> Vec<N
         "code": delivery.last_code,
     });
     let order_id = delivery.order_id.as_deref().unwrap_or_default();
-    let event = own_event(context, KIND, order_id, &data, now);
+    let event = context.own_event(KIND, order_id, &data, now);
     let mut deliveries = context.router().plan(&Arc::clone(&event), now, now).deliveries;
     for delivery in &mut deliveries {
         // They wait in the store: the write may have to be repeated.

@@ -6,13 +6,13 @@
 //! right after the start, so that it takes none of them with it, and none is blamed for a process that is killed as soon as
 //! it runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::domain::{DeliveryId, Timestamp};
-
-use super::context::Context;
+use crate::domain::{Clock, DeliveryId, Timestamp};
+use crate::store::Queue;
 
 /// Ends of the process after which a delivery is set aside.
 const POISONED: u32 = 3;
@@ -46,17 +46,21 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// Begins an attempt of these deliveries. Costs nothing where none is a suspect.
-    pub(super) async fn begin(context: &'a Context, deliveries: impl Iterator<Item = DeliveryId>) -> Self {
-        let queue = &context.store.queue;
-        let suspects = deliveries.map(|id| (id, queue.crashes(id))).filter(|(_, crashes)| *crashes > 0);
-        let (poisoned, marked): (Vec<_>, Vec<_>) = suspects.partition(|(_, crashes)| *crashes >= POISONED);
+    pub(super) async fn begin(
+        suspects: &'a Suspects,
+        queue: &dyn Queue,
+        clock: &Arc<dyn Clock>,
+        deliveries: impl Iterator<Item = DeliveryId>,
+    ) -> Self {
+        let crashed = deliveries.map(|id| (id, queue.crashes(id))).filter(|(_, crashes)| *crashes > 0);
+        let (poisoned, marked): (Vec<_>, Vec<_>) = crashed.partition(|(_, crashes)| *crashes >= POISONED);
         for (delivery, _) in &poisoned {
             tracing::error!(%delivery, "delivery set aside: the process ended three times while it was under way");
         }
         let mut apart = None;
         if marked.iter().any(|(_, crashes)| *crashes + 1 >= POISONED) {
-            context.clock.sleep_until(context.suspects.started_at.after(SETTLED)).await;
-            apart = Some(context.suspects.apart.lock().await);
+            clock.sleep_until(suspects.started_at.after(SETTLED)).await;
+            apart = Some(suspects.apart.lock().await);
         }
         let ids = |of: Vec<(DeliveryId, u32)>| of.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
         let (poisoned, marked) = (ids(poisoned), ids(marked));
@@ -74,9 +78,9 @@ impl<'a> Watch<'a> {
     }
 
     /// Ends the attempt: the process is still there.
-    pub(super) async fn end(self, context: &Context) {
+    pub(super) async fn end(self, queue: &dyn Queue) {
         for id in self.marked.iter().chain(&self.poisoned) {
-            if let Err(error) = context.store.queue.clear_suspect(*id).await {
+            if let Err(error) = queue.clear_suspect(*id).await {
                 tracing::warn!(delivery = %id, %error, "a delivery stays suspected of having ended the process");
             }
         }
