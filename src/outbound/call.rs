@@ -5,12 +5,8 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-use super::auth::Credentials;
-use super::client::{Reply, Request};
-use super::fault::Fault;
-use super::mask::mask;
 use super::received::Received;
-use crate::domain::Code;
+use super::request::Request;
 
 /// A request with all the exchanges that it takes.
 pub(super) struct Call<'a> {
@@ -62,31 +58,5 @@ impl<'a> Call<'a> {
         self.received = Received::default();
         self.sent = credentials;
         self.again = true;
-    }
-
-    /// What became of it. A receiver that repeats the secrets it was sent is not quoted with them.
-    pub(super) async fn end(mut self, result: Result<(), Fault>, credentials: &Credentials) -> Reply {
-        let code = match (&result, self.received.status) {
-            (Err(fault), _) => fault.code(),
-            (Ok(()), Some(status)) => Code::status(status.as_u16()),
-            (Ok(()), None) => Code::CLOSED,
-        };
-        // What was cut off by us, and what an error has cut off.
-        let cut = self.received.truncated || result.is_err();
-        let mut reply = Reply {
-            code,
-            elsewhere: result.as_ref().is_err_and(Fault::is_elsewhere),
-            starved: result.as_ref().is_err_and(Fault::is_starved),
-            auth: self.sent.is_some() && code == Code::status(401),
-            truncated: self.received.truncated,
-            headers: std::mem::take(&mut self.received.headers),
-            body: self.received.body(cut),
-            again: self.again,
-            error: result.err().map(|fault| fault.to_string()).or(self.note),
-            credentials: None,
-        };
-        mask(&mut reply, self.sent.as_ref().map(|(_, value)| value), self.request, credentials, cut).await;
-        reply.credentials = self.sent.map(|(name, _)| name);
-        reply
     }
 }

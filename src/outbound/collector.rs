@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, ClientError, ClientOptions, Reply, Request};
+use super::client::Client;
 use super::header_value;
+use super::request::{ClientError, ClientOptions, Reply, Request};
 use crate::config::settings::{Auth, Egress, Method, Otlp, Timeout};
 use crate::domain::{Body, Clock};
 use crate::telemetry::Throttle;

@@ -9,9 +9,9 @@ use arc_swap::ArcSwap;
 use reqwest::{Request, Response, Url, Version};
 
 use super::auth::ntlm::Gate;
-use super::client::ClientError;
 use super::egress::{Guard, Target, proxy};
 use super::phase::Reporting;
+use super::request::ClientError;
 use super::tls;
 use crate::config::settings::Egress;
 

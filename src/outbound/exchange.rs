@@ -4,9 +4,9 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, USER_AGENT};
 
 use super::aside::aside;
-use super::client::{Reply, Request};
 use super::dialer::AGENT;
 use super::mask::{AT_ONCE, MASK, Secrets};
+use super::request::{Reply, Request};
 use crate::config::{is_secret_name, shown_url};
 use crate::domain::{Exchange, HeaderLines};
 

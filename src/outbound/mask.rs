@@ -4,17 +4,13 @@
 //! in hexadecimal digits. An automaton looks for all forms of all secrets in one pass, in the text itself and in each
 //! [layer](super::encodings) that can be taken off it: the time is linear in the text, whatever it holds.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderValue};
 
-use super::aside::aside;
-use super::auth::Credentials;
-use super::client::{Reply, Request};
 use super::encodings::{is_plain, layers};
 use super::finder::{Finder, SHORTEST};
-use crate::config::secrets_of_query;
 
 /// Stands for what is not shown.
 pub const MASK: &str = "***";
@@ -131,60 +127,26 @@ fn without(all: &[&Secrets], text: &[u8], cut: bool) -> Option<Vec<u8>> {
     Some(kept)
 }
 
-fn hide(all: &[&Secrets], bytes: &mut Bytes, cut: bool) {
+pub(super) fn hide(all: &[&Secrets], bytes: &mut Bytes, cut: bool) {
     if let Some(kept) = without(all, bytes, cut) {
         *bytes = kept.into();
     }
 }
 
-fn hide_text(all: &[&Secrets], text: &mut String) {
+/// Masks secrets in a text.
+pub(super) fn hide_text(all: &[&Secrets], text: &mut String) {
     if let Some(kept) = without(all, text.as_bytes(), false) {
         *text = String::from_utf8(kept).unwrap_or_else(|_| MASK.to_owned());
     }
 }
 
-fn hide_headers(all: &[&Secrets], headers: &mut HeaderMap) {
+/// Masks secrets in the values of headers.
+pub(super) fn hide_headers(all: &[&Secrets], headers: &mut HeaderMap) {
     for value in headers.values_mut() {
         if let Some(kept) = without(all, value.as_bytes(), false) {
             *value = HeaderValue::from_bytes(&kept).unwrap_or(HeaderValue::from_static(MASK));
         }
     }
-}
-
-/// Masks in a reply what its request proved itself with: the header value `sent`, the request's own headers that are
-/// marked as sensitive, secret fields of its query, and what credentials are made of.
-pub(super) async fn mask(
-    reply: &mut Reply,
-    sent: Option<&HeaderValue>,
-    request: &Request,
-    credentials: &Credentials,
-    cut: bool,
-) {
-    let sensitive = || sent.into_iter().chain(request.headers.values().filter(|value| value.is_sensitive()));
-    let mut secrets = Secrets::new(request.url.query().into_iter().flat_map(secrets_of_query));
-    if credentials.secrets().is_empty() && secrets.is_empty() && sensitive().next().is_none() {
-        return;
-    }
-    for value in sensitive() {
-        secrets.add_header(value);
-    }
-    let all = [Arc::clone(credentials.secrets()), credentials.remembered(secrets)];
-    let (mut headers, mut body, mut error) =
-        (std::mem::take(&mut reply.headers), std::mem::take(&mut reply.body), reply.error.take());
-    let size = headers.values().map(HeaderValue::len).sum::<usize>() + body.len();
-    let hidden = move || {
-        let all = all.each_ref().map(AsRef::as_ref);
-        hide(&all, &mut body, cut);
-        hide_headers(&all, &mut headers);
-        if let Some(error) = &mut error {
-            hide_text(&all, error);
-        }
-        (headers, body, error)
-    };
-    let hidden = if size <= AT_ONCE { Some(hidden()) } else { aside(hidden).await };
-    // What could not be looked through is not shown.
-    (reply.headers, reply.body, reply.error) =
-        hidden.unwrap_or_else(|| (HeaderMap::new(), Bytes::from_static(MASK.as_bytes()), None));
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ mod mask;
 mod phase;
 mod received;
 mod remote;
+mod reply;
+mod request;
 mod retry_after;
 mod self_signed;
 mod starved;
@@ -40,15 +42,17 @@ mod starved;
 mod tests;
 mod text;
 mod tls;
+mod transport;
 
 use crate::config::is_secret_name;
 
 pub use aside::aside;
-pub use client::{Client, ClientError, ClientOptions, Reply, Request};
+pub use client::Client;
 pub use collector::Collector;
 pub use exchange::{exchange, hide};
 pub use mask::MASK;
 pub use remote::{Lines, Remote};
+pub use request::{ClientError, ClientOptions, Reply, Request};
 pub use reqwest::Url;
 pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use text::text;

@@ -119,6 +119,20 @@ pub(super) fn failed(visitor: &Visitor, failure: &Failure) -> Response {
     with_status(visitor, Frame { title: &failure.title, ..Frame::default() }, failure.status, &body)
 }
 
+/// Returns in words why a channel got nothing of an order.
+pub(super) fn why(reason: &str) -> &str {
+    match reason {
+        "event" => "does not subscribe to the event",
+        "when" => "its `when` does not hold",
+        "filter" => "its `filter` does not hold",
+        "product" => "no item is one of its products",
+        "once_per" => "had its delivery for this value before",
+        "relationship" => "the trading partners go to another channel",
+        "disabled" => "switched off in the configuration",
+        other => other,
+    }
+}
+
 /// The field that shows that a form is of a page of this visitor.
 pub(super) fn hidden(visitor: &Visitor) -> Markup {
     html! { input type="hidden" name="csrf" value=(visitor.csrf); }

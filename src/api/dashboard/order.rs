@@ -79,17 +79,3 @@ fn body(order: &Order, channels: &[Arc<str>], fields: &Fields, visitor: &Visitor
         }
     }
 }
-
-/// A reason in words.
-pub(super) fn why(reason: &str) -> &str {
-    match reason {
-        "event" => "does not subscribe to the event",
-        "when" => "its `when` does not hold",
-        "filter" => "its `filter` does not hold",
-        "product" => "no item is one of its products",
-        "once_per" => "had its delivery for this value before",
-        "relationship" => "the trading partners go to another channel",
-        "disabled" => "switched off in the configuration",
-        other => other,
-    }
-}

@@ -5,8 +5,7 @@ use maud::{Markup, html};
 use crate::domain::Timestamp;
 
 use super::data::Order;
-use super::layout::{badge, channel_link, code, delivery_link, duration, exact, time};
-use super::order::why;
+use super::layout::{badge, channel_link, code, delivery_link, duration, exact, time, why};
 use super::state::Visitor;
 
 /// The width of the axis, in units of its drawing.

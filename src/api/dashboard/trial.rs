@@ -11,8 +11,7 @@ use super::data::{Order, Trial};
 use super::delivery::{received, sent};
 use super::form::encoded;
 use super::gate::{self, Guest};
-use super::layout::{badge, channel_link, code, duration, failed, hidden, page};
-use super::order::why;
+use super::layout::{badge, channel_link, code, duration, failed, hidden, page, why};
 use super::state::{Dashboard, Failure, Visitor};
 
 /// A form with an order may be this long, in bytes.

@@ -9,9 +9,9 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::challenge::{Challenges, challenges};
-use super::secret;
+use super::value::secret;
 use crate::outbound::call::Call;
-use crate::outbound::client::ClientError;
+use crate::outbound::request::ClientError;
 
 /// The header of a user and a password.
 pub(super) fn header(username: &str, password: &SecretString) -> Result<HeaderValue, ClientError> {

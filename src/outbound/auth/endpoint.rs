@@ -13,12 +13,12 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::domain::json;
-use crate::outbound::client::{ClientError, WANTS_CREDENTIALS, host};
 use crate::outbound::dialer::{Dialer, Http};
 use crate::outbound::egress::Forbidden;
 use crate::outbound::fault::Fault;
 use crate::outbound::mask::Secrets;
 use crate::outbound::received::Received;
+use crate::outbound::request::{ClientError, WANTS_CREDENTIALS, host};
 
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 64 * 1024;

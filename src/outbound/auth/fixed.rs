@@ -3,18 +3,18 @@
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Way, secret, with_scheme};
-use crate::outbound::client::ClientError;
+use super::value::{secret, with_scheme};
+use crate::outbound::request::ClientError;
 
-pub(super) fn authorization(value: HeaderValue) -> Way {
-    Way::Always(AUTHORIZATION, value)
+pub(super) fn authorization(value: HeaderValue) -> (HeaderName, HeaderValue) {
+    (AUTHORIZATION, value)
 }
 
-pub(super) fn bearer(token: &SecretString) -> Result<Way, ClientError> {
+pub(super) fn bearer(token: &SecretString) -> Result<(HeaderName, HeaderValue), ClientError> {
     with_scheme("Bearer", token).map(authorization)
 }
 
-pub(super) fn header(name: &str, value: &SecretString) -> Result<Way, ClientError> {
+pub(super) fn header(name: &str, value: &SecretString) -> Result<(HeaderName, HeaderValue), ClientError> {
     let name = HeaderName::try_from(name).map_err(|_| ClientError::HeaderName(name.to_owned()))?;
-    Ok(Way::Always(name, secret(value.expose_secret())?))
+    Ok((name, secret(value.expose_secret())?))
 }

@@ -17,6 +17,7 @@ mod jwt;
 pub(super) mod ntlm;
 mod oauth2;
 mod tokens;
+mod value;
 
 use std::sync::Arc;
 
@@ -25,10 +26,10 @@ use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::call::Call;
-use super::client::{ClientError, ClientOptions};
 use super::dialer::Dialer;
 use super::egress;
 use super::mask::Secrets;
+use super::request::{ClientError, ClientOptions};
 use crate::config::settings::Auth;
 use endpoint::Endpoint;
 use ntlm::{Identity, Ntlm};
@@ -69,11 +70,11 @@ impl Credentials {
             Auth::None => (Way::Never, with_proxy(&[])),
             Auth::Basic { username, password, preemptive } => {
                 let value = basic::header(username, password)?;
-                let way = if *preemptive { fixed::authorization(value) } else { Way::Challenged(value) };
+                let way = if *preemptive { always(fixed::authorization(value)) } else { Way::Challenged(value) };
                 (way, with_proxy(&[password]))
             }
-            Auth::Bearer { token } => (fixed::bearer(token)?, with_proxy(&[token])),
-            Auth::Header { name, value } => (fixed::header(name, value)?, with_proxy(&[value])),
+            Auth::Bearer { token } => (always(fixed::bearer(token)?), with_proxy(&[token])),
+            Auth::Header { name, value } => (always(fixed::header(name, value)?), with_proxy(&[value])),
             Auth::Ntlm { username, password, domain } => {
                 let (username, domain) = (username.clone(), domain.clone());
                 let identity = Identity { username, password: password.clone(), domain };
@@ -147,14 +148,6 @@ fn tokens(endpoint: Endpoint, grant: Grant, options: &ClientOptions) -> Way {
     Way::Token(Box::new(Tokens::new(endpoint, grant, Arc::clone(&options.clock))))
 }
 
-/// A header value that shows itself nowhere.
-fn secret(text: &str) -> Result<HeaderValue, ClientError> {
-    let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| ClientError::HeaderValue)?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// The same of a scheme and a secret behind it.
-fn with_scheme(scheme: &str, text: &SecretString) -> Result<HeaderValue, ClientError> {
-    secret(&format!("{scheme} {}", text.expose_secret()))
+fn always((name, value): (HeaderName, HeaderValue)) -> Way {
+    Way::Always(name, value)
 }

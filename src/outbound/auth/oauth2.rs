@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::endpoint::{Answer, Endpoint, Failure, Issued};
-use super::secret;
+use super::value::secret;
 use crate::config::settings::ClientCredentials;
 
 /// Refusals that are not about how the client proves who it is.

@@ -9,11 +9,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::starved;
 use super::endpoint::{Endpoint, Failure, Issued};
-use super::{jwt, oauth2, with_scheme};
+use super::value::with_scheme;
+use super::{jwt, oauth2};
 use crate::domain::{Clock, Timestamp};
+use crate::outbound::call::Call;
 use crate::outbound::fault::Fault;
 use crate::outbound::received::Received;
-use crate::outbound::{call::Call, client::Client};
+use crate::outbound::transport::Transport;
 
 /// A token is no longer used this long before it expires; of a short-lived one the last tenth is not used.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -56,11 +58,11 @@ impl Tokens {
     }
 
     /// Sends a request with the token; once more with a new one where the receiver refuses it.
-    pub(in crate::outbound) async fn send(&self, client: &Client, call: &mut Call<'_>) -> Result<(), Fault> {
-        let deadline = client.bound(call);
+    pub(in crate::outbound) async fn send(&self, transport: &Transport, call: &mut Call<'_>) -> Result<(), Fault> {
+        let deadline = transport.bound(call);
         let token = self.token(deadline).await?;
         call.sent = Some((AUTHORIZATION, token.header.clone()));
-        client.step(&client.http, call).await?;
+        transport.step(&transport.http, call).await?;
         if !call.is_refused() {
             return Ok(());
         }
@@ -69,7 +71,7 @@ impl Tokens {
         call.received = Received::default();
         let token = self.token(deadline).await?;
         call.go_again(Some((AUTHORIZATION, token.header)));
-        client.step(&client.http, call).await
+        transport.step(&transport.http, call).await
     }
 
     async fn token(&self, deadline: Instant) -> Result<Token, Fault> {

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tower::{Layer, Service};
 use url::Host;
 
-use super::{Forbidden, Guard, Reason, Unreachable};
+use super::guard::{Forbidden, Guard, Reason, Unreachable};
 use crate::config::settings::{Egress, Proxy};
 use crate::outbound::mask::Secrets;
 

@@ -1,25 +1,19 @@
 //! The dialog with the mail server: greeting, STARTTLS and credentials where they are wanted, and one mail.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{
-    AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters, TlsParametersBuilder,
-};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::response::Response;
-use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, ServerName};
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
 
-use super::super::tls;
 use super::compose::Message;
 use super::fault::{MailFault, one_line};
+use super::tls::Tls;
 use super::wire::Wire;
 use crate::config::settings::{MailSecurity, Smtp};
 
@@ -29,47 +23,6 @@ const MECHANISMS: &[Mechanism] = &[Mechanism::Plain, Mechanism::Login];
 
 /// How long the farewell may take: the mail is taken by then.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// What TLS needs, for either way of beginning it.
-pub(super) struct Tls {
-    host: String,
-    connector: TlsConnector,
-    parameters: TlsParameters,
-}
-
-impl Tls {
-    /// Prepares TLS where the settings ask for it: the system's certificates, and those of `ca_file`.
-    pub(super) fn new(smtp: &Smtp) -> Result<Option<Self>, String> {
-        if smtp.security == MailSecurity::None {
-            return Ok(None);
-        }
-        let own = || smtp.ca.iter().cloned().map(CertificateDer::from);
-        let mut roots = RootCertStore::empty();
-        let known: Vec<_> = tls::system_roots().chain(own()).filter(|root| roots.add(root.clone()).is_ok()).collect();
-        let mut config = tls::with_roots(roots)?;
-        config.alpn_protocols.clear();
-        let mut builder =
-            TlsParametersBuilder::new(smtp.bare_host().to_owned()).certificate_store(CertificateStore::None);
-        for root in known {
-            let root = Certificate::from_der(root.to_vec()).map_err(|error| error.to_string())?;
-            builder = builder.add_root_certificate(root);
-        }
-        let parameters = builder.build().map_err(|error| error.to_string())?;
-        Ok(Some(Self {
-            host: smtp.bare_host().to_owned(),
-            connector: TlsConnector::from(Arc::new(config)),
-            parameters,
-        }))
-    }
-
-    pub(super) fn connector(&self) -> &TlsConnector {
-        &self.connector
-    }
-
-    pub(super) fn server_name(&self) -> Result<ServerName<'static>, String> {
-        ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())
-    }
-}
 
 /// A positive reply.
 #[derive(Debug)]

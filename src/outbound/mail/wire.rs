@@ -14,8 +14,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::super::egress::{Guard, Unreachable};
 use super::super::starved::lacking;
-use super::dialog::Tls;
 use super::fault::MailFault;
+use super::tls::Tls;
 use super::turns::Turns;
 use crate::config::settings::{MailSecurity, Smtp};
 

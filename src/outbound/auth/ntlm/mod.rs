@@ -19,12 +19,13 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::challenge::{Challenges, challenges};
-use super::secret;
+use super::value::secret;
 use crate::domain::Clock;
 use crate::outbound::call::Call;
-use crate::outbound::client::{Client, host};
 use crate::outbound::dialer::{Dialer, Http};
 use crate::outbound::fault::Fault;
+use crate::outbound::request::host;
+use crate::outbound::transport::Transport;
 use crate::system;
 pub(in crate::outbound) use gate::{Gate, Lost};
 use message::{Challenge, Proof};
@@ -64,12 +65,12 @@ impl Ntlm {
     }
 
     /// Sends a request on a connection that is known to the receiver, or becomes so.
-    pub(in crate::outbound) async fn send(&self, client: &Client, call: &mut Call<'_>) -> Result<(), Fault> {
+    pub(in crate::outbound) async fn send(&self, transport: &Transport, call: &mut Call<'_>) -> Result<(), Fault> {
         while let Some(wire) = self.take() {
-            match client.step(&wire.http, call).await {
+            match transport.step(&wire.http, call).await {
                 // Closed while nobody used it: nothing has been sent.
                 Err(Fault::Lost) => continue,
-                Err(_) if call.hung_up && client.resend => continue,
+                Err(_) if call.hung_up && transport.resend => continue,
                 Err(fault) => return Err(fault),
                 Ok(()) => {}
             }
@@ -81,21 +82,21 @@ impl Ntlm {
             if closes(call) {
                 break;
             }
-            return self.shake_hands(client, call, wire).await;
+            return self.shake_hands(transport, call, wire).await;
         }
         let http = self.dialer.single(Gate::default());
         let http = http.map_err(|error| Fault::NotSent(error.to_string()))?;
-        self.shake_hands(client, call, Wire { http, used: Instant::now() }).await
+        self.shake_hands(transport, call, Wire { http, used: Instant::now() }).await
     }
 
-    async fn shake_hands(&self, client: &Client, call: &mut Call<'_>, wire: Wire) -> Result<(), Fault> {
+    async fn shake_hands(&self, transport: &Transport, call: &mut Call<'_>, wire: Wire) -> Result<(), Fault> {
         let host = host(&call.request.url);
         let failed = |why: &str| Fault::NoCredentials(format!("no NTLM with {host}: {why}"));
         let again = call.received.status.is_some();
         let negotiate = message::negotiate();
         call.go_again(Some(header(&negotiate)?));
         call.again = again;
-        client.step(&wire.http, call).await?;
+        transport.step(&wire.http, call).await?;
         if !call.is_refused() {
             self.give_back(wire, call);
             return Ok(());
@@ -113,7 +114,7 @@ impl Ntlm {
         }
         let proof = self.proof(&negotiate, &challenge).map_err(|why| failed(&why))?;
         call.go_again(Some(header(&proof)?));
-        match client.step(&wire.http, call).await {
+        match transport.step(&wire.http, call).await {
             Err(Fault::Lost) => return Err(failed(CLOSED)),
             result => result?,
         }
