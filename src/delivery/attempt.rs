@@ -14,11 +14,12 @@ use crate::template::Scope;
 
 use super::confirm;
 use super::context::Context;
+use super::deps::Deps;
 use super::health::Turn;
 use super::lane::Lane;
 use super::mail;
-use super::outlet::{Kit, Outlet};
 use super::request::NotBuilt;
+use super::sender::ChannelSender;
 use super::suspects::{self, Watch};
 
 /// A retry due within this time stays in memory; a later one waits in the store.
@@ -44,9 +45,9 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    pub(super) fn now(kit: &Kit) -> Self {
-        let (started_at, started) = (kit.clock.now(), Instant::now());
-        Self { id: kit.ids.next(), started_at, started, chance: None }
+    pub(super) fn now(deps: &Deps) -> Self {
+        let (started_at, started) = (deps.clock.now(), Instant::now());
+        Self { id: deps.ids.next(), started_at, started, chance: None }
     }
 }
 
@@ -92,7 +93,7 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    pub(super) fn reply(kit: &Kit, channel: &Channel, request: &Request, reply: &Reply) -> Self {
+    pub(super) fn reply(deps: &Deps, channel: &Channel, request: &Request, reply: &Reply) -> Self {
         let denied = channel.confirm_body && confirm::is_denied(reply);
         let wanted = (channel.require_text || channel.email.is_some()) && reply.error.is_none();
         Self {
@@ -102,7 +103,7 @@ impl Sent {
             auth: reply.auth,
             starved: reply.starved,
             elsewhere: reply.elsewhere,
-            retry_after: reply.retry_after(kit.clock.now()),
+            retry_after: reply.retry_after(deps.clock.now()),
             error: reply.error.clone().or_else(|| denied.then(|| DENIED.to_owned())),
             exchange: exchange(request, reply),
         }
@@ -110,13 +111,13 @@ impl Sent {
 
     /// A request that could not be built. The text that was refused stands in the record as its body, so that one
     /// sees what is wrong with it.
-    pub(super) fn not_built(outlet: &Outlet, refused: NotBuilt) -> Self {
-        let (channel, NotBuilt { error, text }) = (&outlet.channel, refused);
+    pub(super) fn not_built(sender: &ChannelSender, refused: NotBuilt) -> Self {
+        let (channel, NotBuilt { error, text }) = (&sender.channel, refused);
         let method = channel.method.as_str().to_owned();
         // As configured: what the environment fills in may be secret.
         let url =
             channel.shown.get("url").and_then(serde_json::Value::as_str).unwrap_or(channel.url.source()).to_owned();
-        let request_body = Body::whole(outlet.client.shown(text, REFUSED_KEPT));
+        let request_body = Body::whole(sender.client.shown(text, REFUSED_KEPT));
         let exchange = Exchange { method, url, request_body, ..Exchange::default() };
         Self::unsent(error, exchange)
     }
@@ -191,15 +192,15 @@ fn answered(code: Code, mails: bool) -> String {
 }
 
 /// Makes one attempt.
-pub(super) async fn run(context: &Context, outlet: &Outlet, delivery: &Leased, begun: &Begun) -> Tried {
+pub(super) async fn run(context: &Context, sender: &ChannelSender, delivery: &Leased, begun: &Begun) -> Tried {
     let watch =
         Watch::begin(&context.suspects, &*context.store.queue, &context.clock, std::iter::once(delivery.id)).await;
     let mut begun = *begun;
-    let mut sent = run_once(context, outlet, delivery, &begun, &watch).await;
+    let mut sent = run_once(context, sender, delivery, &begun, &watch).await;
     while sent.starved {
         put_off(context, delivery).await;
         begun = Begun::now(context);
-        sent = run_once(context, outlet, delivery, &begun, &watch).await;
+        sent = run_once(context, sender, delivery, &begun, &watch).await;
     }
     watch.end(&*context.store.queue).await;
     Tried { begun, sent }
@@ -211,62 +212,72 @@ pub(super) async fn put_off(context: &Context, delivery: &Leased) {
     context.clock.sleep_until(context.clock.now().after(PUT_OFF)).await;
 }
 
-async fn run_once(context: &Context, outlet: &Outlet, delivery: &Leased, begun: &Begun, watch: &Watch<'_>) -> Sent {
+async fn run_once(
+    context: &Context,
+    sender: &ChannelSender,
+    delivery: &Leased,
+    begun: &Begun,
+    watch: &Watch<'_>,
+) -> Sent {
     if watch.is_poisoned(delivery.id) {
-        Sent::not_built(outlet, suspects::ERROR.to_owned().into())
-    } else if mail::is_mail(&outlet.channel, delivery) {
+        Sent::not_built(sender, suspects::ERROR.to_owned().into())
+    } else if mail::is_mail(&sender.channel, delivery) {
         // In a box: requests, of which there are more, need not make room for it.
-        Box::pin(send_mail(context, outlet, delivery, begun)).await
+        Box::pin(send_mail(context, sender, delivery, begun)).await
     } else {
-        let (request, key) = build(context, outlet, delivery, begun);
-        send(context, outlet, request).await.hiding(key).await
+        let (request, key) = build(context, sender, delivery, begun);
+        send(context, sender, request).await.hiding(key).await
     }
 }
 
 /// Sends a request, if it could be built.
-pub(super) async fn send(kit: &Kit, outlet: &Outlet, request: Result<Request, NotBuilt>) -> Sent {
+pub(super) async fn send(deps: &Deps, sender: &ChannelSender, request: Result<Request, NotBuilt>) -> Sent {
     match request {
-        Err(refused) => Sent::not_built(outlet, refused),
-        Ok(request) => Sent::reply(kit, &outlet.channel, &request, &outlet.client.send(&request).await),
+        Err(refused) => Sent::not_built(sender, refused),
+        Ok(request) => Sent::reply(deps, &sender.channel, &request, &sender.client.send(&request).await),
     }
 }
 
 /// Sends the mail of an attempt, if it can be filled in.
-pub(super) async fn send_mail(kit: &Kit, outlet: &Outlet, delivery: &Leased, begun: &Begun) -> Sent {
-    let (draft, key) = draft(kit, outlet, delivery, begun);
-    Sent::from(mail::send(outlet, draft).await).hiding(key).await
+pub(super) async fn send_mail(deps: &Deps, sender: &ChannelSender, delivery: &Leased, begun: &Begun) -> Sent {
+    let (draft, key) = draft(deps, sender, delivery, begun);
+    Sent::from(mail::send(sender, draft).await).hiding(key).await
 }
 
 /// The mail of an attempt, or what cannot be filled in; and a key filled into it that no record shows.
 pub(super) fn draft(
-    kit: &Kit,
-    outlet: &Outlet,
+    deps: &Deps,
+    sender: &ChannelSender,
     delivery: &Leased,
     begun: &Begun,
 ) -> (Result<Mail, String>, Option<String>) {
-    let scope = kit.router().scope(&delivery.event, begun.started_at);
-    let scope = scope.with_delivery(delivery.id, delivery.prepared.as_ref()).with_settle_keys(&kit.settle_keys);
-    (mail::draft(outlet, delivery, &scope), scope.used_key().map(str::to_owned))
+    let scope = deps.router().scope(&delivery.event, begun.started_at);
+    let scope = scope.with_delivery(delivery.id, delivery.prepared.as_ref()).with_settle_keys(&deps.settle_keys);
+    (mail::draft(sender, delivery, &scope), scope.used_key().map(str::to_owned))
 }
 
 /// The request of an attempt, or what cannot be built; and a key filled into it that no record shows.
 pub(super) fn build(
-    kit: &Kit,
-    outlet: &Outlet,
+    deps: &Deps,
+    sender: &ChannelSender,
     delivery: &Leased,
     begun: &Begun,
 ) -> (Result<Request, NotBuilt>, Option<String>) {
     let filled: OnceCell<Scope> = OnceCell::new();
     let scope = || {
         let scope = || {
-            kit.router().scope(&delivery.event, begun.started_at).with_delivery(delivery.id, delivery.prepared.as_ref())
+            deps.router()
+                .scope(&delivery.event, begun.started_at)
+                .with_delivery(delivery.id, delivery.prepared.as_ref())
         };
-        filled.get_or_init(|| scope().with_settle_keys(&kit.settle_keys)).clone()
+        filled.get_or_init(|| scope().with_settle_keys(&deps.settle_keys)).clone()
     };
     let fault = delivery.prepared.as_deref().and_then(|prepared| prepared.fault.clone());
-    let request = match (&outlet.blueprint, fault) {
+    let request = match (&sender.request_template, fault) {
         (_, Some(fault)) => Err(fault.into()),
-        (Ok(blueprint), None) => blueprint.build(&outlet.channel, delivery, scope, begun.id, begun.started_at),
+        (Ok(request_template), None) => {
+            request_template.build(&sender.channel, delivery, scope, begun.id, begun.started_at)
+        }
         (Err(error), None) => Err(error.clone().into()),
     };
     (request, filled.into_inner().and_then(|scope| scope.used_key().map(str::to_owned)))
@@ -276,13 +287,13 @@ pub(super) fn build(
 pub(super) fn end(
     context: &Context,
     lane: &Lane,
-    outlet: &Outlet,
+    sender: &ChannelSender,
     delivery: &Leased,
     tried: Tried,
     keep: bool,
 ) -> Finished {
     let Tried { begun, mut sent } = tried;
-    let channel = &outlet.channel;
+    let channel = &sender.channel;
     let took = begun.started.elapsed();
     let now = context.clock.now();
     let number = delivery.attempts + 1;

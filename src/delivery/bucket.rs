@@ -15,8 +15,8 @@ use crate::store::Leased;
 
 use super::attempt::{Begun, Sent, Tried, build, put_off};
 use super::context::Context;
-use super::outlet::Outlet;
 use super::request::{IDEMPOTENCY_KEY, NotBuilt, WEBHOOK_ID, WEBHOOK_SIGNATURE};
+use super::sender::ChannelSender;
 use super::suspects::{self, Watch};
 
 const DELIVERIES: HeaderName = HeaderName::from_static("orderhook-deliveries");
@@ -31,7 +31,12 @@ struct Part<'a> {
 }
 
 /// Makes one attempt of all of these deliveries together. Returns one result for each, in their order.
-pub(super) async fn run(context: &Context, outlet: &Outlet, deliveries: &[Leased], begun: &[Begun]) -> Vec<Tried> {
+pub(super) async fn run(
+    context: &Context,
+    sender: &ChannelSender,
+    deliveries: &[Leased],
+    begun: &[Begun],
+) -> Vec<Tried> {
     let watch = Watch::begin(
         &context.suspects,
         &*context.store.queue,
@@ -39,14 +44,14 @@ pub(super) async fn run(context: &Context, outlet: &Outlet, deliveries: &[Leased
         deliveries.iter().map(|delivery| delivery.id),
     )
     .await;
-    let tried = watched(context, outlet, deliveries, begun, &watch).await;
+    let tried = watched(context, sender, deliveries, begun, &watch).await;
     watch.end(&*context.store.queue).await;
     tried
 }
 
 async fn watched(
     context: &Context,
-    outlet: &Outlet,
+    sender: &ChannelSender,
     deliveries: &[Leased],
     begun: &[Begun],
     watch: &Watch<'_>,
@@ -57,35 +62,35 @@ async fn watched(
         let built = if watch.is_poisoned(delivery.id) {
             (Err(suspects::ERROR.to_owned().into()), None)
         } else {
-            build(context, outlet, delivery, begun)
+            build(context, sender, delivery, begun)
         };
         match built {
             (Ok(request), key) => parts.push(Part { at, delivery, request, key }),
-            (Err(refused), key) => keep(&mut sent, at, Sent::not_built(outlet, refused).hiding(key).await),
+            (Err(refused), key) => keep(&mut sent, at, Sent::not_built(sender, refused).hiding(key).await),
         }
     }
     parts.sort_by_key(|part| part.delivery.id);
     let requests: Vec<_> = parts.iter().map(|part| (part.delivery.id, &part.request)).collect();
     let started_at = begun.first().map(|begun| begun.started_at).unwrap_or_default();
-    match together(&outlet.channel, &requests, started_at) {
+    match together(&sender.channel, &requests, started_at) {
         None => {}
         Some(Ok(whole)) => {
-            let mut reply = outlet.client.send(&whole).await;
+            let mut reply = sender.client.send(&whole).await;
             while reply.starved {
                 if let Some(part) = parts.first() {
                     put_off(context, part.delivery).await;
                 }
-                reply = outlet.client.send(&whole).await;
+                reply = sender.client.send(&whole).await;
             }
             for part in parts {
                 let own = Request { headers: whole.headers.clone(), ..part.request };
-                let one = Sent::reply(context, &outlet.channel, &own, &reply).hiding(part.key).await;
+                let one = Sent::reply(context, &sender.channel, &own, &reply).hiding(part.key).await;
                 keep(&mut sent, part.at, one);
             }
         }
         Some(Err(error)) => {
             for part in parts {
-                keep(&mut sent, part.at, Sent::not_built(outlet, error.clone()).hiding(part.key).await);
+                keep(&mut sent, part.at, Sent::not_built(sender, error.clone()).hiding(part.key).await);
             }
         }
     }

@@ -13,13 +13,13 @@ use crate::routing::LaneMemory;
 use crate::store::{Cause, ChannelState, Replica, Store, StoreError};
 use crate::telemetry::spans::Tracer;
 
+use super::deps::Deps;
 use super::lane::Lane;
-use super::outlet::Kit;
 
 /// What every lane works with.
 pub(super) struct Context {
     pub(super) store: Store,
-    pub(super) kit: Kit,
+    pub(super) deps: Deps,
     pub(super) memory: Arc<LaneMemory>,
     pub(super) replica: Replica,
     /// The stop's first stage: nothing starts any more.
@@ -36,10 +36,10 @@ pub(super) struct Context {
 }
 
 impl Deref for Context {
-    type Target = Kit;
+    type Target = Deps;
 
-    fn deref(&self) -> &Kit {
-        &self.kit
+    fn deref(&self) -> &Deps {
+        &self.deps
     }
 }
 

@@ -19,9 +19,9 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Tracer;
 
 use super::context::Context;
+use super::deps::Deps;
 use super::health::Health;
 use super::lane::{Lane, LaneEvent, LaneView, Pool, Threads};
-use super::outlet::Kit;
 use super::stats::{Minutes, Rates};
 
 /// What the lanes need of the rest.
@@ -113,7 +113,7 @@ impl Lanes {
         let Parts { store, router, memory, clock, ids, seed, settle_keys, replica, metrics, tracer } = parts;
         let context = Arc::new(Context {
             store,
-            kit: Kit::new(Arc::clone(&router), clock, ids, settle_keys),
+            deps: Deps::new(Arc::clone(&router), clock, ids, settle_keys),
             memory,
             replica,
             soft: CancellationToken::new(),

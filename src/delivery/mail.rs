@@ -13,7 +13,7 @@ use crate::store::{Leased, NewDelivery};
 use crate::template::{Scope, Template};
 
 use super::context::Context;
-use super::outlet::Outlet;
+use super::sender::ChannelSender;
 
 /// Whether a delivery goes out as a mail.
 pub(super) fn is_mail(channel: &Channel, delivery: &Leased) -> bool {
@@ -60,17 +60,17 @@ pub(super) fn prepared_of_response(delivery: &Leased, said: Option<Result<String
 }
 
 /// Fills in what a mail says. `Err` says why it cannot be.
-pub(super) fn draft(outlet: &Outlet, delivery: &Leased, scope: &Scope) -> Result<Mail, String> {
+pub(super) fn draft(sender: &ChannelSender, delivery: &Leased, scope: &Scope) -> Result<Mail, String> {
     if let Some(fault) = delivery.prepared.as_deref().and_then(|prepared| prepared.fault.clone()) {
         return Err(fault);
     }
-    let email = outlet.channel.email.as_ref().ok_or("the channel no longer has an `email` block")?;
+    let email = sender.channel.email.as_ref().ok_or("the channel no longer has an `email` block")?;
     fill(email, delivery, scope)
 }
 
 /// Makes one attempt at a mail.
-pub(super) async fn send(outlet: &Outlet, mail: Result<Mail, String>) -> Sent {
-    match (&outlet.mailer, mail) {
+pub(super) async fn send(sender: &ChannelSender, mail: Result<Mail, String>) -> Sent {
+    match (&sender.mailer, mail) {
         (Some(mailer), Ok(mail)) => mailer.send(mail).await,
         (Some(mailer), Err(error)) => mailer.refused(error),
         (None, Ok(_)) => Sent::not_built(String::new(), "the channel no longer sends mails".to_owned()),

@@ -11,16 +11,16 @@ use crate::store::{Leased, NewDelivery, OnceConflict};
 
 use super::attempt::Begun;
 use super::mail;
-use super::outlet::Outlet;
+use super::sender::ChannelSender;
 use super::trial::Trials;
 
 /// What a channel sends with. `Err` says why it cannot be built.
-type Built = Result<Arc<Outlet>, String>;
+type Built = Result<Arc<ChannelSender>, String>;
 
 /// Routes events and builds requests by a configuration that no service uses yet.
 pub struct Planner {
     trials: Trials,
-    outlets: Mutex<HashMap<Arc<str>, Built>>,
+    senders: Mutex<HashMap<Arc<str>, Built>>,
 }
 
 /// A request that a delivery makes.
@@ -35,12 +35,12 @@ pub struct Planned {
 impl Planner {
     /// Plans by these settings, without a service and its store.
     pub fn alone(settings: Settings, clock: Arc<dyn Clock>, seed: u64) -> Self {
-        Self { trials: Trials::alone(settings, clock, seed), outlets: Mutex::default() }
+        Self { trials: Trials::alone(settings, clock, seed), senders: Mutex::default() }
     }
 
     /// An id for an event that is not on record.
     pub fn event_id(&self) -> EventId {
-        self.trials.kit.ids.next()
+        self.trials.deps.ids.next()
     }
 
     /// Whether the configuration has a channel of that name.
@@ -50,38 +50,38 @@ impl Planner {
 
     /// The deliveries that an event makes. `taken`: channels whose one-off for the event went to another one.
     pub fn route(&self, event: &Arc<Event>, taken: &OnceConflict) -> (Vec<NewDelivery>, Vec<Skip>) {
-        let plan = self.trials.kit.router().plan_without(event, event.at, event.at, taken);
+        let plan = self.trials.deps.router().plan_without(event, event.at, event.at, taken);
         (plan.deliveries, plan.skipped)
     }
 
     /// Names the reason why channels that subscribe to an order's arrival alone get nothing of it.
     pub fn explain(&self, skipped: &mut [Skip], received: &Event, taken: &OnceConflict) {
-        self.trials.kit.router().explain(skipped, received, received.at, taken);
+        self.trials.deps.router().explain(skipped, received, received.at, taken);
     }
 
     /// Builds the request of a delivery, as the delivery `known` and at the time of its attempt where there is one.
     pub async fn fill(&self, delivery: NewDelivery, known: Option<(DeliveryId, Timestamp)>) -> Planned {
-        let outlet = match self.outlet(&delivery.channel) {
-            Ok(outlet) => outlet,
+        let sender = match self.sender(&delivery.channel) {
+            Ok(sender) => sender,
             Err(error) => return Planned { request: Err(error), comparable: false },
         };
-        let mut begun = Begun::now(&self.trials.kit);
+        let mut begun = Begun::now(&self.trials.deps);
         let id = known.map_or(delivery.id, |(id, _)| id);
         begun.started_at = known.map_or(begun.started_at, |(_, at)| at);
         let NewDelivery { channel, event, prepared, due_at, .. } = delivery;
         let leased = Leased { id, channel, event, prepared, due_at, attempts: 0, round_start: 0, lease: 0, slot: None };
-        let together = outlet.channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);
-        let comparable = !together && !mail::is_mail(&outlet.channel, &leased);
-        Planned { request: self.trials.exchange(&outlet, &leased, &begun).await, comparable }
+        let together = sender.channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);
+        let comparable = !together && !mail::is_mail(&sender.channel, &leased);
+        Planned { request: self.trials.exchange(&sender, &leased, &begun).await, comparable }
     }
 
-    fn outlet(&self, name: &Arc<str>) -> Built {
-        let mut outlets = self.outlets.lock();
-        let Trials { channels, settings, kit } = &self.trials;
+    fn sender(&self, name: &Arc<str>) -> Built {
+        let mut senders = self.senders.lock();
+        let Trials { channels, settings, deps } = &self.trials;
         let build = || {
             let channel = channels.get(name).ok_or_else(|| format!("channel {name:?} is not configured"))?;
-            Outlet::new(channel, settings, &kit.clock).map(Arc::new)
+            ChannelSender::new(channel, settings, &deps.clock).map(Arc::new)
         };
-        outlets.entry(Arc::clone(name)).or_insert_with(build).clone()
+        senders.entry(Arc::clone(name)).or_insert_with(build).clone()
     }
 }

@@ -19,12 +19,12 @@ use crate::store::ChannelState;
 use super::health::Record;
 use super::lane::Lane;
 use super::lanes::{Known, Lanes, LanesError};
-use super::outlet::Outlet;
+use super::sender::ChannelSender;
 
 /// What a configuration needs of the lanes, built and ready.
 pub struct Prepared {
     /// Of channels that are new or have changed.
-    outlets: Vec<Outlet>,
+    senders: Vec<ChannelSender>,
     removed: Vec<Arc<str>>,
     /// What is kept of channels that are not simply enabled.
     states: HashMap<Arc<str>, ChannelState>,
@@ -38,22 +38,22 @@ impl Lanes {
         let context = &self.context;
         let concerned =
             |channel: &&Arc<Channel>| changes.added.contains(&channel.name) || changes.changed.contains(&channel.name);
-        let outlets = settings.channels.iter().filter(concerned);
-        let outlets: Vec<_> = outlets.map(|channel| Outlet::new(channel, settings, &context.clock)).collect();
-        let outlets = outlets.into_iter().collect::<Result<Vec<_>, _>>().map_err(LanesError::Build)?;
+        let senders = settings.channels.iter().filter(concerned);
+        let senders: Vec<_> = senders.map(|channel| ChannelSender::new(channel, settings, &context.clock)).collect();
+        let senders = senders.into_iter().collect::<Result<Vec<_>, _>>().map_err(LanesError::Build)?;
         let states = context.store.queue.channel_states().await?;
         let health = context.store.queue.health().await?.into_iter().collect();
         let known = self.known.load();
         let new = settings.channels.iter().filter(|channel| !known.all.contains_key(&channel.name)).count();
         // Lanes stay on their threads, also those whose channels are gone.
         self.threads().grow(known.all.len() + new, context).map_err(LanesError::Build)?;
-        Ok(Prepared { outlets, removed: changes.removed.clone(), states: states.into_iter().collect(), health })
+        Ok(Prepared { senders, removed: changes.removed.clone(), states: states.into_iter().collect(), health })
     }
 
     /// Uses that configuration from now on. Orders may be routed by it once this has returned, and by the one before as long as
     /// somebody does.
     pub async fn take_over(self: &Arc<Self>, settings: &Settings, prepared: Prepared, router: Arc<Router>) {
-        let Prepared { outlets, removed, states, health } = prepared;
+        let Prepared { senders, removed, states, health } = prepared;
         let (context, before) = (&self.context, self.known.load_full());
         let order: Vec<_> = settings.channels.iter().map(|channel| Arc::clone(&channel.name)).collect();
         context.memory.reload(order.iter().cloned(), settings.delivery.lane_memory);
@@ -75,15 +75,15 @@ impl Lanes {
         self.pool.share(settings.delivery.workers, reserved, &workers);
         // Before anything is handed over to a lane it has to be known.
         self.known.store(Arc::clone(&known));
-        context.kit.route_by(router);
+        context.deps.route_by(router);
         let memory = settings.delivery.lane_memory;
-        for outlet in outlets {
-            let Some(lane) = known.all.get(&outlet.channel.name) else { continue };
+        for sender in senders {
+            let Some(lane) = known.all.get(&sender.channel.name) else { continue };
             let _switching = lane.switching.lock().await;
-            let (was_on, is_on) = (lane.outlet().map(|before| before.channel.enabled), outlet.channel.enabled);
-            let ordering = outlet.channel.holding.ordering.as_ref();
+            let (was_on, is_on) = (lane.sender().map(|before| before.channel.enabled), sender.channel.enabled);
+            let ordering = sender.channel.holding.ordering.as_ref();
             self.orderings.lock().insert(Arc::clone(&lane.name), ordering.map(|ordering| ordering.after_failure));
-            lane.configure(outlet);
+            lane.configure(sender);
             if was_on != Some(is_on) {
                 self.switch(lane, is_on, states.get(&lane.name).copied());
             }

@@ -48,13 +48,13 @@ impl From<&str> for NotBuilt {
 }
 
 /// What of a channel's requests is always the same.
-pub(super) struct Blueprint {
+pub(super) struct RequestTemplate {
     url: Option<Url>,
     headers: HeaderMap,
     filled: Vec<(HeaderName, Template)>,
 }
 
-impl Blueprint {
+impl RequestTemplate {
     /// Prepares a channel. `Err` says what cannot be sent, whatever the event.
     pub(super) fn new(channel: &Channel) -> Result<Self, String> {
         let url = channel.url.as_static().map(|text| parse_url(text, channel.url_rules)).transpose()?;

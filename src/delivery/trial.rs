@@ -17,15 +17,16 @@ use crate::routing::{LaneMemory, Router};
 use crate::store::Leased;
 
 use super::attempt::{self, Begun};
-use super::outlet::{Kit, Outlet};
+use super::deps::Deps;
 use super::request::NotBuilt;
+use super::sender::ChannelSender;
 use super::{bucket, mail};
 
 /// Tries channels out.
 pub struct Trials {
     pub(super) settings: Arc<Settings>,
     pub(super) channels: HashMap<Arc<str>, Arc<Channel>>,
-    pub(super) kit: Kit,
+    pub(super) deps: Deps,
 }
 
 /// What a trial is of.
@@ -72,7 +73,7 @@ pub enum TrialFault {
 
 /// All that a trial takes.
 struct Prepared {
-    outlet: Outlet,
+    sender: ChannelSender,
     delivery: Leased,
     begun: Begun,
     trial: Trial,
@@ -88,7 +89,7 @@ impl Trials {
         settle_keys: Arc<SettleKeys>,
     ) -> Self {
         let channels = settings.channels.iter().map(|channel| (Arc::clone(&channel.name), Arc::clone(channel)));
-        Self { channels: channels.collect(), settings, kit: Kit::new(router, clock, ids, settle_keys) }
+        Self { channels: channels.collect(), settings, deps: Deps::new(router, clock, ids, settle_keys) }
     }
 
     /// Tries the channels of these settings without a service and its store.
@@ -105,22 +106,27 @@ impl Trials {
 
     /// The request that `order`, or else the preset's sample order, would make.
     pub async fn preview(&self, channel: &str, order: Option<Bytes>) -> Result<Trial, TrialFault> {
-        let Prepared { outlet, delivery, begun, trial } = self.prepare(channel, order)?;
-        let exchange = self.exchange(&outlet, &delivery, &begun).await.map_err(TrialFault::NotBuilt)?;
+        let Prepared { sender, delivery, begun, trial } = self.prepare(channel, order)?;
+        let exchange = self.exchange(&sender, &delivery, &begun).await.map_err(TrialFault::NotBuilt)?;
         Ok(Trial { exchange, ..trial })
     }
 
     /// The request of a delivery, or its mail, as the history would keep it, with its body whole. `Err` says what cannot be
     /// built.
-    pub(super) async fn exchange(&self, outlet: &Outlet, delivery: &Leased, begun: &Begun) -> Result<Exchange, String> {
-        let (exchange, key) = if mail::is_mail(&outlet.channel, delivery) {
-            let (draft, key) = attempt::draft(&self.kit, outlet, delivery, begun);
-            let mailer = outlet.mailer.as_ref().ok_or("smtp is not configured")?;
+    pub(super) async fn exchange(
+        &self,
+        sender: &ChannelSender,
+        delivery: &Leased,
+        begun: &Begun,
+    ) -> Result<Exchange, String> {
+        let (exchange, key) = if mail::is_mail(&sender.channel, delivery) {
+            let (draft, key) = attempt::draft(&self.deps, sender, delivery, begun);
+            let mailer = sender.mailer.as_ref().ok_or("smtp is not configured")?;
             (mailer.preview(draft?).await?, key)
         } else {
-            let (request, key) = self.request(outlet, delivery, begun);
+            let (request, key) = self.request(sender, delivery, begun);
             let request = request.map_err(|refused| refused.error)?;
-            (whole(outlet.client.preview(&request), delivery), key)
+            (whole(sender.client.preview(&request), delivery), key)
         };
         Ok(match key {
             Some(key) => hide(exchange, None, key).await.0,
@@ -130,20 +136,20 @@ impl Trials {
 
     /// Sends that request now, once.
     pub async fn test(&self, channel: &str, order: Option<Bytes>) -> Result<Tested, TrialFault> {
-        let Prepared { outlet, delivery, begun, trial } = self.prepare(channel, order)?;
-        let mails = mail::is_mail(&outlet.channel, &delivery);
+        let Prepared { sender, delivery, begun, trial } = self.prepare(channel, order)?;
+        let mails = mail::is_mail(&sender.channel, &delivery);
         let mut sent = if mails {
-            attempt::send_mail(&self.kit, &outlet, &delivery, &begun).await
+            attempt::send_mail(&self.deps, &sender, &delivery, &begun).await
         } else {
-            let (request, key) = self.request(&outlet, &delivery, &begun);
-            attempt::send(&self.kit, &outlet, request).await.hiding(key).await
+            let (request, key) = self.request(&sender, &delivery, &begun);
+            attempt::send(&self.deps, &sender, request).await.hiding(key).await
         };
-        let outcome = sent.judge(&outlet.channel, mails);
+        let outcome = sent.judge(&sender.channel, mails);
         let trial = Trial { exchange: whole(sent.exchange, &delivery), ..trial };
         let duration_ms = u64::try_from(begun.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mail = match outlet.channel.email {
+        let mail = match sender.channel.email {
             Some(_) if !mails && outcome.ends_as() == Some(DeliveryStatus::Accepted) => {
-                Some(self.mail_of(&outlet, delivery, sent.said.take()).await)
+                Some(self.mail_of(&sender, delivery, sent.said.take()).await)
             }
             _ => None,
         };
@@ -153,14 +159,14 @@ impl Trials {
     /// The mail of a response by which `delivery` was accepted, as it would go out.
     async fn mail_of(
         &self,
-        outlet: &Outlet,
+        sender: &ChannelSender,
         delivery: Leased,
         said: Option<Result<String, String>>,
     ) -> Result<Exchange, String> {
         let prepared = mail::prepared_of_response(&delivery, said);
-        let about = Leased { id: self.kit.ids.next(), prepared: Some(Arc::new(prepared)), slot: None, ..delivery };
-        let (draft, key) = attempt::draft(&self.kit, outlet, &about, &Begun::now(&self.kit));
-        let mailer = outlet.mailer.as_ref().ok_or("smtp is not configured")?;
+        let about = Leased { id: self.deps.ids.next(), prepared: Some(Arc::new(prepared)), slot: None, ..delivery };
+        let (draft, key) = attempt::draft(&self.deps, sender, &about, &Begun::now(&self.deps));
+        let mailer = sender.mailer.as_ref().ok_or("smtp is not configured")?;
         let exchange = mailer.preview(draft?).await?;
         Ok(match key {
             Some(key) => hide(exchange, None, key).await.0,
@@ -171,12 +177,12 @@ impl Trials {
     /// The request as it goes out: of a channel that sends in buckets, one with this delivery alone.
     fn request(
         &self,
-        outlet: &Outlet,
+        sender: &ChannelSender,
         delivery: &Leased,
         begun: &Begun,
     ) -> (Result<Request, NotBuilt>, Option<String>) {
-        let (request, key) = attempt::build(&self.kit, outlet, delivery, begun);
-        let channel = &outlet.channel;
+        let (request, key) = attempt::build(&self.deps, sender, delivery, begun);
+        let channel = &sender.channel;
         let buckets = channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);
         let request = match request {
             Ok(request) if buckets => {
@@ -191,8 +197,8 @@ impl Trials {
         let channel = self.channels.get(name).ok_or_else(|| TrialFault::NoChannel(name.to_owned()))?;
         let body = order.map_or_else(|| Ok(config::sample(channel, &self.settings.orders)), readable)?;
         let event = Arc::new(self.event(channel, body));
-        let now = self.kit.clock.now();
-        let (prepared, skipped) = self.kit.router().trial(channel, &event, now);
+        let now = self.deps.clock.now();
+        let (prepared, skipped) = self.deps.router().trial(channel, &event, now);
         let deliveries = prepared.len();
         let Some(prepared) = prepared.into_iter().next() else {
             let why = skipped.as_ref().and_then(|skip| skip.detail.clone());
@@ -201,7 +207,7 @@ impl Trials {
             return Err(TrialFault::NotBuilt(why));
         };
         let delivery = Leased {
-            id: self.kit.ids.next(),
+            id: self.deps.ids.next(),
             channel: Arc::clone(&channel.name),
             event,
             prepared: prepared.map(Arc::new),
@@ -211,9 +217,9 @@ impl Trials {
             lease: 0,
             slot: None,
         };
-        let outlet = Outlet::new(channel, &self.settings, &self.kit.clock).map_err(TrialFault::NotBuilt)?;
+        let sender = ChannelSender::new(channel, &self.settings, &self.deps.clock).map_err(TrialFault::NotBuilt)?;
         let trial = Trial { exchange: Exchange::default(), skipped, deliveries };
-        Ok(Prepared { outlet, delivery, begun: Begun::now(&self.kit), trial })
+        Ok(Prepared { sender, delivery, begun: Begun::now(&self.deps), trial })
     }
 
     /// The event that the channel would hear of: of the first type that it subscribes to.
@@ -230,8 +236,8 @@ impl Trials {
             let found = pointer::find(text, place).and_then(pointer::plain);
             found.map(std::borrow::Cow::into_owned).filter(|value| !value.is_empty())
         };
-        let id: OrderId = self.kit.ids.next();
-        let now = self.kit.clock.now();
+        let id: OrderId = self.deps.ids.next();
+        let now = self.deps.clock.now();
         let subject = Subject {
             origin: Origin::Order(id),
             order_id: plain(&self.settings.orders.id).unwrap_or_else(|| id.to_string()),
@@ -241,7 +247,7 @@ impl Trials {
             body,
             arrival: None,
         };
-        let event: EventId = self.kit.ids.next();
+        let event: EventId = self.deps.ids.next();
         let (kind, context) = (Arc::from(kind), Arc::from("{}"));
         Event { id: event, kind, at: now, subject: Arc::new(subject), context, step: None, steps: Arc::default() }
     }

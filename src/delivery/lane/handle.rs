@@ -12,7 +12,7 @@ use crate::store::ChannelState;
 use crate::telemetry::metrics::ChannelMetrics;
 
 use super::super::health::{Health, Record, Turn};
-use super::super::outlet::Outlet;
+use super::super::sender::ChannelSender;
 use super::super::stats::{Minutes, Rates};
 use super::events::{LaneEvent, LaneSettings, LaneView};
 use super::mailbox::Mailbox;
@@ -25,7 +25,7 @@ pub(in crate::delivery) struct Lane {
     pub(in crate::delivery) workers: Workers,
     pub(super) mailbox: Mailbox,
     /// What an attempt that starts now is made with; none once the channel is no longer configured.
-    outlet: ArcSwapOption<Outlet>,
+    sender: ArcSwapOption<ChannelSender>,
     state: AtomicU8,
     view: Mutex<LaneView>,
     /// How it has fared.
@@ -42,7 +42,7 @@ impl Lane {
             metrics,
             workers,
             mailbox: Mailbox::default(),
-            outlet: ArcSwapOption::empty(),
+            sender: ArcSwapOption::empty(),
             state: AtomicU8::new(ChannelState::Disabled as u8),
             view: Mutex::default(),
             record: Mutex::new(record),
@@ -60,16 +60,16 @@ impl Lane {
         self.mailbox.settle().await;
     }
 
-    /// Makes further attempts with `outlet`; those under way end as they began.
-    pub(in crate::delivery) fn configure(&self, outlet: Outlet) {
-        let channel = &outlet.channel;
+    /// Makes further attempts with `sender`; those under way end as they began.
+    pub(in crate::delivery) fn configure(&self, sender: ChannelSender) {
+        let channel = &sender.channel;
         let settings = LaneSettings {
             concurrency: channel.concurrency,
             schedule: channel.schedule.clone(),
             rate_limit: channel.holding.rate_limit,
             breaker: channel.holding.breaker,
         };
-        self.outlet.store(Some(Arc::new(outlet)));
+        self.sender.store(Some(Arc::new(sender)));
         self.post(LaneEvent::Configure(Some(settings)));
     }
 
@@ -81,23 +81,23 @@ impl Lane {
     /// Starts nothing any more: the channel is no longer configured. The lane gives back what it holds.
     pub(in crate::delivery) fn retire(&self) {
         self.set_state(ChannelState::Disabled, false);
-        self.outlet.store(None);
+        self.sender.store(None);
         self.post(LaneEvent::Configure(None));
     }
 
     /// Whether its channel is configured, and not switched off there.
     pub(in crate::delivery) fn is_on(&self) -> bool {
-        self.outlet.load().as_ref().is_some_and(|outlet| outlet.channel.enabled)
+        self.sender.load().as_ref().is_some_and(|sender| sender.channel.enabled)
     }
 
     /// What an attempt that starts now is made with.
-    pub(in crate::delivery) fn outlet(&self) -> Option<Arc<Outlet>> {
-        self.outlet.load_full()
+    pub(in crate::delivery) fn sender(&self) -> Option<Arc<ChannelSender>> {
+        self.sender.load_full()
     }
 
     /// Whether attempts that start now are made with that.
-    pub(in crate::delivery) fn uses(&self, outlet: &Arc<Outlet>) -> bool {
-        self.outlet.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, outlet))
+    pub(in crate::delivery) fn uses(&self, sender: &Arc<ChannelSender>) -> bool {
+        self.sender.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, sender))
     }
 
     pub(in crate::delivery) fn state(&self) -> ChannelState {

@@ -14,7 +14,7 @@ use crate::domain::{DeliveryStatus, Outcome, Timestamp};
 use crate::store::{Finished, Leased, Next, Recorded, StoreError};
 
 use super::super::context::Context;
-use super::super::outlet::Outlet;
+use super::super::sender::ChannelSender;
 use super::events::LaneEvent;
 use super::handle::Lane;
 
@@ -31,7 +31,7 @@ pub(super) struct Recorder(mpsc::UnboundedSender<Entry>);
 
 struct Entry {
     lane: Arc<Lane>,
-    outlet: Arc<Outlet>,
+    sender: Arc<ChannelSender>,
     finished: Finished,
     delivery: Leased,
 }
@@ -51,8 +51,8 @@ pub(super) fn recorder() -> (Recorder, Records) {
 
 impl Recorder {
     /// Has an attempt recorded.
-    pub(super) fn send(&self, lane: &Arc<Lane>, outlet: &Arc<Outlet>, finished: Finished, delivery: Leased) {
-        let entry = Entry { lane: Arc::clone(lane), outlet: Arc::clone(outlet), finished, delivery };
+    pub(super) fn send(&self, lane: &Arc<Lane>, sender: &Arc<ChannelSender>, finished: Finished, delivery: Leased) {
+        let entry = Entry { lane: Arc::clone(lane), sender: Arc::clone(sender), finished, delivery };
         if self.0.send(entry).is_err() {
             tracing::error!(channel = &*lane.name, "an attempt could not be recorded: the recorder has ended");
         }
@@ -60,7 +60,7 @@ impl Recorder {
 }
 
 /// The rest of an entry, while its record is with the store.
-type Rest = (Arc<Lane>, Arc<Outlet>, Leased);
+type Rest = (Arc<Lane>, Arc<ChannelSender>, Leased);
 
 impl Records {
     /// Records what comes until there is no more recorder. After the stop's second stage, a store that does not take records is given
@@ -75,7 +75,7 @@ impl Records {
             let mut rest: Vec<Rest> = Vec::with_capacity(group.len());
             for entry in group {
                 finished.push(entry.finished);
-                rest.push((entry.lane, entry.outlet, entry.delivery));
+                rest.push((entry.lane, entry.sender, entry.delivery));
             }
             let Some(recorded) = record(&context, Arc::new(finished)).await else { return };
             report(&context, recorded, rest).await;
@@ -151,7 +151,7 @@ async fn report(context: &Context, written: Vec<Written>, rest: Vec<Rest>) {
     let mut news: Vec<News> = Vec::new();
     let mut to_disable: Vec<(Arc<Lane>, &Finished, String)> = Vec::new();
     let each = written.iter().flat_map(|(finished, recorded)| finished.iter().zip(recorded));
-    for ((one, recorded), (lane, outlet, delivery)) in each.zip(rest) {
+    for ((one, recorded), (lane, sender, delivery)) in each.zip(rest) {
         let at = news.iter().position(|news| Arc::ptr_eq(&news.lane, &lane)).unwrap_or_else(|| {
             news.push(News { lane: Arc::clone(&lane), records: 0, bytes: 0, kept: Vec::new(), waits: None });
             news.len() - 1
@@ -163,7 +163,7 @@ async fn report(context: &Context, written: Vec<Written>, rest: Vec<Rest>) {
             Ok(Recorded::Done) => {
                 settle(&lane, one, delivery, news);
                 // What is said to a request by settings that no longer hold does not count for those that do.
-                if let Some(why) = reason_to_disable(&lane, &outlet, one).filter(|_| lane.uses(&outlet)) {
+                if let Some(why) = reason_to_disable(&lane, &sender, one).filter(|_| lane.uses(&sender)) {
                     to_disable.push((lane, one, why));
                 }
             }
@@ -185,12 +185,12 @@ async fn report(context: &Context, written: Vec<Written>, rest: Vec<Rest>) {
 }
 
 /// Why a recorded attempt disables its channel, where it does.
-fn reason_to_disable(lane: &Lane, outlet: &Outlet, finished: &Finished) -> Option<String> {
+fn reason_to_disable(lane: &Lane, sender: &ChannelSender, finished: &Finished) -> Option<String> {
     let attempt = &finished.attempt;
     if attempt.outcome == Outcome::Disable {
         return Some(format!("the receiver answered {}", attempt.code.as_i32()));
     }
-    let most = outlet.channel.holding.disable_after?;
+    let most = sender.channel.holding.disable_after?;
     let since = lane.health().failing_since?;
     let ended = attempt.started_at.after(Duration::from_millis(attempt.duration_ms));
     let text = || format!("every attempt since {since} has failed (disable_after)");

@@ -14,7 +14,7 @@ use super::super::attempt::{self, Tried};
 use super::super::bucket;
 use super::super::context::Context;
 use super::super::mail;
-use super::super::outlet::Outlet;
+use super::super::sender::ChannelSender;
 use super::breaker::Flip;
 use super::claims::{self, Done};
 use super::events::{LaneEffect, LaneEvent, Now, Ticket};
@@ -26,7 +26,7 @@ use super::recorder::Recorder;
 /// An attempt that has ended, with everything that it was made of.
 struct Ended {
     ticket: Ticket,
-    outlet: Arc<Outlet>,
+    sender: Arc<ChannelSender>,
     deliveries: Vec<Leased>,
     /// One for each delivery, in the same order.
     tried: Vec<Tried>,
@@ -147,9 +147,9 @@ impl Task<BoxFuture<'static, Ended>> {
         }
         while self.machine.wants_worker(now) {
             let Some(permit) = self.idle.pop().or_else(|| self.lane.workers.try_take()) else { break };
-            let Some(outlet) = self.lane.outlet() else { break };
+            let Some(sender) = self.lane.sender() else { break };
             let Some((deliveries, ticket)) = self.machine.start(now) else { break };
-            self.attempts.push(self.attempt(outlet, deliveries, ticket, permit));
+            self.attempts.push(self.attempt(sender, deliveries, ticket, permit));
         }
         // What cannot start now needs no worker.
         self.idle.clear();
@@ -157,7 +157,7 @@ impl Task<BoxFuture<'static, Ended>> {
 
     fn attempt(
         &self,
-        outlet: Arc<Outlet>,
+        sender: Arc<ChannelSender>,
         deliveries: Vec<Leased>,
         ticket: Ticket,
         permit: OwnedSemaphorePermit,
@@ -166,43 +166,48 @@ impl Task<BoxFuture<'static, Ended>> {
         async move {
             let _under_way = under_way;
             let begun = attempt::begin(&context, deliveries.len());
-            let tried = AssertUnwindSafe(make(&context, &outlet, &deliveries, &begun)).catch_unwind().await;
+            let tried = AssertUnwindSafe(make(&context, &sender, &deliveries, &begun)).catch_unwind().await;
             let tried = tried.unwrap_or_else(|_| begun.into_iter().map(Tried::panicked).collect());
-            Ended { ticket, outlet, deliveries, tried, permit }
+            Ended { ticket, sender, deliveries, tried, permit }
         }
         .boxed()
     }
 
     /// An attempt has ended: its records go to the store, its worker to whoever waits for one.
     fn ended(&mut self, ended: Ended) {
-        let Ended { ticket, outlet, deliveries, tried, permit } = ended;
+        let Ended { ticket, sender, deliveries, tried, permit } = ended;
         if !self.lane.workers.is_awaited() {
             self.idle.push(permit);
         }
         let (mut records, mut bytes, mut sign, mut code, mut accepted) = (0, 0, Sign::None, None, false);
         for (delivery, tried) in deliveries.into_iter().zip(tried) {
-            let mails = mail::is_mail(&outlet.channel, &delivery);
+            let mails = mail::is_mail(&sender.channel, &delivery);
             let one = Sign::of(tried.sent.code, mails);
             if one != Sign::None && !tried.sent.is_not_the_receiver() {
                 (sign, code) = (one, Some(tried.sent.code));
             }
             let keep = self.machine.may_keep(&delivery);
-            let finished = attempt::end(&self.context, &self.lane, &outlet, &delivery, tried, keep);
+            let finished = attempt::end(&self.context, &self.lane, &sender, &delivery, tried, keep);
             accepted |= finished.attempt.outcome.is_success();
             records += 1;
             bytes += finished.bytes();
-            self.recorder.send(&self.lane, &outlet, finished, delivery);
+            self.recorder.send(&self.lane, &sender, finished, delivery);
         }
         let code = code.unwrap_or(Code::NOT_BUILT);
         self.step(LaneEvent::Ended { ticket, sign, code, accepted, records, bytes });
     }
 }
 
-async fn make(context: &Context, outlet: &Outlet, deliveries: &[Leased], begun: &[attempt::Begun]) -> Vec<Tried> {
-    let in_buckets = outlet.channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);
+async fn make(
+    context: &Context,
+    sender: &ChannelSender,
+    deliveries: &[Leased],
+    begun: &[attempt::Begun],
+) -> Vec<Tried> {
+    let in_buckets = sender.channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);
     match (deliveries, begun) {
-        ([delivery], [begun]) if !in_buckets => vec![attempt::run(context, outlet, delivery, begun).await],
-        _ => bucket::run(context, outlet, deliveries, begun).await,
+        ([delivery], [begun]) if !in_buckets => vec![attempt::run(context, sender, delivery, begun).await],
+        _ => bucket::run(context, sender, deliveries, begun).await,
     }
 }
 
