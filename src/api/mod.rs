@@ -34,6 +34,7 @@ mod openapi;
 mod orders;
 mod pace;
 mod path;
+mod previews;
 mod problem;
 mod problems;
 mod query;
@@ -47,7 +48,6 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod trials;
 mod watch;
 
 use axum::Router;
@@ -146,8 +146,8 @@ fn manage() -> Router<Api> {
         .route("/v1/deliveries/cancel", all(Change::Cancel))
         .route("/v1/deliveries/{id}/retry", one(Change::Retry))
         .route("/v1/deliveries/{id}/cancel", one(Change::Cancel))
-        .route("/v1/channels/{name}/preview", post(trials::preview))
-        .route("/v1/channels/{name}/test", post(trials::test))
+        .route("/v1/channels/{name}/preview", post(previews::preview))
+        .route("/v1/channels/{name}/test", post(previews::test))
         .route("/v1/channels/{name}/pause", switch(true))
         .route("/v1/channels/{name}/resume", switch(false))
         .route("/v1/channels/{name}/move", post(moving::post))

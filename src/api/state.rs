@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{Channel, Settings};
 use crate::config::{Changes, Faults};
-use crate::delivery::{Health, LaneView, Minutes, Trials};
+use crate::delivery::{Health, LaneView, Minutes, Previewer};
 use crate::domain::{Clock, DeliveryId, SettleKeys, SigningKeys};
 use crate::intake::{Answered, Incoming, NotAgain, PostedEvent, Refusal};
 use crate::store::{Answer, Cause, Change, ChannelState, History, Lease, OrderDetail, Queue, SignedId, StoreError};
@@ -133,7 +133,7 @@ pub struct View {
     /// Takes in orders and events.
     pub(super) ingest: Arc<dyn Ingest>,
     /// Tries channels out.
-    pub(super) trials: Arc<Trials>,
+    pub(super) previewer: Arc<Previewer>,
     pub(super) channels: Vec<Arc<Channel>>,
     pub(super) tokens: Tokens,
     pub(super) verify: Option<Arc<SigningKeys>>,
@@ -202,11 +202,11 @@ impl Shared {
 impl View {
     /// The tokens, limits and channels of a configuration, and what takes orders in and tries channels out by it.
     /// What of the view `before` goes on, such as the pace of a token, is taken over.
-    pub fn new(settings: &Settings, ingest: Arc<dyn Ingest>, trials: Arc<Trials>, before: Option<&Self>) -> Self {
+    pub fn new(settings: &Settings, ingest: Arc<dyn Ingest>, previewer: Arc<Previewer>, before: Option<&Self>) -> Self {
         let server = &settings.server;
         Self {
             ingest,
-            trials,
+            previewer,
             channels: settings.channels.clone(),
             tokens: Tokens::new(&server.tokens, before.map(|before| &before.tokens)),
             verify: server.verify.clone(),

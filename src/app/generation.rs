@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{self, View};
 use crate::chain::{self, Admission, Answering, BuildError, Chains};
 use crate::config::Settings;
-use crate::delivery::Trials;
+use crate::delivery::Previewer;
 use crate::domain::{Clock, IdSource, SettleKeys};
 use crate::intake::{self, Intake};
 use crate::routing::{LaneMemory, Router};
@@ -46,7 +46,7 @@ pub(super) struct Generation {
     pub(super) router: Arc<Router>,
     pub(super) intake: Arc<Intake>,
     chains: Arc<Chains>,
-    trials: Arc<Trials>,
+    previewer: Arc<Previewer>,
 }
 
 impl Base {
@@ -85,7 +85,7 @@ impl Base {
             calls: self.calls.handle().clone(),
             stopping: Arc::clone(&self.stopping),
         };
-        let trials = Trials::new(
+        let previewer = Previewer::new(
             Arc::clone(&settings),
             Arc::clone(&router),
             Arc::clone(&self.clock),
@@ -93,7 +93,7 @@ impl Base {
             Arc::clone(&self.settle_keys),
         );
         let intake = Arc::new(Intake::new(&settings, parts));
-        Ok(Generation { settings, router, intake, chains, trials: Arc::new(trials) })
+        Ok(Generation { settings, router, intake, chains, previewer: Arc::new(previewer) })
     }
 }
 
@@ -101,6 +101,6 @@ impl Generation {
     /// What the API makes of it, after the view `before`.
     pub(super) fn view(&self, before: Option<&View>) -> View {
         let door = Arc::new(Door(Arc::clone(&self.intake))) as Arc<dyn api::Ingest>;
-        View::new(&self.settings, door, Arc::clone(&self.trials), before)
+        View::new(&self.settings, door, Arc::clone(&self.previewer), before)
     }
 }

@@ -21,19 +21,19 @@ pub(super) struct ConfigArgs {
 
 /// A channel and the order to try it with.
 #[derive(Debug, Args)]
-pub(super) struct TrialArgs {
+pub(super) struct PreviewArgs {
     /// The channel's name.
     pub(super) channel: String,
     /// A file with an order, a JSON object; `-` reads standard input. Without it, a sample order of the channel's preset.
     #[arg(long, value_name = "FILE")]
     pub(super) order: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) config: TrialConfig,
+    pub(super) config: FileArgs,
 }
 
 /// The configuration files of a command with a positional argument: one file each `--config`.
 #[derive(Debug, Args)]
-pub(super) struct TrialConfig {
+pub(super) struct FileArgs {
     /// A configuration file (YAML), or a folder; repeatable, a later one wins. Environment variables
     /// `ORDERHOOK__SECTION__KEY` win over all.
     #[arg(long, short, value_name = "FILE", env = "ORDERHOOK_CONFIG")]

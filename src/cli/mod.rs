@@ -13,15 +13,15 @@ mod healthcheck;
 mod manual;
 mod output;
 mod plan;
+mod preview;
 mod serve;
-mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use args::{ConfigArgs, LogArgs, TrialArgs, TrialConfig};
+use args::{ConfigArgs, FileArgs, LogArgs, PreviewArgs};
 
 /// Order callouts and webhook delivery from one binary with an embedded store.
 #[derive(Debug, Parser)]
@@ -55,10 +55,10 @@ enum Command {
     #[command(
         after_help = "Example:\n  orderhook preview erp --config orderhook.yaml --order order.json\n  curl -s https://shop.example.com/orders/1 | orderhook preview erp --order -"
     )]
-    Preview(TrialArgs),
+    Preview(PreviewArgs),
     /// Send a channel's request for an order now, once, and show what comes back. Nothing is stored.
     #[command(after_help = "Example:\n  orderhook test erp --config orderhook.yaml --order order.json")]
-    Test(TrialArgs),
+    Test(PreviewArgs),
     /// Print a preset: the defaults that `preset: NAME` gives a channel.
     #[command(after_help = "Example:\n  orderhook preset standard")]
     Preset {
@@ -120,7 +120,7 @@ enum Command {
         /// The file; it must not exist.
         file: PathBuf,
         #[command(flatten)]
-        config: TrialConfig,
+        config: FileArgs,
     },
     /// Print the completions of a shell.
     #[command(after_help = "Example:\n  orderhook completions bash > /etc/bash_completion.d/orderhook")]
@@ -157,8 +157,8 @@ pub fn main() -> ExitCode {
         Command::Serve { config, logs } => serve::run(&config, &logs),
         Command::Demo(args) => demo::run(&args),
         Command::Check { config } => check::run(&config),
-        Command::Preview(args) => trial::preview(&args.config.config, &args.channel, args.order.as_deref()),
-        Command::Test(args) => trial::test(&args.config.config, &args.channel, args.order.as_deref()),
+        Command::Preview(args) => preview::preview(&args.config.config, &args.channel, args.order.as_deref()),
+        Command::Test(args) => preview::test(&args.config.config, &args.channel, args.order.as_deref()),
         Command::Preset { name } => check::preset(&name),
         Command::Orders { client, command } => client::orders(&client, command),
         Command::Deliveries { client, command } => client::deliveries(&client, command),

@@ -11,15 +11,15 @@ use crate::store::{Leased, NewDelivery, OnceConflict};
 
 use super::attempt::Begun;
 use super::mail;
+use super::preview::Previewer;
 use super::sender::ChannelSender;
-use super::trial::Trials;
 
 /// What a channel sends with. `Err` says why it cannot be built.
 type Built = Result<Arc<ChannelSender>, String>;
 
 /// Routes events and builds requests by a configuration that no service uses yet.
 pub struct Planner {
-    trials: Trials,
+    previewer: Previewer,
     senders: Mutex<HashMap<Arc<str>, Built>>,
 }
 
@@ -35,28 +35,28 @@ pub struct Planned {
 impl Planner {
     /// Plans by these settings, without a service and its store.
     pub fn alone(settings: Settings, clock: Arc<dyn Clock>, seed: u64) -> Self {
-        Self { trials: Trials::alone(settings, clock, seed), senders: Mutex::default() }
+        Self { previewer: Previewer::alone(settings, clock, seed), senders: Mutex::default() }
     }
 
     /// An id for an event that is not on record.
     pub fn event_id(&self) -> EventId {
-        self.trials.deps.ids.next()
+        self.previewer.deps.ids.next()
     }
 
     /// Whether the configuration has a channel of that name.
     pub fn has(&self, channel: &str) -> bool {
-        self.trials.channels.contains_key(channel)
+        self.previewer.channels.contains_key(channel)
     }
 
     /// The deliveries that an event makes. `taken`: channels whose one-off for the event went to another one.
     pub fn route(&self, event: &Arc<Event>, taken: &OnceConflict) -> (Vec<NewDelivery>, Vec<Skip>) {
-        let plan = self.trials.deps.router().plan_without(event, event.at, event.at, taken);
+        let plan = self.previewer.deps.router().plan_without(event, event.at, event.at, taken);
         (plan.deliveries, plan.skipped)
     }
 
     /// Names the reason why channels that subscribe to an order's arrival alone get nothing of it.
     pub fn explain(&self, skipped: &mut [Skip], received: &Event, taken: &OnceConflict) {
-        self.trials.deps.router().explain(skipped, received, received.at, taken);
+        self.previewer.deps.router().explain(skipped, received, received.at, taken);
     }
 
     /// Builds the request of a delivery, as the delivery `known` and at the time of its attempt where there is one.
@@ -65,19 +65,19 @@ impl Planner {
             Ok(sender) => sender,
             Err(error) => return Planned { request: Err(error), comparable: false },
         };
-        let mut begun = Begun::now(&self.trials.deps);
+        let mut begun = Begun::now(&self.previewer.deps);
         let id = known.map_or(delivery.id, |(id, _)| id);
         begun.started_at = known.map_or(begun.started_at, |(_, at)| at);
         let NewDelivery { channel, event, prepared, due_at, .. } = delivery;
         let leased = Leased { id, channel, event, prepared, due_at, attempts: 0, round_start: 0, lease: 0, slot: None };
         let together = sender.channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);
         let comparable = !together && !mail::is_mail(&sender.channel, &leased);
-        Planned { request: self.trials.exchange(&sender, &leased, &begun).await, comparable }
+        Planned { request: self.previewer.exchange(&sender, &leased, &begun).await, comparable }
     }
 
     fn sender(&self, name: &Arc<str>) -> Built {
         let mut senders = self.senders.lock();
-        let Trials { channels, settings, deps } = &self.trials;
+        let Previewer { channels, settings, deps } = &self.previewer;
         let build = || {
             let channel = channels.get(name).ok_or_else(|| format!("channel {name:?} is not configured"))?;
             ChannelSender::new(channel, settings, &deps.clock).map(Arc::new)

@@ -148,7 +148,7 @@ impl Router {
     }
 
     /// What an event would make for a channel whatever the channel's conditions say, and what they say against it.
-    pub fn trial(
+    pub fn preview(
         &self,
         channel: &Channel,
         event: &Event,
@@ -171,7 +171,7 @@ impl Router {
         if !channel.enabled {
             return Err(NoDelivery::Disabled);
         }
-        let (prepared, skipped) = self.trial(channel, event, now);
+        let (prepared, skipped) = self.preview(channel, event, now);
         if prepared.is_empty() {
             return Err(NoDelivery::Nothing(skipped.and_then(|skip| skip.detail)));
         }

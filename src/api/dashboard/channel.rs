@@ -14,9 +14,9 @@ use super::layout::{
     Frame, badge, channel_query, code, counted, delivery_link, duration, fact, failed, framed, hidden, text, time,
     time_or_dash,
 };
+use super::preview;
 use super::spark;
 use super::state::{Dashboard, Visitor};
-use super::trial;
 
 /// `GET /dashboard/channels/{name}`.
 pub(super) async fn page(
@@ -79,7 +79,7 @@ fn body(channel: &Channel, fields: &Fields, visitor: &Visitor) -> Markup {
             @if let Some(limits) = &channel.limits { (in_force(limits, visitor)) }
             @if let Some(held) = &channel.held { (keys(held)) }
         }
-        @if channel.config.is_some() && visitor.may_act { (trial::form(&channel.name, &trial::Asked::default(), visitor)) }
+        @if channel.config.is_some() && visitor.may_act { (preview::form(&channel.name, &preview::Asked::default(), visitor)) }
         @if let Some(config) = &channel.config {
             h2 { "Configuration in force" }
             p.muted { "From " code { (channel.config_file.as_deref().unwrap_or("the defaults")) } ". Secrets are masked." }

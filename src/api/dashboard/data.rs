@@ -184,7 +184,7 @@ pub(super) struct Received {
 
 /// A preview or a test of a channel.
 #[derive(Debug, Deserialize)]
-pub(super) struct Trial {
+pub(super) struct Preview {
     /// Of a test.
     request: Option<Sent>,
     /// Of a preview.
@@ -199,7 +199,7 @@ pub(super) struct Trial {
     pub(super) duration_ms: Option<u64>,
 }
 
-impl Trial {
+impl Preview {
     /// The request that was sent, or would be.
     pub(super) fn request(&self) -> Option<&Sent> {
         self.request.as_ref().or(self.previewed.as_ref())

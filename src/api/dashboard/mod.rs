@@ -22,12 +22,12 @@ mod layout;
 mod live;
 mod order;
 mod orders;
+mod preview;
 mod search;
 mod sessions;
 mod spark;
 mod state;
 mod timeline;
-mod trial;
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -57,8 +57,8 @@ pub(super) fn pages(dashboard: &Dashboard) -> Router<Dashboard> {
         .route("/dashboard/deliveries/{id}", get(delivery::page))
         .route("/dashboard/deliveries/{id}/{act}", post(acts::delivery))
         .route("/dashboard/channels/{name}", get(channel::page))
-        .route("/dashboard/channels/{name}/preview", post(trial::preview))
-        .route("/dashboard/channels/{name}/test", post(trial::test))
+        .route("/dashboard/channels/{name}/preview", post(preview::preview))
+        .route("/dashboard/channels/{name}/test", post(preview::test))
         .route("/dashboard/channels/{name}/{act}", post(acts::channel))
         .route("/dashboard/audit", get(audit::page))
         .route("/dashboard/configuration", get(configuration::page))

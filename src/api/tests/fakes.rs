@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tower::ServiceExt;
 
 use crate::config::load_text;
-use crate::delivery::{LaneView, Trials};
+use crate::delivery::{LaneView, Previewer};
 use crate::domain::{AfterFailure, DeliveryId, DeliveryStatus, IdSource, ManualClock, SettleKeys, Timestamp};
 use crate::intake::{Answered, Incoming, NotAgain, PostedEvent, Refusal};
 use crate::store::*;
@@ -351,8 +351,8 @@ impl World {
             draining: tokio_util::sync::CancellationToken::new(),
             metrics: Arc::new(Metrics::new()),
         };
-        let trials = Arc::new(Trials::alone(settings.clone(), Arc::new(ManualClock::new(now())), 7));
-        let view = View::new(&settings, Arc::clone(&ingest) as Arc<dyn Ingest>, trials, None);
+        let previewer = Arc::new(Previewer::alone(settings.clone(), Arc::new(ManualClock::new(now())), 7));
+        let view = View::new(&settings, Arc::clone(&ingest) as Arc<dyn Ingest>, previewer, None);
         let router = router(Api::new(rooms, Arc::new(ArcSwap::from_pointee(view))));
         Self { ingest, store, lanes, router, clock }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::delivery::{Tested, Trial, TrialFault, Trials};
+use crate::delivery::{Preview, PreviewError, Previewer, Tested};
 use crate::domain::{DeliveryStatus, Exchange, HeaderLines, json};
 use crate::system::{self, SystemClock};
 
@@ -14,20 +14,20 @@ use super::output;
 
 /// `orderhook preview`.
 pub(super) fn preview(config: &[std::path::PathBuf], channel: &str, order: Option<&Path>) -> ExitCode {
-    run(config, order, |trials, order| async move {
-        let trial = trials.preview(channel, order).await?;
-        sent(&trial);
+    run(config, order, |previewer, order| async move {
+        let preview = previewer.preview(channel, order).await?;
+        sent(&preview);
         Ok(ExitCode::SUCCESS)
     })
 }
 
 /// `orderhook test`.
 pub(super) fn test(config: &[std::path::PathBuf], channel: &str, order: Option<&Path>) -> ExitCode {
-    run(config, order, |trials, order| async move {
-        let Tested { trial, code, outcome, error, mail, duration_ms } = trials.test(channel, order).await?;
-        sent(&trial);
+    run(config, order, |previewer, order| async move {
+        let Tested { preview, code, outcome, error, mail, duration_ms } = previewer.test(channel, order).await?;
+        sent(&preview);
         output::line("");
-        let Exchange { response_headers, response_body, truncated, .. } = &trial.exchange;
+        let Exchange { response_headers, response_body, truncated, .. } = &preview.exchange;
         if code.http_status().is_some() {
             output::line(&format!("{} in {duration_ms} ms", code.as_i32()));
             headers(response_headers);
@@ -56,10 +56,10 @@ pub(super) fn test(config: &[std::path::PathBuf], channel: &str, order: Option<&
     })
 }
 
-fn run<F: Future<Output = Result<ExitCode, TrialFault>>>(
+fn run<F: Future<Output = Result<ExitCode, PreviewError>>>(
     config: &[std::path::PathBuf],
     order: Option<&Path>,
-    work: impl FnOnce(Arc<Trials>, Option<bytes::Bytes>) -> F,
+    work: impl FnOnce(Arc<Previewer>, Option<bytes::Bytes>) -> F,
 ) -> ExitCode {
     let settings = match load(config) {
         Ok(settings) => settings,
@@ -79,8 +79,8 @@ fn run<F: Future<Output = Result<ExitCode, TrialFault>>>(
             return ExitCode::FAILURE;
         }
     };
-    let trials = Arc::new(Trials::alone(settings, Arc::new(SystemClock), system::seed()));
-    runtime.block_on(work(trials, order)).unwrap_or_else(|fault| {
+    let previewer = Arc::new(Previewer::alone(settings, Arc::new(SystemClock), system::seed()));
+    runtime.block_on(work(previewer, order)).unwrap_or_else(|fault| {
         output::error(&fault.to_string());
         ExitCode::FAILURE
     })
@@ -96,15 +96,15 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-fn sent(trial: &Trial) {
-    if let Some(skip) = &trial.skipped {
+fn sent(preview: &Preview) {
+    if let Some(skip) = &preview.skipped {
         let detail = skip.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
         output::line(&format!("# this order would be skipped: {}{detail}", skip.reason));
     }
-    if trial.deliveries > 1 {
-        output::line(&format!("# the first of {} deliveries", trial.deliveries));
+    if preview.deliveries > 1 {
+        output::line(&format!("# the first of {} deliveries", preview.deliveries));
     }
-    request(&trial.exchange);
+    request(&preview.exchange);
 }
 
 fn request(exchange: &Exchange) {

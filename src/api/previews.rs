@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::delivery::{Tested, Trial, TrialFault};
+use crate::delivery::{Preview, PreviewError, Tested};
 use crate::domain::{Code, Outcome, Skip};
 use crate::store::Act;
 
@@ -24,8 +24,8 @@ use super::{answer, audit, body};
 pub(super) async fn preview(State(api): State<Api>, Named(name): Named, request: Request) -> Result<Response, Problem> {
     let view = api.view();
     let order = order(&view, request).await?;
-    let trial = view.trials.preview(&name, order).await?;
-    Ok(answer::json(&Previewed::of(&trial)))
+    let preview = view.previewer.preview(&name, order).await?;
+    Ok(answer::json(&Previewed::of(&preview)))
 }
 
 /// `POST /v1/channels/{name}/test`.
@@ -37,9 +37,9 @@ pub(super) async fn test(
 ) -> Result<Response, Problem> {
     let view = api.view();
     let order = order(&view, request).await?;
-    let (trials, channel) = (Arc::clone(&view.trials), name.clone());
+    let (previewer, channel) = (Arc::clone(&view.previewer), name.clone());
     // It ends with the call: a caller that hangs up waits for nothing.
-    let call = AbortOnDropHandle::new(api.rooms.calls.spawn(async move { trials.test(&channel, order).await }));
+    let call = AbortOnDropHandle::new(api.rooms.calls.spawn(async move { previewer.test(&channel, order).await }));
     let tested = call.await.map_err(|_| Problem::internal())??;
     tracing::info!(channel = name, code = tested.code.as_i32(), "a channel was tested by hand");
     let cause = caller.cause(api.rooms.clock.now(), None);
@@ -57,12 +57,12 @@ async fn order(view: &View, request: Request) -> Result<Option<Bytes>, Problem> 
     Ok(Some(body).filter(|body| !body.is_empty()))
 }
 
-impl From<TrialFault> for Problem {
-    fn from(fault: TrialFault) -> Self {
+impl From<PreviewError> for Problem {
+    fn from(fault: PreviewError) -> Self {
         match fault {
-            TrialFault::NoChannel(name) => Self::not_found("channel", &name),
-            TrialFault::NotAnOrder(_) => Self::new(Kind::InvalidJson, fault.to_string()),
-            TrialFault::NotBuilt(_) => Self::new(Kind::NotBuilt, fault.to_string()),
+            PreviewError::NoChannel(name) => Self::not_found("channel", &name),
+            PreviewError::NotAnOrder(_) => Self::new(Kind::InvalidJson, fault.to_string()),
+            PreviewError::NotBuilt(_) => Self::new(Kind::NotBuilt, fault.to_string()),
         }
     }
 }
@@ -78,8 +78,8 @@ struct Previewed<'a> {
 }
 
 impl<'a> Previewed<'a> {
-    fn of(trial: &'a Trial) -> Self {
-        Self { request: Sent::of(&trial.exchange), deliveries: trial.deliveries, skipped: trial.skipped.as_ref() }
+    fn of(preview: &'a Preview) -> Self {
+        Self { request: Sent::of(&preview.exchange), deliveries: preview.deliveries, skipped: preview.skipped.as_ref() }
     }
 }
 
@@ -102,7 +102,7 @@ struct Outcomes<'a> {
 
 impl<'a> Outcomes<'a> {
     fn of(tested: &'a Tested) -> Self {
-        let exchange = &tested.trial.exchange;
+        let exchange = &tested.preview.exchange;
         Self {
             request: Sent::of(exchange),
             code: tested.code,
@@ -112,7 +112,7 @@ impl<'a> Outcomes<'a> {
             duration_ms: tested.duration_ms,
             mail: tested.mail.as_ref().and_then(|mail| mail.as_ref().ok()).map(Sent::of),
             mail_error: tested.mail.as_ref().and_then(|mail| mail.as_ref().err()).map(String::as_str),
-            skipped: tested.trial.skipped.as_ref(),
+            skipped: tested.preview.skipped.as_ref(),
         }
     }
 }

@@ -23,15 +23,15 @@ use super::sender::ChannelSender;
 use super::{bucket, mail};
 
 /// Tries channels out.
-pub struct Trials {
+pub struct Previewer {
     pub(super) settings: Arc<Settings>,
     pub(super) channels: HashMap<Arc<str>, Arc<Channel>>,
     pub(super) deps: Deps,
 }
 
-/// What a trial is of.
+/// What a preview is of.
 #[derive(Debug)]
-pub struct Trial {
+pub struct Preview {
     /// What would go out, or did, secrets masked; the body whole.
     pub exchange: Exchange,
     /// Why the order would not reach the channel, where a condition of the channel says so.
@@ -44,7 +44,7 @@ pub struct Trial {
 #[derive(Debug)]
 pub struct Tested {
     /// What went out, and what came back.
-    pub trial: Trial,
+    pub preview: Preview,
     /// The response's status, or why there was none.
     pub code: Code,
     /// What the channel's rules make of it.
@@ -59,7 +59,7 @@ pub struct Tested {
 
 /// Why there is nothing to try.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TrialFault {
+pub enum PreviewError {
     /// The order cannot be read.
     #[error("the order is not a JSON object: {0}")]
     NotAnOrder(String),
@@ -71,15 +71,15 @@ pub enum TrialFault {
     NoChannel(String),
 }
 
-/// All that a trial takes.
+/// All that a preview takes.
 struct Prepared {
     sender: ChannelSender,
     delivery: Leased,
     begun: Begun,
-    trial: Trial,
+    preview: Preview,
 }
 
-impl Trials {
+impl Previewer {
     /// Tries the channels of these settings.
     pub fn new(
         settings: Arc<Settings>,
@@ -105,10 +105,10 @@ impl Trials {
     }
 
     /// The request that `order`, or else the preset's sample order, would make.
-    pub async fn preview(&self, channel: &str, order: Option<Bytes>) -> Result<Trial, TrialFault> {
-        let Prepared { sender, delivery, begun, trial } = self.prepare(channel, order)?;
-        let exchange = self.exchange(&sender, &delivery, &begun).await.map_err(TrialFault::NotBuilt)?;
-        Ok(Trial { exchange, ..trial })
+    pub async fn preview(&self, channel: &str, order: Option<Bytes>) -> Result<Preview, PreviewError> {
+        let Prepared { sender, delivery, begun, preview } = self.prepare(channel, order)?;
+        let exchange = self.exchange(&sender, &delivery, &begun).await.map_err(PreviewError::NotBuilt)?;
+        Ok(Preview { exchange, ..preview })
     }
 
     /// The request of a delivery, or its mail, as the history would keep it, with its body whole. `Err` says what cannot be
@@ -135,8 +135,8 @@ impl Trials {
     }
 
     /// Sends that request now, once.
-    pub async fn test(&self, channel: &str, order: Option<Bytes>) -> Result<Tested, TrialFault> {
-        let Prepared { sender, delivery, begun, trial } = self.prepare(channel, order)?;
+    pub async fn test(&self, channel: &str, order: Option<Bytes>) -> Result<Tested, PreviewError> {
+        let Prepared { sender, delivery, begun, preview } = self.prepare(channel, order)?;
         let mails = mail::is_mail(&sender.channel, &delivery);
         let mut sent = if mails {
             attempt::send_mail(&self.deps, &sender, &delivery, &begun).await
@@ -145,7 +145,7 @@ impl Trials {
             attempt::send(&self.deps, &sender, request).await.hiding(key).await
         };
         let outcome = sent.judge(&sender.channel, mails);
-        let trial = Trial { exchange: whole(sent.exchange, &delivery), ..trial };
+        let preview = Preview { exchange: whole(sent.exchange, &delivery), ..preview };
         let duration_ms = u64::try_from(begun.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mail = match sender.channel.email {
             Some(_) if !mails && outcome.ends_as() == Some(DeliveryStatus::Accepted) => {
@@ -153,7 +153,7 @@ impl Trials {
             }
             _ => None,
         };
-        Ok(Tested { trial, code: sent.code, outcome, error: sent.error, mail, duration_ms })
+        Ok(Tested { preview, code: sent.code, outcome, error: sent.error, mail, duration_ms })
     }
 
     /// The mail of a response by which `delivery` was accepted, as it would go out.
@@ -193,18 +193,18 @@ impl Trials {
         (request, key)
     }
 
-    fn prepare(&self, name: &str, order: Option<Bytes>) -> Result<Prepared, TrialFault> {
-        let channel = self.channels.get(name).ok_or_else(|| TrialFault::NoChannel(name.to_owned()))?;
+    fn prepare(&self, name: &str, order: Option<Bytes>) -> Result<Prepared, PreviewError> {
+        let channel = self.channels.get(name).ok_or_else(|| PreviewError::NoChannel(name.to_owned()))?;
         let body = order.map_or_else(|| Ok(config::sample(channel, &self.settings.orders)), readable)?;
         let event = Arc::new(self.event(channel, body));
         let now = self.deps.clock.now();
-        let (prepared, skipped) = self.deps.router().trial(channel, &event, now);
+        let (prepared, skipped) = self.deps.router().preview(channel, &event, now);
         let deliveries = prepared.len();
         let Some(prepared) = prepared.into_iter().next() else {
             let why = skipped.as_ref().and_then(|skip| skip.detail.clone());
             let why =
                 why.unwrap_or_else(|| format!("this order makes no delivery for {name}: none of its products match"));
-            return Err(TrialFault::NotBuilt(why));
+            return Err(PreviewError::NotBuilt(why));
         };
         let delivery = Leased {
             id: self.deps.ids.next(),
@@ -217,9 +217,9 @@ impl Trials {
             lease: 0,
             slot: None,
         };
-        let sender = ChannelSender::new(channel, &self.settings, &self.deps.clock).map_err(TrialFault::NotBuilt)?;
-        let trial = Trial { exchange: Exchange::default(), skipped, deliveries };
-        Ok(Prepared { sender, delivery, begun: Begun::now(&self.deps), trial })
+        let sender = ChannelSender::new(channel, &self.settings, &self.deps.clock).map_err(PreviewError::NotBuilt)?;
+        let preview = Preview { exchange: Exchange::default(), skipped, deliveries };
+        Ok(Prepared { sender, delivery, begun: Begun::now(&self.deps), preview })
     }
 
     /// The event that the channel would hear of: of the first type that it subscribes to.
@@ -254,11 +254,11 @@ impl Trials {
 }
 
 /// An order that is a JSON object.
-fn readable(body: Bytes) -> Result<Bytes, TrialFault> {
+fn readable(body: Bytes) -> Result<Bytes, PreviewError> {
     match json::read(&body, json::MAX_DEPTH) {
         Ok(order) if order.is_object() => Ok(body),
-        Ok(_) => Err(TrialFault::NotAnOrder("found another JSON value".to_owned())),
-        Err(error) => Err(TrialFault::NotAnOrder(error.to_string())),
+        Ok(_) => Err(PreviewError::NotAnOrder("found another JSON value".to_owned())),
+        Err(error) => Err(PreviewError::NotAnOrder(error.to_string())),
     }
 }
 

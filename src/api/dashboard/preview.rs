@@ -7,7 +7,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::super::path::Named;
-use super::data::{Order, Trial};
+use super::data::{Order, Preview};
 use super::delivery::{received, sent};
 use super::form::encoded;
 use super::gate::{self, Guest};
@@ -66,13 +66,13 @@ async fn run(
             let found: Order = dashboard.read(visitor, &format!("/v1/orders/{}", encoded(&asked.id))).await?;
             found.order.get().to_owned()
         };
-        let trial: Trial = dashboard.post(visitor, &format!("/v1/channels/{}/{act}", encoded(name)), order).await?;
-        Ok::<_, Failure>((trial, asked))
+        let preview: Preview = dashboard.post(visitor, &format!("/v1/channels/{}/{act}", encoded(name)), order).await?;
+        Ok::<_, Failure>((preview, asked))
     };
     match made.await {
-        Ok((trial, asked)) => {
+        Ok((preview, asked)) => {
             let title = if act == "test" { format!("Test of {name}") } else { format!("Preview of {name}") };
-            page(visitor, "", &title, &shown(name, &trial, &asked, visitor))
+            page(visitor, "", &title, &shown(name, &preview, &asked, visitor))
         }
         Err(failure) => failed(visitor, &failure),
     }
@@ -99,26 +99,26 @@ pub(super) fn form(name: &str, asked: &Asked, visitor: &Visitor) -> Markup {
     }
 }
 
-fn shown(name: &str, trial: &Trial, asked: &Asked, visitor: &Visitor) -> Markup {
+fn shown(name: &str, preview: &Preview, asked: &Asked, visitor: &Visitor) -> Markup {
     html! {
         h1 {
-            @if trial.outcome.is_some() { "Test of " } @else { "Preview of " } (channel_link(name)) " "
-            @if let Some(outcome) = &trial.outcome { (badge(outcome)) }
+            @if preview.outcome.is_some() { "Test of " } @else { "Preview of " } (channel_link(name)) " "
+            @if let Some(outcome) = &preview.outcome { (badge(outcome)) }
         }
-        @if let Some(skipped) = &trial.skipped {
+        @if let Some(skipped) = &preview.skipped {
             p.notice.warn {
                 "The order itself would not go to this channel: " (why(skipped.reason.as_deref().unwrap_or_default()))
                 @if let Some(detail) = &skipped.detail { " (" (detail) ")" }
             }
         }
-        @if let Some(count) = trial.deliveries.filter(|count| *count > 1) { p { "The order makes " (count) " deliveries; this is the first." } }
-        @if let Some(error) = &trial.error { p.notice.bad { (error) } }
+        @if let Some(count) = preview.deliveries.filter(|count| *count > 1) { p { "The order makes " (count) " deliveries; this is the first." } }
+        @if let Some(error) = &preview.error { p.notice.bad { (error) } }
         div.attempt {
-            @if let (Some(at), Some(ms)) = (trial.code, trial.duration_ms) { p { (code(Some(at))) " in " (duration(ms)) } }
+            @if let (Some(at), Some(ms)) = (preview.code, preview.duration_ms) { p { (code(Some(at))) " in " (duration(ms)) } }
             div.exchange {
-                section { h3 { "Request" } (sent(trial.request(), "request")) }
-                @if trial.outcome.is_some() {
-                    section { h3 { "Response" } (received(trial.code, trial.response.as_ref(), "response")) }
+                section { h3 { "Request" } (sent(preview.request(), "request")) }
+                @if preview.outcome.is_some() {
+                    section { h3 { "Response" } (received(preview.code, preview.response.as_ref(), "response")) }
                 }
             }
         }
