@@ -1,4 +1,4 @@
-//! Changes of deliveries by a person or their receiver: accept, fail, retry and cancel, of one or many.
+//! Changes of a delivery by a person or its receiver: accept, fail, retry and cancel.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::config::settings::Scope;
 use crate::domain::{DeliveryId, DeliveryStatus};
 use crate::store::{Act, Change, Changed, Lease};
 
-use super::deliveries::{Delivery, id, known_channel, not_found};
+use super::deliveries::{id, not_found};
 use super::path::Named;
 use super::problem::{Kind, Problem};
 use super::state::Api;
 use super::tokens::{Caller, author};
-use super::{answer, audit, body, query, reason};
+use super::{answer, audit, query, reason};
 
 /// `POST /v1/deliveries/{id}/accept` and `/fail`: with the key of the delivery, or with a token as for any other change.
 pub(super) async fn settle(
@@ -92,33 +92,8 @@ async fn change(
     }
 }
 
-/// `POST /v1/deliveries/retry` and `/cancel`.
-pub(super) async fn all(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-    request: Request,
-    change: Change,
-) -> Result<Response, Problem> {
-    let body = body::typed(&api, request).await?;
-    let query::Bulk { filter, dry_run, reason } = query::bulk(&body, change)?;
-    known_channel(&api, &filter, Kind::InvalidFields).await?;
-    let cause = caller.cause(api.rooms.clock.now(), reason);
-    let changed = api.rooms.queue.change_all(filter, change, cause.clone(), dry_run).await?;
-    if !dry_run {
-        let (count, by, reason) = (changed.count, cause.by.as_deref(), cause.reason.as_deref());
-        tracing::info!(count, by, reason, "{count} deliveries {} by {}", done(change), author(&cause));
-        for (channel, count) in &changed.channels {
-            api.rooms.lanes.changed_all(channel, change, *count).await;
-        }
-        let act = Act { filter: query::filter_of(&body), count: Some(count), ..Act::new(change.as_str(), cause) };
-        audit::keep(&api, act).await;
-    }
-    let examples = dry_run.then(|| changed.examples.iter().map(Delivery::of).collect());
-    Ok(answer::json(&Count { count: changed.count, dry_run, examples }))
-}
-
 /// What was done, for the log.
-const fn done(change: Change) -> &'static str {
+pub(super) const fn done(change: Change) -> &'static str {
     match change {
         Change::Accept => "accepted",
         Change::Fail => "marked as failed",
@@ -132,14 +107,4 @@ struct Settled<'a> {
     id: DeliveryId,
     channel: &'a str,
     status: DeliveryStatus,
-}
-
-#[derive(Serialize)]
-struct Count<'a> {
-    count: u64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
-    /// Three of them, where nothing was changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    examples: Option<Vec<Delivery<'a>>>,
 }

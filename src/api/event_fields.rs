@@ -3,7 +3,7 @@
 use super::object::Reader;
 use super::problem::{Fault, Kind, Problem};
 
-/// The longest type or id of an event, in bytes.
+/// The longest type or id of an event, in characters.
 const MAX_NAME: usize = 256;
 
 /// That fields are wrong.
@@ -45,8 +45,8 @@ pub(super) fn check_kind(kind: &str) -> Result<(), &'static str> {
 
 /// Any short text without control characters.
 pub(super) fn check_id(id: &str) -> Result<(), &'static str> {
-    if id.is_empty() || id.len() > MAX_NAME || id.chars().any(char::is_control) {
-        return Err("must be 1 to 256 bytes without control characters");
+    if id.is_empty() || id.chars().count() > MAX_NAME || id.chars().any(char::is_control) {
+        return Err("must be 1 to 256 characters without control characters");
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod again;
 mod answer;
 mod audit;
 mod body;
+mod bulk;
 mod changes;
 mod channels;
 mod cloudevents;
@@ -92,6 +93,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/orders/{id}", get(orders::one))
         .route("/v1/deliveries", get(deliveries::page))
         .route("/v1/deliveries/{id}", get(deliveries::one))
+        .route("/v1/bulk/{id}", get(bulk::get))
         .route("/v1/channels", get(channels::page))
         .route("/v1/channels/{name}", get(channels::one))
         .route("/v1/audit", get(audit::page))
@@ -131,7 +133,7 @@ fn manage() -> Router<Api> {
     };
     let all = |change| {
         post(move |api: State<Api>, caller: Extension<Caller>, request: Request| {
-            changes::all(api, caller, request, change)
+            bulk::post(api, caller, request, change)
         })
     };
     let switch = |pause| {

@@ -201,7 +201,7 @@ impl Reader<'_, '_> {
         let several = several.or_else(|_| serde_json::from_str(value.get()).map(|one| vec![one]));
         let word = |value: Value| match value {
             Value::String(text) => Some(text),
-            Value::Number(number) => Some(number.to_string()),
+            Value::Number(number) => Some(whole_number(&number.to_string())),
             _ => None,
         };
         let words = several.ok().and_then(|several| several.into_iter().map(word).collect::<Option<Vec<_>>>());
@@ -213,6 +213,12 @@ impl Reader<'_, '_> {
             }
         }
     }
+}
+
+/// A whole number without its fraction: in JSON, 503 and 503.0 are the same.
+fn whole_number(text: &str) -> String {
+    let bare = text.split_once('.').filter(|(_, fraction)| fraction.bytes().all(|digit| digit == b'0'));
+    bare.map_or(text, |(whole, _)| whole).to_owned()
 }
 
 /// That a name is unknown, what is known, and the nearest of it.

@@ -281,6 +281,8 @@ pub(super) struct Bulk {
     pub(super) filter: DeliveryFilter,
     /// Only to count.
     pub(super) dry_run: bool,
+    /// Whether the caller does not wait for the end.
+    pub(super) background: bool,
     pub(super) reason: Option<Arc<str>>,
 }
 
@@ -290,7 +292,7 @@ pub(super) fn bulk(body: &[u8], change: Change) -> Result<Bulk, Problem> {
     let members: Members<'_> = object::json(text)?;
     let mut faults = Vec::new();
     let mut reader = Reader::new(members, String::new(), &mut faults);
-    reader.only(&[DELIVERY_FILTERS, &["dry_run", "reason"]].concat());
+    reader.only(&[DELIVERY_FILTERS, &["dry_run", "background", "reason"]].concat());
     let names = reader.texts("status");
     let mut filter = DeliveryFilter {
         status: statuses(names, &delivery_statuses(), DeliveryStatus::from_name, |name, message| {
@@ -305,7 +307,7 @@ pub(super) fn bulk(body: &[u8], change: Change) -> Result<Bulk, Problem> {
         since: reader.time("since"),
         until: reader.time("until"),
     };
-    let dry_run = reader.flag("dry_run");
+    let (dry_run, background) = (reader.flag("dry_run"), reader.flag("background"));
     let reason = reason::member(&mut reader);
     if !faults.is_empty() {
         return Err(Problem::faults(Kind::InvalidFields, faults));
@@ -317,7 +319,7 @@ pub(super) fn bulk(body: &[u8], change: Change) -> Result<Bulk, Problem> {
     if change == Change::Retry && filter.status.is_empty() {
         filter.status = RETRIED.to_vec();
     }
-    Ok(Bulk { filter, dry_run, reason })
+    Ok(Bulk { filter, dry_run, background, reason })
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::intake::{Answered, Incoming, NotAgain, PostedEvent, Refusal};
 use crate::store::{Answer, Cause, Change, ChannelState, History, Lease, OrderDetail, Queue, SignedId, StoreError};
 use crate::telemetry::metrics::Metrics;
 
+use super::bulk::Jobs;
 use super::hosts::Hosts;
 use super::problem::{Kind, Problem};
 use super::readiness::Readiness;
@@ -181,6 +182,8 @@ pub struct Shared {
     pub(super) readiness: Readiness,
     /// Permits of `GET /v1/stream`.
     pub(super) streams: Arc<Semaphore>,
+    /// Changes of many deliveries in the background.
+    pub(super) jobs: Jobs,
     view: Arc<ArcSwap<View>>,
 }
 
@@ -188,7 +191,7 @@ impl Api {
     /// An API over these rooms, by whatever `view` holds.
     pub fn new(rooms: Rooms, view: Arc<ArcSwap<View>>) -> Self {
         let streams = Arc::new(Semaphore::new(STREAMS));
-        Self(Arc::new(Shared { rooms, readiness: Readiness::default(), streams, view }))
+        Self(Arc::new(Shared { rooms, readiness: Readiness::default(), streams, jobs: Jobs::default(), view }))
     }
 }
 

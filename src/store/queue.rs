@@ -1,6 +1,7 @@
 //! The trait of what goes out: deliveries are claimed, attempted, changed and removed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
@@ -85,6 +86,19 @@ pub trait Queue: Send + Sync {
         cause: Cause,
         dry_run: bool,
     ) -> Result<BulkChanged, StoreError>;
+
+    /// The same, and adds the deliveries of each group to `done` once it is committed.
+    async fn change_all_watched(
+        &self,
+        filter: DeliveryFilter,
+        change: Change,
+        cause: Cause,
+        done: Arc<AtomicU64>,
+    ) -> Result<BulkChanged, StoreError> {
+        let changed = self.change_all(filter, change, cause, false).await?;
+        done.fetch_add(changed.count, Ordering::Relaxed);
+        Ok(changed)
+    }
 
     /// Removes finished orders and events that came in before `before` and have no open delivery, and their
     /// deliveries with them, in groups. Returns how many orders and events.

@@ -120,6 +120,8 @@ async fn deliveries_and_channels_are_changed() {
     let paused = good(&orderhook(&service, &["channels", "pause", "erp", "--reason", "night"]).await);
     assert_eq!(paused.trim(), "erp is paused now");
     assert_eq!(service.api.get("/v1/channels/erp").await.expect(200)["reason"], "night");
+    let to = ["channels", "move", "erp", "--to", "new", "--reason", "renamed"];
+    assert!(stderr(&orderhook(&service, &to).await).contains("no channel \"new\" is configured"));
     assert_eq!(good(&orderhook(&service, &["channels", "resume", "erp"]).await).trim(), "erp is enabled now");
     let delivered = good(&orderhook(&service, &["orders", "deliver", "A-2", "--channel", "erp", "--json"]).await);
     service.api.settled(&delivery_to(&lines(&delivered)[0], "erp")).await;
@@ -229,6 +231,7 @@ fn the_help_of_each_command_shows_an_example() {
         vec!["channels", "show"],
         vec!["channels", "pause"],
         vec!["channels", "resume"],
+        vec!["channels", "move"],
         vec!["problems"],
         vec!["tail"],
         vec!["backup"],

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Api};
-use crate::harness::{Service, delivery_to, text};
+use crate::harness::{Service, delivery_to, eventually, text};
 use crate::receiver::{Receiver, Reply};
 
 const TOKENS: &str = r"
@@ -348,14 +348,56 @@ async fn many_deliveries_are_changed_once_their_number_is_typed() {
     }
     assert_eq!(receiver.count(), 2);
     let answer = browser.press(&target, "/dashboard/deliveries/bulk", &format!("&{link}&count=2&reason=mended")).await;
-    assert!(answer.text().contains("2 deliveries were retried"), "{answer}");
+    let progress = answer.header("location").unwrap_or_else(|| panic!("a page of its own: {answer}")).to_owned();
+    assert!(answer.status == 303 && progress.starts_with("/dashboard/bulk/"), "{answer}");
+    let ended = eventually("the end of the change", async || {
+        let page = browser.get(&progress).await;
+        // Without scripts, a page of a change that runs asks for itself again.
+        assert_eq!(page.header("refresh").is_some(), page.text().contains("running"), "{page}");
+        page.text().contains("2 deliveries were retried").then_some(page)
+    });
+    assert!(ended.await.text().contains("operator"));
     api.all_settled().await;
     assert_eq!(api.list("/v1/deliveries?status=accepted").await.len(), 2);
     let audit = api.list("/v1/audit").await;
     assert_eq!((&audit[0]["count"], &audit[0]["reason"]), (&json!(2), &json!("mended")));
     assert!(browser.page("/").await.contains("Nothing needs you"));
+    assert_eq!(browser.get("/dashboard/bulk/1-1").await.status, 404);
     // Without any filter nothing is offered.
     assert_eq!(browser.get("/dashboard/deliveries/bulk?act=cancel").await.status, 422);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn deliveries_that_are_ticked_are_changed_and_those_that_cannot_be_are_named() {
+    let receiver = Receiver::start().await;
+    receiver.on("/erp", [Reply::status(404), Reply::status(404), Reply::status(200)]);
+    let service = Service::start(&receiver.fill("channels: [{name: erp, url: RECEIVER/erp}]")).await;
+    let mut ids = Vec::new();
+    for id in ["A-1", "A-2"] {
+        let order = service.api.order(&json!({"id": id})).await;
+        ids.push(delivery_to(&order, "erp"));
+        service.api.settled(&ids[ids.len() - 1]).await;
+    }
+    let browser = Browser::new(&service.api);
+    let (page, action) = ("/dashboard/deliveries?status=failed", "/dashboard/deliveries/selected");
+    let ticked = format!("&status=failed&id={}&id={}", ids[0], ids[1]);
+    let refused = browser.press(page, action, &format!("{ticked}&act=cancel")).await;
+    for part in [
+        "0 deliveries were cancelled",
+        &ids[0],
+        &ids[1],
+        "it has ended",
+        "href=\"/dashboard/deliveries?status=failed\"",
+    ] {
+        assert!(refused.text().contains(part), "{part}: {refused}");
+    }
+    let retried = browser.press(page, action, &format!("{ticked}&act=retry")).await;
+    assert!(retried.text().contains("2 deliveries were retried"), "{retried}");
+    service.api.all_settled().await;
+    assert_eq!(service.api.list("/v1/deliveries?status=accepted").await.len(), 2);
+    assert_eq!(service.api.list("/v1/audit").await.len(), 2);
+    assert_eq!(browser.post(action, "act=retry").await.status, 403);
     service.stop().await;
 }
 

@@ -82,6 +82,11 @@ pub(crate) fn binary() -> Command {
 
 /// Runs a command that ends by itself, and fails the test when it does not.
 pub(crate) fn run(command: &mut Command) -> Output {
+    run_within(command, DEADLINE)
+}
+
+/// The same of a command that takes longer.
+pub(crate) fn run_within(command: &mut Command, deadline: Duration) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary");
     let collect = |stream: Option<Box<dyn std::io::Read + Send>>| {
         std::thread::spawn(move || {
@@ -97,7 +102,7 @@ pub(crate) fn run(command: &mut Command) -> Output {
         if let Some(status) = child.try_wait().expect("a child") {
             break status;
         }
-        if begun.elapsed() > DEADLINE {
+        if begun.elapsed() > deadline {
             let _ = child.kill();
             let _ = child.wait();
             let stderr = stderr.join().unwrap_or_default();

@@ -34,6 +34,7 @@ mod cloudevents;
 mod commands;
 mod conditions;
 mod config;
+mod conformance;
 mod container;
 mod crash;
 mod dashboard;

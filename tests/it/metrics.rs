@@ -1,6 +1,7 @@
 //! `/metrics`: the promised names, with numbers that move.
 
 use std::collections::HashMap;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
@@ -113,5 +114,25 @@ async fn every_metric_says_what_it_is() {
         assert!(page.text().contains(&format!("# HELP {name} ")), "no help for {name}");
         assert!(name.starts_with("orderhook_"), "{name}");
     }
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_in_the_page() {
+    let receiver = Receiver::start().await;
+    receiver.on("/step", [Reply::status(200)]);
+    let yaml = "chains: [{name: all, plugins: [{name: calloutPlugin, id: users, options: {endpoint: RECEIVER/step}}]}]
+channels: [{name: good, url: RECEIVER/good}]";
+    let process = Process::start(&receiver.fill(yaml)).await;
+    process.api.order(&json!({"id": 1})).await;
+    receiver.wait_for_on("/good", 1).await;
+    let page = process.api.get("/metrics").await;
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = promtool.spawn().expect("promtool; tests/run installs prometheus");
+    std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), &page.body).expect("a page");
+    let output = child.wait_with_output().expect("promtool");
+    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.is_empty(), "{told}{}", page.text());
     process.stop().await;
 }

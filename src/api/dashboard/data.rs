@@ -306,6 +306,20 @@ pub(super) struct Names {
     pub(super) removed: Vec<String>,
 }
 
+/// A bulk change in the background.
+#[derive(Debug, Deserialize)]
+pub(super) struct Job {
+    pub(super) id: String,
+    pub(super) act: String,
+    pub(super) by: Option<String>,
+    pub(super) status: String,
+    pub(super) total: u64,
+    pub(super) done: u64,
+    pub(super) error: Option<String>,
+    pub(super) started_at: Timestamp,
+    pub(super) ended_at: Option<Timestamp>,
+}
+
 /// What a bulk change would do, or has done.
 #[derive(Debug, Deserialize)]
 pub(super) struct Count {

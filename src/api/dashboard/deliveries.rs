@@ -12,8 +12,8 @@ use super::data::{Delivery, List};
 use super::form::{Fields, encoded};
 use super::gate::Guest;
 use super::layout::{
-    Frame, badge, button, channel_link, channel_query, code, exact, failed, first_page, framed, further, order_link,
-    short_link, time, time_or_dash,
+    Frame, badge, button, channel_link, channel_query, code, exact, failed, first_page, framed, further, hidden,
+    order_link, short_link, time, time_or_dash,
 };
 use super::state::{Dashboard, Failure, Visitor};
 
@@ -50,7 +50,16 @@ async fn body(dashboard: &Dashboard, visitor: &Visitor, fields: &Fields) -> Resu
                 @if filter.is_empty() { "There are no deliveries yet." } @else { "No delivery matches these filters. " a href=(PATH) { "Show all" } }
             }
         } @else {
-            (table(&list.data, visitor))
+            (table(&list.data, visitor, true))
+            @if visitor.may_act {
+                form #selected .act method="post" action="/dashboard/deliveries/selected" {
+                    (hidden(visitor))
+                    @for (name, value) in filter.iter() { input type="hidden" name=(name) value=(value); }
+                    span.muted { "Those that are ticked: " }
+                    button name="act" value="retry" { "Retry" }
+                    button.danger name="act" value="cancel" { "Cancel" }
+                }
+            }
         }
         @if let Some(back) = list.searched_back_to { p.muted { "Bodies were searched back to " (exact(back)) "." } }
         (further(PATH, fields, list.next_cursor.as_deref()))
@@ -113,12 +122,14 @@ fn filters(fields: &Fields, channels: &[Arc<str>]) -> Markup {
     }
 }
 
-/// Deliveries in lines.
-pub(super) fn table(deliveries: &[Delivery], visitor: &Visitor) -> Markup {
+/// Deliveries in lines; they can be ticked for the form `selected`.
+pub(super) fn table(deliveries: &[Delivery], visitor: &Visitor, ticked: bool) -> Markup {
+    let ticked = ticked && visitor.may_act;
     html! {
         div.wide data-fresh="list" {
             table {
                 thead { tr {
+                    @if ticked { th { span.hidden { "Ticked" } } }
                     th { "Delivery" } th { "Order" } th { "Channel" } th { "Event" } th { "Status" } th { "Last code" }
                     th.number { "Attempts" } th { "Created" } th { "Next attempt" }
                     @if visitor.may_act { th { "Actions" } }
@@ -126,6 +137,9 @@ pub(super) fn table(deliveries: &[Delivery], visitor: &Visitor) -> Markup {
                 tbody {
                     @for delivery in deliveries {
                         tr data-item {
+                            @if ticked {
+                                td { input type="checkbox" form="selected" name="id" value=(delivery.id) aria-label={ "Tick " (delivery.id) }; }
+                            }
                             th scope="row" { (short_link(&delivery.id)) }
                             td { @match (&delivery.order, &delivery.order_id) {
                                 (Some(id), own) => (order_link(id, own.as_deref().unwrap_or(id))),

@@ -181,7 +181,7 @@ fn relative(at: Timestamp, now: Timestamp) -> String {
 /// A status, an outcome or a state: a sign, a word and a colour.
 pub(super) fn badge(word: &str) -> Markup {
     let (sign, style) = match word {
-        "accepted" | "completed" | "passed" | "enabled" | "closed" => ("✓", "good"),
+        "accepted" | "completed" | "passed" | "enabled" | "closed" | "done" => ("✓", "good"),
         "dispatched" | "processing" | "running" | "pending" | "retry" | "probing" => ("…", "busy"),
         "failed" | "rejected" | "disabled" | "disable" | "breaker_open" | "failing" | "failures" | "open" | "held" => {
             ("✕", "bad")

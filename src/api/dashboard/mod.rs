@@ -54,6 +54,8 @@ pub(super) fn pages(dashboard: &Dashboard) -> Router<Dashboard> {
         .route("/dashboard/orders/{id}/deliver", post(acts::deliver))
         .route("/dashboard/deliveries", get(deliveries::page))
         .route("/dashboard/deliveries/bulk", get(bulk::ask).post(bulk::act))
+        .route("/dashboard/deliveries/selected", post(bulk::selected))
+        .route("/dashboard/bulk/{id}", get(bulk::progress))
         .route("/dashboard/deliveries/{id}", get(delivery::page))
         .route("/dashboard/deliveries/{id}/{act}", post(acts::delivery))
         .route("/dashboard/channels/{name}", get(channel::page))

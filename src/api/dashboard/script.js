@@ -8,7 +8,7 @@
   const keys = document.getElementById("keys");
   if (keys) keys.hidden = false;
   const items = () => [...document.querySelectorAll("[data-item]")].filter(item => item.checkVisibility());
-  const link = item => item.querySelector("a, button, input");
+  const link = item => item.querySelector("a, summary, button");
   const current = () => document.activeElement && document.activeElement.closest("[data-item]");
   const move = by => {
     const all = items();

@@ -1,6 +1,7 @@
 //! What the commands do: show one thing, or change some.
 
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -60,6 +61,21 @@ pub(super) async fn channels(client: &Client, command: ChannelsCommand) -> Done 
         ChannelsCommand::List { page } => lists::list(client, "channels", Vec::new(), &page, lists::CHANNELS).await,
         ChannelsCommand::Show { name } => show(client, "channels", &name).await,
         ChannelsCommand::Pause { names, reason } => each(client, "channels", "pause", &names, &reason).await,
+        ChannelsCommand::Move { name, to, reason } => {
+            let mut body = because(&reason);
+            body.insert("to".to_owned(), to.as_str().into());
+            let moved = client.post(&["v1", "channels", &name, "move"], &body.into()).await?;
+            if client.json {
+                output::line(&moved.to_string());
+                return Ok(());
+            }
+            let number = |member: &str| moved.get(member).and_then(Value::as_u64).unwrap_or(0);
+            output::line(&format!("{} moved from {name} to {to}", deliveries_of(number("count"))));
+            if number("left") > 0 {
+                output::line(&format!("{} under way; move again when they have ended", deliveries_of(number("left"))));
+            }
+            Ok(())
+        }
         ChannelsCommand::Resume { names, reason } => each(client, "channels", "resume", &names, &reason).await,
     }
 }
@@ -122,9 +138,35 @@ async fn change(client: &Client, act: &str, many: ManyArgs) -> Done {
     }
     let mut body = filter;
     body.extend(because(&reason));
-    let changed = client.post(&path, &body.into()).await?;
-    count(client, act, &changed);
+    body.insert("background".to_owned(), true.into());
+    let job = client.post(&path, &body.into()).await?;
+    let done = followed(client, job).await?;
+    count(client, act, &json!({"count": done}));
     Ok(())
+}
+
+/// Waits for the end of a change in the background, and shows how far it is on a terminal. Returns how many were changed.
+async fn followed(client: &Client, mut job: Value) -> Result<u64, Stop> {
+    let number = |job: &Value, member: &str| job.get(member).and_then(Value::as_u64).unwrap_or(0);
+    let text = |job: &Value, member: &str| job.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (id, seen) = (text(&job, "id"), std::io::stderr().is_terminal() && !client.json);
+    let mut pause = Duration::from_millis(20);
+    while text(&job, "status") == "running" {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+        job = client.get(&["v1", "bulk", &id], &[]).await?;
+        if seen {
+            let _ = write!(anstream::stderr(), "\r{} of {}", number(&job, "done"), number(&job, "total"));
+        }
+    }
+    if seen {
+        let _ = write!(anstream::stderr(), "\r\x1b[K");
+    }
+    let done = number(&job, "done");
+    if text(&job, "status") == "failed" {
+        return Err(Stop::Failed(format!("{} changed, then it failed: {}", deliveries_of(done), text(&job, "error"))));
+    }
+    Ok(done)
 }
 
 /// Whether a person agrees to a change of many.

@@ -300,6 +300,17 @@ pub(in crate::cli) enum ChannelsCommand {
         #[command(flatten)]
         reason: ReasonArgs,
     },
+    /// Give the pending deliveries of a channel to another one.
+    #[command(after_help = "Example:\n  orderhook channels move old-erp --to erp --reason renamed")]
+    Move {
+        /// The channel that they wait for; it need not be configured any more.
+        name: String,
+        /// The channel that gets them.
+        #[arg(long, value_name = "CHANNEL")]
+        to: String,
+        #[command(flatten)]
+        reason: ReasonArgs,
+    },
     /// Let paused or disabled channels deliver again.
     #[command(after_help = "Example:\n  orderhook channels resume erp")]
     Resume {

@@ -1,5 +1,6 @@
 //! JSON as people read it: tables, and one thing with its parts.
 
+use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
@@ -19,7 +20,42 @@ pub(super) fn table(columns: Columns, entries: &[Value]) {
     for entry in entries {
         table.add_row(columns.iter().map(|(_, pointer)| entry.pointer(pointer).map(cell).unwrap_or_default()));
     }
-    output::line(&table.trim_fmt());
+    output::line(&painted(&table.trim_fmt()));
+}
+
+/// Columns whose words are coloured.
+const COLOURED: [&str; 3] = ["status", "state", "kind"];
+
+/// The table with colours; they are dropped where the output is no terminal.
+fn painted(table: &str) -> String {
+    let Some(head) = table.lines().next() else { return String::new() };
+    let column = COLOURED.iter().find_map(|name| head.match_indices(name).find(|(at, _)| starts_a_cell(head, *at)));
+    let Some((at, _)) = column else { return table.to_owned() };
+    // The head is ASCII, the cells before may not be.
+    let lines = table.lines().enumerate().map(|(number, line)| {
+        let mut places = line.char_indices().skip(at).map(|(place, _)| place);
+        let place = places.next().filter(|place| number > 0 && starts_a_cell(line, *place));
+        let Some((before, rest)) = place.and_then(|place| line.split_at_checked(place)) else { return line.to_owned() };
+        let word = rest.split(' ').next().unwrap_or_default();
+        let Some(style) = style(word) else { return line.to_owned() };
+        format!("{before}{style}{word}{style:#}{}", rest.strip_prefix(word).unwrap_or_default())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn starts_a_cell(line: &str, at: usize) -> bool {
+    line.get(..at).is_some_and(|before| before.is_empty() || before.ends_with(' '))
+}
+
+fn style(word: &str) -> Option<Style> {
+    let colour = match word {
+        "accepted" | "completed" | "enabled" => AnsiColor::Green,
+        "failed" | "rejected" | "disabled" | "breaker_open" | "failing" | "failures" | "held" => AnsiColor::Red,
+        "paused" | "waiting" | "late" | "removed" => AnsiColor::Yellow,
+        "pending" | "dispatched" | "processing" => AnsiColor::Cyan,
+        _ => return None,
+    };
+    Some(colour.on_default())
 }
 
 /// A table without lines that fits the terminal.
@@ -70,5 +106,19 @@ pub(super) fn one(client: &Client, thing: &Value) {
             table.add_row(heads.iter().map(|head| entry.get(head.as_str()).map(cell).unwrap_or_default()));
         }
         output::line(&table.trim_fmt());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_the_column_of_the_status_are_coloured_and_no_others() {
+        let table = "id     status   error\nfailed accepted failed\ndlv_é  failed   failed";
+        let expected =
+            "id     status   error\nfailed \x1b[32maccepted\x1b[0m failed\ndlv_é  \x1b[31mfailed\x1b[0m   failed";
+        assert_eq!(painted(table), expected);
+        assert_eq!(painted("id  order\n1   failed"), "id  order\n1   failed");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{BULK, Sqlite, change, details};
 use crate::domain::DeliveryStatus;
@@ -18,6 +19,7 @@ impl Sqlite {
         change: Change,
         cause: Cause,
         dry_run: bool,
+        done: Option<&AtomicU64>,
     ) -> Result<BulkChanged, StoreError> {
         let asked = if filter.status.is_empty() { DeliveryStatus::ALL } else { &filter.status };
         let statuses: Vec<_> = asked.iter().copied().filter(|status| change.allows(*status)).collect();
@@ -41,6 +43,9 @@ impl Sqlite {
                 let (statuses, cause) = (Arc::clone(&statuses), cause.clone());
                 self.writer.write(change::ChangeSome { keys, statuses, change, cause }).await?
             };
+            if let Some(done) = done {
+                done.fetch_add(group.values().sum(), Ordering::Relaxed);
+            }
             for (channel, count) in group {
                 *channels.entry(channel).or_default() += count;
             }

@@ -51,6 +51,7 @@ pub mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -253,7 +254,17 @@ impl Queue for Sqlite {
         cause: Cause,
         dry_run: bool,
     ) -> Result<BulkChanged, StoreError> {
-        self.change_matching(filter, change, cause, dry_run).await
+        self.change_matching(filter, change, cause, dry_run, None).await
+    }
+
+    async fn change_all_watched(
+        &self,
+        filter: DeliveryFilter,
+        change: Change,
+        cause: Cause,
+        done: Arc<AtomicU64>,
+    ) -> Result<BulkChanged, StoreError> {
+        self.change_matching(filter, change, cause, false, Some(&done)).await
     }
 
     async fn remove_finished(&self, before: Timestamp) -> Result<u64, StoreError> {
