@@ -57,6 +57,7 @@ mod misbehave;
 mod ntlm;
 mod oauth;
 mod openapi;
+mod operations;
 mod orderful;
 mod orders_api;
 mod outcomes;
