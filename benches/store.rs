@@ -40,7 +40,7 @@ impl Clock for Ticks {
         self.0.elapsed()
     }
 
-    fn sleep_until(&self, _: Timestamp) -> Sleep {
+    fn sleep_until(&self, _: Duration) -> Sleep {
         Box::pin(std::future::pending())
     }
 }

@@ -29,7 +29,7 @@ use crate::api::{self, Api, Rooms};
 use crate::chain::{Admission, BuildError};
 use crate::config::settings::{Server, Settings};
 use crate::delivery::{self, Lanes, LanesError};
-use crate::domain::{Clock, IdSource, SettleKeys, Timestamp};
+use crate::domain::{Clock, IdSource, Setbacks, SettleKeys, Timestamp};
 use crate::outbound::ClientError;
 use crate::routing::LaneMemory;
 use crate::store::{self, Queue, Replica, StoreError};
@@ -276,12 +276,25 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 /// Shows that this replica lives, frees the work of those that do not, and takes up interrupted chains.
 async fn heartbeat(reloader: Arc<Reloader>) {
     let Reloader { base, soft, .. } = &*reloader;
+    let mut setbacks = Setbacks::new(base.clock.both());
+    let mut behind = Duration::ZERO;
     while !soft.is_cancelled() {
-        let now = base.clock.now();
+        let both = base.clock.both();
+        let now = both.0;
+        if let Some(by) = setbacks.look(both) {
+            tracing::warn!(?by, "the wall clock was set back: what is due keeps its pace");
+            behind += by;
+        }
+        if !behind.is_zero() {
+            match reloader.lanes.set_back(now, behind).await {
+                Ok(()) => behind = Duration::ZERO,
+                Err(error) => tracing::error!(%error, "due times could not follow the wall clock, trying again"),
+            }
+        }
         if let Err(error) = beat(&reloader).await {
             tracing::error!(%error, "the heartbeat could not be stored, trying again");
         }
-        let until = now.after(HEARTBEAT);
+        let until = both.1 + HEARTBEAT;
         loop {
             let intake = Arc::clone(&reloader.current.load().intake);
             tokio::select! {
@@ -300,7 +313,7 @@ async fn beat(reloader: &Reloader) -> Result<(), StoreError> {
     store.queue.heartbeat(*replica).await?;
     reloader.lanes.store_orderings().await;
     reloader.lanes.keep_health().await?;
-    let freed = store.queue.release_expired().await?;
+    let freed = store.queue.release_expired(*replica).await?;
     if freed > 0 {
         tracing::warn!(freed, "took over the work of a replica that has been silent");
     }
@@ -312,16 +325,20 @@ async fn beat(reloader: &Reloader) -> Result<(), StoreError> {
 /// Removes finished orders whose time is up.
 async fn retain(reloader: Arc<Reloader>) {
     let Reloader { base: Base { store, clock, .. }, soft, .. } = &*reloader;
+    // Where the wall clock is wrong, at the start or later, history is only as old as the time that has passed since.
+    let (started, began) = clock.both();
+    let known = store.queue.last_used().map_or(started, |last| last.min(started));
     while !soft.is_cancelled() {
-        let now = clock.now();
+        let (now, elapsed) = clock.both();
+        let sure = now.min(known.after(elapsed.saturating_sub(began)));
         if let Some(retention) = reloader.current.load().settings.store.retention {
             tokio::select! {
-                () = remove(&*store.queue, now, retention) => {}
+                () = remove(&*store.queue, sure, retention) => {}
                 // What is left goes after the next start.
                 () = soft.cancelled() => return,
             }
         }
-        sleep(clock, now.after(RETENTION_RUN), soft).await;
+        sleep(clock, elapsed + RETENTION_RUN, soft).await;
     }
 }
 
@@ -341,14 +358,15 @@ async fn remove(queue: &dyn Queue, now: Timestamp, retention: Duration) {
 async fn watch_promises(reloader: Arc<Reloader>) {
     let Reloader { base: Base { clock, .. }, lanes, soft, .. } = &*reloader;
     while !soft.is_cancelled() {
+        let until = clock.elapsed() + PROMISES;
         if let Err(error) = lanes.mark_late().await {
             tracing::error!(%error, "late deliveries could not be marked, trying again");
         }
-        sleep(clock, clock.now().after(PROMISES), soft).await;
+        sleep(clock, until, soft).await;
     }
 }
 
-async fn sleep(clock: &Arc<dyn Clock>, until: Timestamp, soft: &CancellationToken) {
+async fn sleep(clock: &Arc<dyn Clock>, until: Duration, soft: &CancellationToken) {
     tokio::select! {
         () = clock.sleep_until(until) => {}
         () = soft.cancelled() => {}

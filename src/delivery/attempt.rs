@@ -209,7 +209,7 @@ pub(super) async fn run(context: &Context, sender: &ChannelSender, delivery: &Le
 /// Waits before an attempt that this machine could open no connection for begins again. Nothing of it is on record.
 pub(super) async fn put_off(context: &Context, delivery: &Leased) {
     tracing::info!(channel = &*delivery.channel, delivery = %delivery.id, "attempt restarted: this machine could not open a connection");
-    context.clock.sleep_until(context.clock.now().after(PUT_OFF)).await;
+    context.clock.sleep_until(context.clock.elapsed() + PUT_OFF).await;
 }
 
 async fn run_once(

@@ -22,7 +22,7 @@ pub(super) struct Deps {
 
 impl Deps {
     pub(super) fn new(router: Arc<Router>, clock: Arc<dyn Clock>, ids: IdSource, settle_keys: Arc<SettleKeys>) -> Self {
-        let suspects = Suspects::new(clock.now());
+        let suspects = Suspects::new(clock.elapsed());
         Self { router: ArcSwap::new(router), clock, ids, settle_keys, suspects }
     }
 

@@ -73,6 +73,15 @@ impl Health {
     }
 }
 
+impl Health {
+    /// The wall clock was set back: a row of failures began as much earlier by it.
+    pub(super) fn set_back(&mut self, by: std::time::Duration) {
+        for at in [&mut self.failing_since, &mut self.announced_at] {
+            *at = at.map(|at| at.before(by));
+        }
+    }
+}
+
 /// All that is known of how a channel fares, as it is kept.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -213,6 +213,13 @@ impl Lanes {
             self.context.change_state(&lane, ChannelState::Enabled, cause, event).await?;
         }
         Ok(Some(lane.state()))
+    }
+
+    /// The wall clock was set back by so much, and shows `now`: whatever waits is due as much earlier by it.
+    pub async fn set_back(&self, now: Timestamp, by: Duration) -> Result<(), StoreError> {
+        self.context.store.queue.set_back(now, by).await?;
+        self.known.load().all.values().for_each(|lane| lane.set_back(by));
+        Ok(())
     }
 
     /// Has the store keep how channels fare, of those that made attempts since the last time.

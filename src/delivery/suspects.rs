@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::domain::{Clock, DeliveryId, Timestamp};
+use crate::domain::{Clock, DeliveryId};
 use crate::store::Queue;
 
 /// Ends of the process after which a delivery is set aside.
@@ -25,14 +25,14 @@ pub(super) const ERROR: &str = "poisoned: the process ended three times while th
 
 /// What all suspects share.
 pub(super) struct Suspects {
-    started_at: Timestamp,
+    started: Duration,
     /// Held by the one that is tried apart.
     apart: Mutex<()>,
 }
 
 impl Suspects {
-    pub(super) fn new(started_at: Timestamp) -> Self {
-        Self { started_at, apart: Mutex::new(()) }
+    pub(super) fn new(started: Duration) -> Self {
+        Self { started, apart: Mutex::new(()) }
     }
 }
 
@@ -59,7 +59,7 @@ impl<'a> Watch<'a> {
         }
         let mut apart = None;
         if marked.iter().any(|(_, crashes)| *crashes + 1 >= POISONED) {
-            clock.sleep_until(suspects.started_at.after(SETTLED)).await;
+            clock.sleep_until(suspects.started + SETTLED).await;
             apart = Some(suspects.apart.lock().await);
         }
         let ids = |of: Vec<(DeliveryId, u32)>| of.into_iter().map(|(id, _)| id).collect::<Vec<_>>();

@@ -99,8 +99,45 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn now(&self) -> Timestamp;
     /// Returns how much time has passed since some fixed moment: a monotonic clock, which nobody sets.
     fn elapsed(&self) -> Duration;
-    /// Waits until `at`; ends at once when that has passed.
-    fn sleep_until(&self, at: Timestamp) -> Sleep;
+    /// Reads both clocks at the same moment.
+    fn both(&self) -> (Timestamp, Duration) {
+        (self.now(), self.elapsed())
+    }
+    /// Waits until [`Clock::elapsed`] comes to `at`; ends immediately if it has. Where the wall clock is set meanwhile does not matter.
+    fn sleep_until(&self, at: Duration) -> Sleep;
+}
+
+/// The least that a wall clock is set back by to be noticed: less is no delay that matters.
+const NOTICED: Duration = Duration::from_secs(1);
+
+/// Notices that the wall clock was set back, by the monotonic one next to it. Times that are kept, such as those at which
+/// deliveries are due, then lie too far in the future by as much.
+#[derive(Debug, Clone, Copy)]
+pub struct Setbacks {
+    /// By how much the wall clock is ahead of the monotonic one, in milliseconds.
+    ahead: i64,
+}
+
+impl Setbacks {
+    /// Starts to look at both clocks.
+    pub fn new((wall, elapsed): (Timestamp, Duration)) -> Self {
+        Self { ahead: ahead(wall, elapsed) }
+    }
+
+    /// By how much the wall clock was set back since the last look, if it was.
+    pub fn look(&mut self, (wall, elapsed): (Timestamp, Duration)) -> Option<Duration> {
+        let ahead = ahead(wall, elapsed);
+        let by = Duration::from_millis(u64::try_from(self.ahead.saturating_sub(ahead)).unwrap_or(0));
+        // Small steps add up until they are noticed.
+        if ahead >= self.ahead || by >= NOTICED {
+            self.ahead = ahead;
+        }
+        (by >= NOTICED).then_some(by)
+    }
+}
+
+fn ahead(wall: Timestamp, elapsed: Duration) -> i64 {
+    wall.as_millis().saturating_sub(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A clock that stands still until [`ManualClock::advance`] moves it.
@@ -110,13 +147,20 @@ pub struct ManualClock(Arc<Mutex<Manual>>);
 #[derive(Debug)]
 struct Manual {
     now: Timestamp,
+    /// By how much the wall clock was set: forward, or back where it is negative.
+    set: i64,
     sleepers: Vec<(Timestamp, Waker)>,
 }
 
 impl ManualClock {
     /// A clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
-        Self(Arc::new(Mutex::new(Manual { now, sleepers: Vec::new() })))
+        Self(Arc::new(Mutex::new(Manual { now, set: 0, sleepers: Vec::new() })))
+    }
+
+    /// Sets the wall clock forward by so many milliseconds, or back where they are negative. Time does not pass by that.
+    pub fn set(&self, by: i64) {
+        self.0.lock().set += by;
     }
 
     /// Moves time on and wakes whoever waited for it.
@@ -136,15 +180,20 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        self.0.lock().now
+        self.both().0
     }
 
     fn elapsed(&self) -> Duration {
-        self.now().since(Timestamp::default())
+        self.both().1
     }
 
-    fn sleep_until(&self, at: Timestamp) -> Sleep {
-        Box::pin(ManualSleep { clock: Arc::clone(&self.0), at })
+    fn both(&self) -> (Timestamp, Duration) {
+        let manual = self.0.lock();
+        (Timestamp::from_millis(manual.now.as_millis() + manual.set), manual.now.since(Timestamp::default()))
+    }
+
+    fn sleep_until(&self, at: Duration) -> Sleep {
+        Box::pin(ManualSleep { clock: Arc::clone(&self.0), at: Timestamp::default().after(at) })
     }
 }
 
@@ -183,10 +232,27 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_back_is_noticed_and_one_that_is_set_forward_is_not() {
+        let (seconds, at) = (Duration::from_secs, |seconds: i64| Timestamp::from_millis(seconds * 1000));
+        let mut setbacks = Setbacks::new((at(1000), seconds(0)));
+        assert_eq!(setbacks.look((at(1010), seconds(10))), None);
+        assert_eq!(setbacks.look((at(4610), seconds(10))), None, "forward by an hour");
+        assert_eq!(setbacks.look((at(1011), seconds(11))), Some(seconds(3600)), "back again");
+        assert_eq!(setbacks.look((at(1012), seconds(12))), None);
+        let mut by = Vec::new();
+        for step in 1..=4i64 {
+            // Three tenths of a second at a time.
+            let wall = Timestamp::from_millis(1_012_000 + step * 700);
+            by.extend(setbacks.look((wall, seconds(12 + step.unsigned_abs()))));
+        }
+        assert_eq!(by, [Duration::from_millis(1200)]);
+    }
+
+    #[test]
     fn a_manual_clock_wakes_only_those_whose_time_has_come() {
         let clock = ManualClock::new(Timestamp::from_millis(0));
-        let mut early = clock.sleep_until(Timestamp::from_millis(10));
-        let mut late = clock.sleep_until(Timestamp::from_millis(20));
+        let mut early = clock.sleep_until(Duration::from_millis(10));
+        let mut late = clock.sleep_until(Duration::from_millis(20));
         let mut context = Context::from_waker(Waker::noop());
         assert!(early.as_mut().poll(&mut context).is_pending());
         assert!(late.as_mut().poll(&mut context).is_pending());

@@ -29,7 +29,7 @@ pub mod trace;
 pub mod url_rules;
 
 pub use arrival::Arrival;
-pub use clock::{Clock, ManualClock, Timestamp};
+pub use clock::{Clock, ManualClock, Setbacks, Timestamp};
 pub use code::{Code, Codes};
 pub use delivery::{Attempt, Body, DeliveryStatus, Exchange, Outcome, PreparedDelivery};
 pub use event::{Event, EventPattern, Origin, Subject};

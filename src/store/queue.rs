@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -37,13 +38,25 @@ pub trait Queue: Send + Sync {
     /// Has a replica that has stopped, or is to be given up, count as dead from now on. `cleanly`: nothing was under way.
     async fn retire(&self, replica: Replica, cleanly: bool) -> Result<(), StoreError>;
 
-    /// Frees the orders and deliveries of replicas that have been silent past their time. Returns how many.
-    async fn release_expired(&self) -> Result<u64, StoreError>;
+    /// Frees the orders and deliveries of replicas that have been silent past their time, whatever clock tells so; never those of
+    /// the caller, which is alive. Returns how many.
+    async fn release_expired(&self, caller: Replica) -> Result<u64, StoreError>;
 
     /// Asks to be the only replica that delivers for each of these channels, and gives up the others. Returns those that it is
     /// for, until it dies.
     async fn own_channels(&self, _replica: Replica, channels: Vec<Arc<str>>) -> Result<Vec<Arc<str>>, StoreError> {
         Ok(channels)
+    }
+
+    /// The wall clock of this process was set back by so much, and shows `now`: moves what is due or promised after that to as
+    /// much earlier. Nothing to do for a store whose due times follow another clock.
+    async fn set_back(&self, _now: Timestamp, _by: Duration) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// When the store was last in use before this process opened it, as far as it knows; by a few seconds it may have been earlier.
+    fn last_used(&self) -> Option<Timestamp> {
+        None
     }
 
     /// Takes deliveries of a channel that are due at `now` and belong to nobody, the longest due first; they now

@@ -30,6 +30,7 @@ mod chain;
 mod channels;
 mod circles;
 mod cli;
+mod clocks;
 mod cloudevents;
 mod commands;
 mod conditions;

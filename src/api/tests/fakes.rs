@@ -165,7 +165,7 @@ impl Queue for FakeStore {
     async fn retire(&self, _: Replica, _: bool) -> Result<(), StoreError> {
         unreachable!("{UNUSED}")
     }
-    async fn release_expired(&self) -> Result<u64, StoreError> {
+    async fn release_expired(&self, _: Replica) -> Result<u64, StoreError> {
         unreachable!("{UNUSED}")
     }
     async fn claim(&self, _: Claim) -> Result<Vec<Leased>, StoreError> {

@@ -13,6 +13,11 @@ pub(in crate::delivery) struct Now {
 }
 
 impl Now {
+    /// Returns the monotonic clock's time at one of the wall clock.
+    pub(super) fn mono_at(self, wall: Timestamp) -> Duration {
+        self.mono + wall.since(self.wall)
+    }
+
     /// Returns the wall clock's time at a monotonic one.
     pub(super) fn wall_at(self, mono: Duration) -> Timestamp {
         self.wall.after(mono.saturating_sub(self.mono))

@@ -144,6 +144,11 @@ impl Lane {
         lock(&self.record).changed = true;
     }
 
+    /// The wall clock was set back by so much.
+    pub(in crate::delivery) fn set_back(&self, by: Duration) {
+        lock(&self.record).health.set_back(by);
+    }
+
     /// Counts an attempt that has ended. Returns what it changes about how the receiver fares.
     pub(in crate::delivery) fn attempted(&self, now: Timestamp, attempt: &Attempt, took: Duration) -> Option<Turn> {
         let success = matches!(attempt.outcome, Outcome::Accepted | Outcome::Dispatched);

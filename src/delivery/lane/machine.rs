@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::domain::{Code, DeliveryId, Sign, Timestamp};
+use crate::domain::{Code, DeliveryId, Setbacks, Sign, Timestamp};
 use crate::store::{ChannelState, Lease, Leased, NextDue};
 
 use super::breaker::{Breaker, Flip, Gate};
@@ -49,6 +49,7 @@ pub(super) struct LaneMachine {
     records: Progress,
     recording: (usize, usize),
     next_poll: Duration,
+    setbacks: Setbacks,
 }
 
 /// A newer lease number, and what may still bring an older one: the claims and records begun before the machine learned of it.
@@ -98,6 +99,7 @@ impl LaneMachine {
             records: Progress::default(),
             recording: (0, 0),
             next_poll: now.mono + POLL,
+            setbacks: Setbacks::new((now.wall, now.mono)),
         }
     }
 
@@ -298,6 +300,10 @@ impl LaneMachine {
 
     /// Says what is to be claimed and put back.
     pub(super) fn act(&mut self, now: Now, effects: &mut Vec<LaneEffect>) {
+        if let Some(by) = self.setbacks.look((now.wall, now.mono)) {
+            self.queue.set_back(by);
+            self.waits(now.wall);
+        }
         if now.mono >= self.next_poll {
             self.next_poll = now.mono + POLL;
             self.waits(now.wall);

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
 
 use crate::domain::{DeliveryId, Timestamp};
 use crate::store::Leased;
@@ -169,6 +170,17 @@ impl LaneQueue {
                 if held.id == delivery {
                     held.due_at = held.due_at.min(now);
                 }
+                Reverse(Due(held))
+            })
+            .collect();
+    }
+
+    /// The wall clock was set back: what is held for later is due as much earlier by it.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        self.later = std::mem::take(&mut self.later)
+            .into_iter()
+            .map(|Reverse(Due(mut held))| {
+                held.due_at = held.due_at.before(by);
                 Reverse(Due(held))
             })
             .collect();

@@ -2,12 +2,13 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::domain::{Code, Sign, Timestamp};
+use crate::domain::{Code, Sign};
 use crate::store::Leased;
 
 use super::super::attempt::{self, Tried};
@@ -67,7 +68,7 @@ impl Task<BoxFuture<'static, Ended>> {
     async fn run(&mut self) {
         let (lane, context) = (Arc::clone(&self.lane), Arc::clone(&self.context));
         let mut stopping = false;
-        let mut timer = context.clock.sleep_until(Timestamp::default());
+        let mut timer = context.clock.sleep_until(Duration::ZERO);
         let mut armed = None;
         loop {
             self.read();
@@ -76,7 +77,7 @@ impl Task<BoxFuture<'static, Ended>> {
             let wants_worker = self.machine.wants_worker(now);
             let wake = self.machine.next_wake(now);
             if armed != Some(wake) {
-                timer = context.clock.sleep_until(wake);
+                timer = context.clock.sleep_until(now.mono_at(wake));
                 armed = Some(wake);
             }
             lane.show(self.machine.view(now));
@@ -214,6 +215,7 @@ async fn make(
 impl super::super::context::Context {
     /// The time by both clocks.
     fn time(&self) -> Now {
-        Now { wall: self.clock.now(), mono: self.clock.elapsed() }
+        let (wall, mono) = self.clock.both();
+        Now { wall, mono }
     }
 }

@@ -193,6 +193,7 @@ impl Write for Beat {
 
 /// [`crate::store::Queue::release_expired`], some at a time.
 pub(super) struct ReleaseExpired {
+    pub(super) caller: Replica,
     pub(super) limit: usize,
 }
 
@@ -202,17 +203,18 @@ impl Write for ReleaseExpired {
     fn apply(&self, db: &mut Db<'_>) -> Result<usize, StoreError> {
         let now = db.terms.now.as_millis();
         // A store has leased rows by the thousand and silent replicas hardly ever.
-        if !db.exists("SELECT 1 FROM replicas WHERE alive_until <= ?1", [now])? {
+        let caller = self.caller.0;
+        if !db.exists("SELECT 1 FROM replicas WHERE alive_until <= ?1 AND id <> ?2", [now, caller])? {
             return Ok(0);
         }
         let lines = {
             let mut free = db.conn.prepare_cached(
                 "UPDATE deliveries SET state = (attempts > 0), owner = NULL WHERE seq IN
                     (SELECT seq FROM deliveries INDEXED BY deliveries_by_state WHERE state = 2 AND state <> 3
-                        AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1) LIMIT ?2)
+                        AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1 AND id <> ?3) LIMIT ?2)
                     RETURNING channel, CASE WHEN line IS NOT NULL THEN ordering_key END",
             )?;
-            let freed = free.query_map(params![now, self.limit as i64], in_line)?;
+            let freed = free.query_map(params![now, self.limit as i64, caller], in_line)?;
             freed.collect::<Result<Vec<_>, _>>()?
         };
         let deliveries = lines.len();
@@ -223,9 +225,9 @@ impl Write for ReleaseExpired {
             .prepare_cached(
                 "UPDATE orders SET status = 0, owner = NULL WHERE seq IN
                     (SELECT seq FROM orders INDEXED BY orders_by_status WHERE status = 1 AND status <> 2
-                        AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1) LIMIT ?2)",
+                        AND owner IN (SELECT id FROM replicas WHERE alive_until <= ?1 AND id <> ?3) LIMIT ?2)",
             )?
-            .execute(params![now, self.limit as i64])?;
+            .execute(params![now, self.limit as i64, caller])?;
         Ok(deliveries + orders)
     }
 }

@@ -43,6 +43,7 @@ mod room;
 mod rows;
 mod runs;
 mod search;
+mod set_back;
 mod sources;
 mod suspects;
 mod sweeps;
@@ -93,7 +94,7 @@ pub fn open(
     let path = &std::path::absolute(&options.path).unwrap_or_else(|_| options.path.clone());
     let lock = Lock::take(path)?;
     private::make(path)?;
-    let conn = open::open(path, options, ids)?;
+    let (conn, last_used) = open::open(path, options, ids)?;
     let tally = Arc::new(Tally::read(&conn)?);
     let suspects = suspects::Suspects::read(&conn)?;
     let checkpoints = checkpoint::Checkpoints::start(path, options)?;
@@ -110,6 +111,7 @@ pub fn open(
         feed: feed::Feed::new(),
         suspects,
         handover,
+        last_used,
         lock: Mutex::new(Some(lock)),
     });
     Ok(Store { ledger: store.clone(), queue: store.clone(), history: store })
@@ -128,6 +130,7 @@ struct Sqlite {
     feed: feed::Feed,
     suspects: suspects::Suspects,
     handover: Connected,
+    last_used: Option<Timestamp>,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -194,15 +197,23 @@ impl Queue for Sqlite {
         self.writer.write(claim::Beat { replica, lease: Duration::ZERO }).await
     }
 
-    async fn release_expired(&self) -> Result<u64, StoreError> {
+    async fn release_expired(&self, caller: Replica) -> Result<u64, StoreError> {
         let mut released = 0;
         loop {
-            let group = self.writer.write(claim::ReleaseExpired { limit: BULK }).await?;
+            let group = self.writer.write(claim::ReleaseExpired { caller, limit: BULK }).await?;
             released += group as u64;
             if group < BULK {
                 return Ok(released);
             }
         }
+    }
+
+    async fn set_back(&self, now: Timestamp, by: Duration) -> Result<(), StoreError> {
+        self.writer.write(set_back::SetBack { now, by }).await
+    }
+
+    fn last_used(&self) -> Option<Timestamp> {
+        self.last_used
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Leased>, StoreError> {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::options::{Options, PAGE};
 use super::room::Shares;
 use super::suspects;
-use crate::domain::IdSource;
+use crate::domain::{IdSource, Timestamp};
 use crate::store::StoreError;
 
 /// Says in a SQLite file that it is a store of orderhook: `ordh`.
@@ -76,17 +76,21 @@ pub(super) fn connect_reader(path: &Path, options: &Options) -> Result<Connectio
 }
 
 /// The writer's connection to a database that is ready for work: nothing in it belongs to anybody, and `ids` goes on
-/// behind its last key.
-pub(super) fn open(path: &Path, options: &Options, ids: &IdSource) -> Result<Connection, StoreError> {
+/// behind its last key. Next to it, when the last process showed that it was alive.
+pub(super) fn open(
+    path: &Path,
+    options: &Options,
+    ids: &IdSource,
+) -> Result<(Connection, Option<Timestamp>), StoreError> {
     let mut conn = connect(path, options)?;
     check(&conn, path).map_err(|error| about(path, error))?;
-    migrate(&mut conn).map_err(|error| about(path, error))?;
+    let last_used = migrate(&mut conn).map_err(|error| about(path, error))?;
     prepare(&conn, options).map_err(|error| about(path, error))?;
     for table in ["orders", "events", "deliveries"] {
         let last: Option<i64> = conn.query_row(&format!("SELECT max(seq) FROM {table}"), [], |row| row.get(0))?;
         ids.continue_after(last.unwrap_or(0));
     }
-    Ok(conn)
+    Ok((conn, last_used))
 }
 
 pub(super) fn check(conn: &Connection, path: &Path) -> Result<(), StoreError> {
@@ -118,7 +122,7 @@ pub(super) fn check_current(conn: &Connection, path: &Path) -> Result<(), StoreE
     Ok(())
 }
 
-fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
+fn migrate(conn: &mut Connection) -> Result<Option<Timestamp>, StoreError> {
     // Of effect on a new file alone.
     conn.pragma_update(None, "page_size", PAGE)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
@@ -140,6 +144,8 @@ fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
         transaction.execute("INSERT INTO secrets VALUES (1, ?1)", [secret])?;
     }
     suspects::note_start(&transaction)?;
+    let last_used: Option<i64> =
+        transaction.query_row("SELECT max(alive_until) FROM replicas", [], |row| row.get(0))?;
     // Nobody else works on the file, so whatever somebody had is free again.
     transaction.execute("DELETE FROM replicas", [])?;
     transaction.execute(
@@ -151,7 +157,7 @@ fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
         [],
     )?;
     transaction.commit()?;
-    Ok(())
+    Ok(last_used.map(Timestamp::from_millis))
 }
 
 fn prepare(conn: &Connection, options: &Options) -> Result<(), StoreError> {

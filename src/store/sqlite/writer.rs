@@ -347,7 +347,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { busy_timeout: Duration::from_secs(2), ..Options::new(folder.path().join("store.db")) };
         let clock = Arc::new(SystemClock);
-        let conn = open::open(&options.path, &options, &IdSource::new(clock.clone(), 7)).unwrap();
+        let (conn, _) = open::open(&options.path, &options, &IdSource::new(clock.clone(), 7)).unwrap();
         let ((begun, sync_begun), (fail, told_to)) = (channel(), channel());
         let log = Log::open(&options.path, &options).unwrap();
         let disk = Box::new(Failing { log, steps: Mutex::new(Some((begun, told_to))) });

@@ -197,17 +197,17 @@ pub(super) async fn what_a_silent_replica_held_moves_on<B: Backend>(world: World
     queue.heartbeat(OTHER).await.expect("a heartbeat");
     assert_eq!(world.claimed(Claim { replica: OTHER, ..world.claim("mail") }).await, [theirs]);
     world.advance(9);
-    assert_eq!(queue.release_expired().await.expect("nobody is silent"), 0);
+    assert_eq!(queue.release_expired(OTHER).await.expect("nobody is silent"), 0);
     queue.heartbeat(OTHER).await.expect("a heartbeat");
     queue.retire(ME, false).await.expect("one has stopped");
-    assert_eq!(queue.release_expired().await.expect("one is silent"), 2);
+    assert_eq!(queue.release_expired(OTHER).await.expect("one is silent"), 2);
     assert!(world.claimed(world.claim("mail")).await.is_empty(), "the other one lives");
     assert_eq!(world.claimed(Claim { replica: OTHER, ..world.claim("erp") }).await, [lost]);
     assert_eq!(world.store.ledger.resume(OTHER, "main", 9).await.expect("resumed").len(), 1);
     // What the silent one still writes is refused.
     assert_eq!(world.record_late(world.finished(lost, 1, Next::Wait(world.now()))).await, Recorded::Fenced);
     assert!(world.store.ledger.journal(JournalEntry { ..blank(&subject) }).await.is_err());
-    assert_eq!(queue.release_expired().await.expect("nothing is left"), 0);
+    assert_eq!(queue.release_expired(OTHER).await.expect("nothing is left"), 0);
 }
 
 pub(super) async fn the_backlog_counts_what_is_pending<B: Backend>(world: World<B>) {

@@ -298,8 +298,8 @@ async fn a_replica_lives_for_thirty_seconds_after_its_last_sign() {
     world.store.queue.heartbeat(ME).await.expect("a heartbeat");
     let lost = world.leased("erp").await;
     world.advance(29);
-    assert_eq!(world.store.queue.release_expired().await.expect("it lives"), 0);
+    assert_eq!(world.store.queue.release_expired(OTHER).await.expect("it lives"), 0);
     world.advance(1);
-    assert_eq!(world.store.queue.release_expired().await.expect("it is silent"), 1);
+    assert_eq!(world.store.queue.release_expired(OTHER).await.expect("it is silent"), 1);
     assert_eq!(world.claimed(world.claim("erp")).await, [lost]);
 }

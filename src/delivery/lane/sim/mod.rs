@@ -62,6 +62,11 @@ fn the_simulation_notices_deliveries_that_are_stranded() {
 }
 
 #[test]
+fn the_simulation_notices_deliveries_delayed_by_a_clock_that_was_set_back() {
+    assert!(broken_by(Flaw::NoSetBack).contains("everything ends"));
+}
+
+#[test]
 fn the_simulation_notices_attempts_after_a_cancel() {
     assert!(broken_by(Flaw::NoForget).contains("cancel"));
 }

@@ -21,6 +21,8 @@ pub(super) enum Flaw {
     LostPutBacks,
     /// The lane does not learn of cancels.
     NoForget,
+    /// Due times stay where they are when the wall clock is set back.
+    NoSetBack,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,6 +225,13 @@ impl Store {
             row.state = if row.in_line && self.flaw != Flaw::NoLines { State::Held } else { State::Waiting };
             let key = row.key;
             self.advance(key);
+        }
+    }
+
+    /// The wall clock was set back.
+    pub(super) fn set_back(&mut self, now: Timestamp, by: Duration) {
+        for row in self.rows.values_mut().filter(|row| row.due_at > now) {
+            row.due_at = row.due_at.before(by);
         }
     }
 

@@ -124,13 +124,30 @@ impl World {
                 let jump = self.rng.i64(-3_600_000..3_600_000);
                 self.now.wall = Timestamp::from_millis(self.now.wall.as_millis() + jump);
                 self.latest = self.latest.max(self.now.wall);
+                if jump < 0 && self.store.flaw != Flaw::NoSetBack {
+                    self.set_back(ms(jump.unsigned_abs()));
+                }
                 self.tell(|| format!("the wall clock jumps by {jump} ms"));
             }
         }
         Ok(())
     }
 
-    /// No more faults: everything must end.
+    /// The store moves due times along with the wall clock. What is on its way there is recorded before that: the service takes
+    /// note of the clock every few seconds only.
+    fn set_back(&mut self, by: Duration) {
+        let now = self.now.wall;
+        self.store.set_back(now, by);
+        for write in self.replicas.iter_mut().flat_map(|replica| &mut replica.writes) {
+            if let Write::Record { then: Then::Wait(due) | Then::Keep(due), .. } = write
+                && *due > now
+            {
+                *due = due.before(by);
+            }
+        }
+    }
+
+    /// No more faults: everything must end, and soon, however far the wall clock was set back.
     pub(super) fn settle(&mut self) -> Result<(), String> {
         (self.failing, self.faults) = (false, false);
         self.set_state(ChannelState::Enabled);
@@ -148,7 +165,7 @@ impl World {
             if self.store.is_all_ended() {
                 return Ok(());
             }
-            self.pass(ms(60_000));
+            self.pass(ms(3_000));
         }
         let left: Vec<_> = self
             .store
