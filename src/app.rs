@@ -9,7 +9,6 @@ mod connections;
 mod generation;
 mod reload;
 mod traces;
-mod wiring;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -25,7 +24,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Api, Rooms};
+use crate::api::{self, Api, Components};
 use crate::chain::{Admission, BuildError};
 use crate::config::settings::{Server, Settings};
 use crate::delivery::{self, Lanes, LanesError};
@@ -38,7 +37,7 @@ use crate::telemetry::metrics::Metrics;
 
 use calls::Calls;
 use generation::Base;
-pub use reload::{Loader, Reloader, SIGNAL};
+pub use reload::{Loader, SIGNAL, Service};
 use traces::Traces;
 
 /// How often a replica shows that it lives, and looks for the work of those that do not.
@@ -95,7 +94,7 @@ pub enum StartError {
 /// The running service.
 pub struct App {
     address: SocketAddr,
-    reloader: Arc<Reloader>,
+    service: Arc<Service>,
     draining: CancellationToken,
     hard: CancellationToken,
     server: tokio::task::JoinHandle<()>,
@@ -157,7 +156,7 @@ impl App {
         let draining = CancellationToken::new();
         let (limits, limits_now) = watch::channel(connections::limits(&settings));
         let view = Arc::new(ArcSwap::from_pointee(generation.view(None)));
-        let reloader = Arc::new(Reloader {
+        let service = Arc::new(Service {
             loader,
             address,
             base,
@@ -168,33 +167,33 @@ impl App {
             soft: soft.clone(),
             turn: tokio::sync::Mutex::new(()),
         });
-        let rooms = Rooms {
-            lanes: Arc::new(wiring::Ways(lanes)),
+        let components = Components {
+            lanes: lanes,
             queue: Arc::clone(&store.queue),
             history: Arc::clone(&store.history),
             clock: Arc::clone(&clock),
             settle_keys,
-            reload: Arc::new(reload::Call(Arc::clone(&reloader))),
-            calls: reloader.base.calls.handle().clone(),
+            reload: Arc::new(Arc::clone(&service)),
+            calls: service.base.calls.handle().clone(),
             stopping: soft.clone(),
             draining: draining.clone(),
             metrics,
         };
-        let router = api::router(Api::new(rooms, view));
+        let router = api::router(Api::new(components, view));
         let server = tokio::spawn(api::serve(listener, router, limits_now, soft, hard.clone()));
-        reloader.warn_of_removed().await;
+        service.warn_of_removed().await;
         let chores = TaskTracker::new();
-        chores.spawn(heartbeat(Arc::clone(&reloader)));
-        chores.spawn(retain(Arc::clone(&reloader)));
-        chores.spawn(watch_promises(Arc::clone(&reloader)));
+        chores.spawn(heartbeat(Arc::clone(&service)));
+        chores.spawn(retain(Arc::clone(&service)));
+        chores.spawn(watch_promises(Arc::clone(&service)));
         chores.close();
         tracing::info!(version = VERSION, %address, channels = settings.channels.len(), chains = settings.chains.len(), store = settings.store.url, "listening");
-        Ok(Self { address, reloader, draining, hard, server, chores, traces: spans })
+        Ok(Self { address, service, draining, hard, server, chores, traces: spans })
     }
 
     /// What takes up the configuration anew.
-    pub fn reloader(&self) -> Arc<Reloader> {
-        Arc::clone(&self.reloader)
+    pub fn service(&self) -> Arc<Service> {
+        Arc::clone(&self.service)
     }
 
     /// The address that it listens on.
@@ -214,9 +213,9 @@ impl App {
     }
 
     async fn drain(self, at_once: impl Future<Output = ()>) {
-        let Self { reloader, draining, hard, server, chores, traces, .. } = self;
-        let Reloader { base, lanes, soft, .. } = &*reloader;
-        let Server { drain_delay, mut shutdown_grace, .. } = reloader.current.load().settings.server;
+        let Self { service, draining, hard, server, chores, traces, .. } = self;
+        let Service { base, lanes, soft, .. } = &*service;
+        let Server { drain_delay, mut shutdown_grace, .. } = service.current.load().settings.server;
         let mut at_once = pin!(at_once.fuse());
         draining.cancel();
         if !drain_delay.is_zero() {
@@ -274,8 +273,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 /// Shows that this replica lives, frees the work of those that do not, and takes up interrupted chains.
-async fn heartbeat(reloader: Arc<Reloader>) {
-    let Reloader { base, soft, .. } = &*reloader;
+async fn heartbeat(service: Arc<Service>) {
+    let Service { base, soft, .. } = &*service;
     let mut setbacks = Setbacks::new(base.clock.both());
     let mut behind = Duration::ZERO;
     while !soft.is_cancelled() {
@@ -286,17 +285,17 @@ async fn heartbeat(reloader: Arc<Reloader>) {
             behind += by;
         }
         if !behind.is_zero() {
-            match reloader.lanes.set_back(now, behind).await {
+            match service.lanes.set_back(now, behind).await {
                 Ok(()) => behind = Duration::ZERO,
                 Err(error) => tracing::error!(%error, "due times could not follow the wall clock, trying again"),
             }
         }
-        if let Err(error) = beat(&reloader).await {
+        if let Err(error) = beat(&service).await {
             tracing::error!(%error, "the heartbeat could not be stored, trying again");
         }
         let until = both.1 + HEARTBEAT;
         loop {
-            let intake = Arc::clone(&reloader.current.load().intake);
+            let intake = Arc::clone(&service.current.load().intake);
             tokio::select! {
                 () = sleep(&base.clock, until, soft) => break,
                 () = intake.freed() => if let Err(error) = intake.resume().await {
@@ -308,30 +307,30 @@ async fn heartbeat(reloader: Arc<Reloader>) {
     }
 }
 
-async fn beat(reloader: &Reloader) -> Result<(), StoreError> {
-    let Base { store, replica, .. } = &reloader.base;
+async fn beat(service: &Service) -> Result<(), StoreError> {
+    let Base { store, replica, .. } = &service.base;
     store.queue.heartbeat(*replica).await?;
-    reloader.lanes.store_orderings().await;
-    reloader.lanes.keep_health().await?;
+    service.lanes.store_orderings().await;
+    service.lanes.keep_health().await?;
     let freed = store.queue.release_expired(*replica).await?;
     if freed > 0 {
         tracing::warn!(freed, "took over the work of a replica that has been silent");
     }
-    let intake = Arc::clone(&reloader.current.load().intake);
+    let intake = Arc::clone(&service.current.load().intake);
     intake.resume().await?;
     Ok(())
 }
 
 /// Removes finished orders whose time is up.
-async fn retain(reloader: Arc<Reloader>) {
-    let Reloader { base: Base { store, clock, .. }, soft, .. } = &*reloader;
+async fn retain(service: Arc<Service>) {
+    let Service { base: Base { store, clock, .. }, soft, .. } = &*service;
     // Where the wall clock is wrong, at the start or later, history is only as old as the time that has passed since.
     let (started, began) = clock.both();
     let known = store.queue.last_used().map_or(started, |last| last.min(started));
     while !soft.is_cancelled() {
         let (now, elapsed) = clock.both();
         let sure = now.min(known.after(elapsed.saturating_sub(began)));
-        if let Some(retention) = reloader.current.load().settings.store.retention {
+        if let Some(retention) = service.current.load().settings.store.retention {
             tokio::select! {
                 () = remove(&*store.queue, sure, retention) => {}
                 // What is left goes after the next start.
@@ -355,8 +354,8 @@ async fn remove(queue: &dyn Queue, now: Timestamp, retention: Duration) {
 }
 
 /// Marks deliveries that break their channel's promise.
-async fn watch_promises(reloader: Arc<Reloader>) {
-    let Reloader { base: Base { clock, .. }, lanes, soft, .. } = &*reloader;
+async fn watch_promises(service: Arc<Service>) {
+    let Service { base: Base { clock, .. }, lanes, soft, .. } = &*service;
     while !soft.is_cancelled() {
         let until = clock.elapsed() + PROMISES;
         if let Err(error) = lanes.mark_late().await {

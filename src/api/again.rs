@@ -27,7 +27,7 @@ pub(super) async fn deliver(
     let (channel, reason) = reason::with(&api, request, "channel").await?;
     let order = find(&api, &name).await?;
     let ids = api.view().ingest.deliver(&order, &channel).await?;
-    let cause = caller.cause(api.rooms.clock.now(), reason);
+    let cause = caller.cause(api.components.clock.now(), reason);
     let (id, by) = (order.summary.id, cause.by.as_deref());
     tracing::info!(order = %id, order_id = order.summary.order_id, channel, by, "order delivered once more by {}", author(&cause));
     let act = Act {
@@ -57,7 +57,7 @@ pub(super) async fn rerun(
     let reason = reason::read(&api, request).await?;
     let order = find(&api, &name).await?;
     let answer = api.view().ingest.rerun(&order).await?;
-    let cause = caller.cause(api.rooms.clock.now(), reason);
+    let cause = caller.cause(api.components.clock.now(), reason);
     let (id, by) = (order.summary.id, cause.by.as_deref());
     tracing::info!(order = %id, order_id = order.summary.order_id, by, "chain of a rejected order run again by {}", author(&cause));
     audit::keep(&api, Act { order: Some(id.to_string()), ..Act::new("rerun", cause) }).await;

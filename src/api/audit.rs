@@ -17,7 +17,7 @@ use super::{list, query};
 pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let (period, act, page) = query::audit(query.as_deref())?;
     let page = match act {
-        None => api.rooms.history.audited(period, page).await?,
+        None => api.components.history.audited(period, page).await?,
         Some(act) => of_act(&api, period, &act, page).await?,
     };
     Ok(list::page(&page, false, Entry::of))
@@ -32,14 +32,14 @@ async fn of_act(api: &Api, period: Period, act: &str, page: Page) -> Result<Page
     for _ in 0..LOOKED_AT / query::MAX_LIMIT {
         // No more than is wanted at a time: the cursor of a page is behind its last entry.
         let wanted = Page { limit: query::MAX_LIMIT, before: found.next };
-        let mut read = api.rooms.history.audited(period, wanted).await?;
+        let mut read = api.components.history.audited(period, wanted).await?;
         let last_wanted = page.limit - found.data.len();
         let matching = read.data.iter().filter(|entry| entry.act == act).count();
         if matching > last_wanted {
             // Up to the entry that fills the page, so that the next page begins behind it.
             let nth = read.data.iter().enumerate().filter(|(_, entry)| entry.act == act).nth(last_wanted);
             let limit = nth.map_or(read.data.len(), |(at, _)| at);
-            read = api.rooms.history.audited(period, Page { limit, before: found.next }).await?;
+            read = api.components.history.audited(period, Page { limit, before: found.next }).await?;
         }
         found.data.extend(read.data.into_iter().filter(|entry| entry.act == act));
         found.next = read.next;
@@ -53,7 +53,7 @@ async fn of_act(api: &Api, period: Period, act: &str, page: Page) -> Result<Page
 /// Keeps a change that was made. The change stands also where the store does not take its record.
 pub(super) async fn keep(api: &Api, act: Act) {
     let what = act.act.clone();
-    if let Err(error) = api.rooms.queue.audit(act).await {
+    if let Err(error) = api.components.queue.audit(act).await {
         tracing::error!(act = what, %error, "a change could not be recorded in the audit");
     }
 }

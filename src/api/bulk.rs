@@ -1,6 +1,5 @@
 //! Changes of many deliveries: made while the caller waits, or in the background as a job that can be asked how far it is.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,12 +7,12 @@ use axum::extract::{Extension, RawQuery, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::LOCATION;
 use axum::response::Response;
-use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::domain::Timestamp;
 use crate::store::{Act, BulkChanged, Cause, Change, DeliveryFilter};
 
+use super::bulk_jobs::{End, Job};
 use super::changes::done;
 use super::deliveries::{Delivery, known_channel};
 use super::path::Named;
@@ -21,12 +20,6 @@ use super::problem::{Kind, Problem};
 use super::state::Api;
 use super::tokens::{Caller, author};
 use super::{answer, audit, body, query};
-
-/// Jobs that are remembered; further ones push out the oldest.
-const REMEMBERED: usize = 100;
-
-/// Jobs that may run at the same time.
-const RUNNING: usize = 4;
 
 /// `POST /v1/deliveries/retry` and `/cancel`.
 pub(super) async fn post(
@@ -38,9 +31,9 @@ pub(super) async fn post(
     let body = body::typed(&api, request).await?;
     let query::Bulk { filter, dry_run, background, reason } = query::bulk(&body, change)?;
     known_channel(&api, &filter, Kind::InvalidFields).await?;
-    let cause = caller.cause(api.rooms.clock.now(), reason);
+    let cause = caller.cause(api.components.clock.now(), reason);
     if dry_run {
-        let changed = api.rooms.queue.change_all(filter, change, cause, true).await?;
+        let changed = api.components.queue.change_all(filter, change, cause, true).await?;
         let examples = changed.examples.iter().map(Delivery::of).collect();
         return Ok(answer::json(&Count { count: changed.count, dry_run, examples: Some(examples) }));
     }
@@ -54,7 +47,7 @@ pub(super) async fn post(
     tokio::spawn(async move {
         let made = run(&shared, &worked, filter, change, cause, written).await;
         let error = made.err().map(|problem| problem.to_string());
-        *worked.end.lock() = Some(End { at: shared.rooms.clock.now(), error });
+        *worked.end.lock() = Some(End { at: shared.components.clock.now(), error });
     });
     let mut response = answer::accepted(&Shown::of(&job));
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/bulk/{}", job.id)) {
@@ -71,7 +64,7 @@ async fn run(
     cause: Cause,
     written: Option<String>,
 ) -> Result<(), Problem> {
-    let found = api.rooms.queue.change_all(filter.clone(), change, cause.clone(), true).await?;
+    let found = api.components.queue.change_all(filter.clone(), change, cause.clone(), true).await?;
     job.total.store(found.count, Ordering::Relaxed);
     make(api, filter, change, cause, written, Arc::clone(&job.done)).await?;
     Ok(())
@@ -85,11 +78,11 @@ async fn make(
     written: Option<String>,
     so_far: Arc<AtomicU64>,
 ) -> Result<BulkChanged, Problem> {
-    let changed = api.rooms.queue.change_all_watched(filter, change, cause.clone(), so_far).await?;
+    let changed = api.components.queue.change_all_watched(filter, change, cause.clone(), so_far).await?;
     let (count, by, reason) = (changed.count, cause.by.as_deref(), cause.reason.as_deref());
     tracing::info!(count, by, reason, "{count} deliveries {} by {}", done(change), author(&cause));
     for (channel, count) in &changed.channels {
-        api.rooms.lanes.changed_all(channel, change, *count).await;
+        api.components.lanes.changed_all(channel, change, *count).await;
     }
     let act = Act { filter: written, count: Some(count), ..Act::new(change.as_str(), cause) };
     audit::keep(api, act).await;
@@ -105,65 +98,6 @@ pub(super) async fn get(
     query::Query::new(query.as_deref(), &[]).finish()?;
     let job = api.jobs.find(&id).ok_or_else(|| Problem::not_found("bulk change", &id))?;
     Ok(answer::json(&Shown::of(&job)))
-}
-
-/// The jobs of this process.
-#[derive(Default)]
-pub(super) struct Jobs(Mutex<Known>);
-
-#[derive(Default)]
-struct Known {
-    last: u64,
-    jobs: VecDeque<Arc<Job>>,
-}
-
-struct Job {
-    id: String,
-    change: Change,
-    by: Option<Arc<str>>,
-    begun: Timestamp,
-    /// How many deliveries there were when it began; 0 until they are counted.
-    total: AtomicU64,
-    done: Arc<AtomicU64>,
-    end: Mutex<Option<End>>,
-}
-
-struct End {
-    at: Timestamp,
-    error: Option<String>,
-}
-
-impl Jobs {
-    fn begin(&self, change: Change, cause: &Cause) -> Result<Arc<Job>, Problem> {
-        let mut known = self.0.lock();
-        let running = known.jobs.iter().filter(|job| job.end.lock().is_none()).count();
-        if running >= RUNNING {
-            let detail = format!("{RUNNING} bulk changes are running; wait until one of them has ended");
-            return Err(Problem::new(Kind::Conflict, detail));
-        }
-        known.last += 1;
-        // With the time of its beginning, a number is not that of a job before a restart.
-        let id = format!("{}-{}", cause.at.as_millis(), known.last);
-        let (by, begun) = (cause.by.clone(), cause.at);
-        let job = Arc::new(Job {
-            id,
-            change,
-            by,
-            begun,
-            total: AtomicU64::new(0),
-            done: Arc::default(),
-            end: Mutex::new(None),
-        });
-        known.jobs.push_back(Arc::clone(&job));
-        if known.jobs.len() > REMEMBERED {
-            known.jobs.pop_front();
-        }
-        Ok(job)
-    }
-
-    fn find(&self, id: &str) -> Option<Arc<Job>> {
-        self.0.lock().jobs.iter().find(|job| job.id == id).map(Arc::clone)
-    }
 }
 
 /// A job as it is shown.

@@ -29,7 +29,7 @@ pub(super) async fn settle(
     let headers = request.headers();
     let key = query::settle_key(query.as_deref())?;
     match (&key, name.parse()) {
-        (Some(key), Ok(id)) if api.rooms.settle_keys.is_key(key, id) => {
+        (Some(key), Ok(id)) if api.components.settle_keys.is_key(key, id) => {
             let reason = reason::of_receiver(&api, request).await?;
             return change(&api, &name, verdict, Caller::receiver(), reason).await;
         }
@@ -62,13 +62,13 @@ async fn change(
     reason: Option<Arc<str>>,
 ) -> Result<Response, Problem> {
     let id = id(name)?;
-    let cause = caller.cause(api.rooms.clock.now(), reason);
-    let changed = api.rooms.queue.change(id, change, cause.clone()).await?;
+    let cause = caller.cause(api.components.clock.now(), reason);
+    let changed = api.components.queue.change(id, change, cause.clone()).await?;
     match changed.ok_or_else(|| not_found(name))? {
         Changed::Done(status, channel, number) => {
             let (by, reason) = (cause.by.as_deref(), cause.reason.as_deref());
             tracing::info!(delivery = %id, %channel, %status, by, reason, "delivery {} by {}", done(change), author(&cause));
-            api.rooms.lanes.changed(&channel, change, Lease { delivery: id, number }).await;
+            api.components.lanes.changed(&channel, change, Lease { delivery: id, number }).await;
             // Each receiver's verdict is on its delivery.
             if !cause.is_receiver() {
                 let (channel, delivery) = (Some(channel.to_string()), Some(id.to_string()));

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::config::settings::Channel;
-use crate::delivery::{LastError, Minutes};
+use crate::delivery::{ChannelOverview, LastError, Minutes};
 use crate::domain::Timestamp;
 use crate::store::{Act, Backlog, Cause, ChannelState, HeldKeys};
 
@@ -16,7 +16,7 @@ use super::limits::{Held, Limits};
 use super::list::list;
 use super::path::Named;
 use super::problem::{Fault, Kind, Problem};
-use super::state::{Api, ChannelOverview, View};
+use super::state::{Api, View};
 use super::tokens::{Caller, author};
 use super::{answer, audit, query, reason};
 
@@ -71,8 +71,8 @@ pub(super) async fn switch(
     pause: bool,
 ) -> Result<Response, Problem> {
     let channel = switchable(&api, &name)?;
-    let cause = caller.cause(api.rooms.clock.now(), reason::read(&api, request).await?);
-    let lanes = &api.rooms.lanes;
+    let cause = caller.cause(api.components.clock.now(), reason::read(&api, request).await?);
+    let lanes = &api.components.lanes;
     let (state, act, done) = if pause {
         (lanes.pause(&name, cause.clone()).await?, "pause", "paused")
     } else {
@@ -114,19 +114,19 @@ struct Now {
 
 impl Now {
     async fn of(api: &Api) -> Result<Self, Problem> {
-        let backlog = api.rooms.history.backlog().await?;
-        let causes = api.rooms.history.channel_causes().await?;
-        let lanes = api.rooms.lanes.overview();
+        let backlog = api.components.history.backlog().await?;
+        let causes = api.components.history.channel_causes().await?;
+        let lanes = api.components.lanes.overview();
         let minutes =
-            |lane: &ChannelOverview| Some((Arc::clone(&lane.channel), api.rooms.lanes.minutes(&lane.channel)?));
+            |lane: &ChannelOverview| Some((Arc::clone(&lane.channel), api.components.lanes.minutes(&lane.channel)?));
         let minutes = lanes.iter().filter_map(minutes).collect();
         let mut held = HashMap::new();
         for channel in api.view().channels.iter().filter(|channel| channel.holding.ordering.is_some()) {
             let name = Arc::clone(&channel.name);
-            held.insert(Arc::clone(&name), api.rooms.history.held(name).await?);
+            held.insert(Arc::clone(&name), api.components.history.held(name).await?);
         }
         Ok(Self {
-            at: api.rooms.clock.now(),
+            at: api.components.clock.now(),
             lanes: lanes.into_iter().map(|lane| (Arc::clone(&lane.channel), lane)).collect(),
             backlog: backlog.into_iter().map(|waits| (Arc::clone(&waits.channel), waits)).collect(),
             causes: causes.into_iter().collect(),
@@ -185,9 +185,9 @@ impl Now {
             last_success_at: health.and_then(|health| health.last_success_at),
             last_error: health.and_then(|health| health.last_error.clone()),
             last_hour: LastHour {
-                attempts: lane.map_or(0, |lane| lane.attempts),
-                success_rate: lane.and_then(|lane| lane.success_rate),
-                mean_ms: lane.and_then(|lane| lane.mean_ms),
+                attempts: lane.map_or(0, |lane| lane.rates.attempts),
+                success_rate: lane.and_then(|lane| lane.rates.success_rate),
+                mean_ms: lane.and_then(|lane| lane.rates.mean_ms),
                 p95_ms: minutes.and_then(|minutes| minutes.hour_p95_ms),
                 per_minute: minutes.map(PerMinute::of),
             },

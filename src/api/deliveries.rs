@@ -24,7 +24,7 @@ pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> R
     let (filter, page) = query::deliveries(query.as_deref())?;
     known_channel(&api, &filter, Kind::InvalidParameters).await?;
     let searches = filter.q.is_some();
-    let page = api.rooms.history.deliveries(filter, page).await?;
+    let page = api.components.history.deliveries(filter, page).await?;
     Ok(list::page(&page, searches, Delivery::of))
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn known_channel(api: &Api, filter: &DeliveryFilter, kind: Kind
     let Some(name) = filter.channel.as_deref() else { return Ok(()) };
     let view = api.view();
     let mut configured = view.channels.iter().map(|channel| &*channel.name);
-    if configured.any(|known| known == name) || api.rooms.history.knows_channel(name).await? {
+    if configured.any(|known| known == name) || api.components.history.knows_channel(name).await? {
         return Ok(());
     }
     let names: Vec<&str> = view.channels.iter().map(|channel| &*channel.name).collect();
@@ -48,7 +48,7 @@ pub(super) async fn one(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     query::Query::new(query.as_deref(), &[]).finish()?;
-    let delivery = api.rooms.history.delivery(id(&name)?).await?.ok_or_else(|| not_found(&name))?;
+    let delivery = api.components.history.delivery(id(&name)?).await?.ok_or_else(|| not_found(&name))?;
     Ok(answer::json(&Detail::of(&delivery)))
 }
 

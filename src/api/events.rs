@@ -32,7 +32,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     }
     let key = body::idempotency_key(&head.headers)?;
     let body = body::read_signed(body, view.max_body, view.body_timeout).await?;
-    let signed = view.verify(&head.headers, &body, &api.rooms.clock)?;
+    let signed = view.verify(&head.headers, &body, &api.components.clock)?;
     let body = body::without_bom(body);
     if view.verify.is_some() && cloudevents::has_attributes(&head.headers) {
         return Err(unsigned_attributes());

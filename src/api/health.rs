@@ -10,6 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::delivery::ChannelOverview;
 use crate::store::{Backlog, ChannelState};
 use crate::telemetry::VERSION;
 use crate::telemetry::metrics::Gauges;
@@ -18,7 +19,7 @@ use super::answer;
 use super::channels::REMOVED;
 use super::limits::BREAKER_OPEN;
 use super::problem::{Kind, Problem};
-use super::state::{Api, ChannelOverview};
+use super::state::Api;
 
 /// The longest that the store may take to answer a probe.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,13 +31,13 @@ pub(super) async fn healthz() -> Response {
 
 /// `GET /readyz`: the store can write, and the workers move.
 pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> {
-    if api.rooms.draining.is_cancelled() {
+    if api.components.draining.is_cancelled() {
         return Err(Problem::new(Kind::NotReady, "the service was asked to stop"));
     }
-    if !api.rooms.lanes.is_moving() {
+    if !api.components.lanes.is_moving() {
         return Err(Problem::new(Kind::NotReady, "the delivery workers have stopped"));
     }
-    match api.readiness.of(&*api.rooms.history, api.rooms.clock.now()).await {
+    match api.readiness.of(&*api.components.history, api.components.clock.now()).await {
         Ok(()) => Ok(answer::json(&json!({"status": "ready"}))),
         Err(reason) => Err(Problem::new(Kind::NotReady, reason)),
     }
@@ -44,7 +45,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> 
 
 /// `GET /metrics`, in the text format of Prometheus. While the store does not answer, only its gauges are missing.
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
-    let backlog = match tokio::time::timeout(PATIENCE, api.rooms.history.backlog()).await {
+    let backlog = match tokio::time::timeout(PATIENCE, api.components.history.backlog()).await {
         Ok(Ok(backlog)) => Some(backlog),
         Ok(Err(error)) => {
             tracing::warn!(%error, "metrics without the store's");
@@ -52,8 +53,8 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
         }
         Err(_) => None,
     };
-    let bytes = api.rooms.history.bytes().await.ok();
-    let page = api.rooms.metrics.render(&gauges(&api, backlog), bytes);
+    let bytes = api.components.history.bytes().await.ok();
+    let page = api.components.metrics.render(&gauges(&api, backlog), bytes);
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(CONTENT_TYPE, kind)], page).into_response()
 }
@@ -64,11 +65,11 @@ const STATES: [&str; 4] =
 
 fn gauges(api: &Api, backlog: Option<Vec<Backlog>>) -> Vec<Gauges> {
     let Some(backlog) = backlog else { return Vec::new() };
-    let now = api.rooms.clock.now();
+    let now = api.components.clock.now();
     let waiting: HashMap<Arc<str>, Backlog> =
         backlog.into_iter().map(|waits| (Arc::clone(&waits.channel), waits)).collect();
     let lanes: HashMap<Arc<str>, ChannelOverview> =
-        api.rooms.lanes.overview().into_iter().map(|lane| (Arc::clone(&lane.channel), lane)).collect();
+        api.components.lanes.overview().into_iter().map(|lane| (Arc::clone(&lane.channel), lane)).collect();
     let gauge = |name: &Arc<str>| {
         let waits = waiting.get(name);
         let lane = lanes.get(name);

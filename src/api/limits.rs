@@ -3,10 +3,9 @@
 use serde::Serialize;
 
 use crate::config::settings::Channel;
+use crate::delivery::ChannelOverview;
 use crate::domain::{Code, DeliveryId, Timestamp};
 use crate::store::{ChannelState, HeldKeys};
-
-use super::state::ChannelOverview;
 
 /// The state of a channel whose breaker holds its deliveries back.
 pub(super) const BREAKER_OPEN: &str = "breaker_open";

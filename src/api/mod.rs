@@ -13,6 +13,7 @@ mod answer;
 mod audit;
 mod body;
 mod bulk;
+mod bulk_jobs;
 mod changes;
 mod channels;
 mod cloudevents;
@@ -35,6 +36,7 @@ mod openapi;
 mod orders;
 mod pace;
 mod path;
+mod ports;
 mod previews;
 mod problem;
 mod problems;
@@ -67,9 +69,10 @@ pub use answer::JsonAnswers;
 pub use connection_limits::ConnectionLimits;
 pub use deliveries::delivery_json;
 pub use orders::order_json;
+pub use ports::{Ingest, Lanes, NotReloaded, Reload};
 pub use problem::{Fault, Kind, Problem};
 pub use serve::serve;
-pub use state::{Api, ChannelOverview, Ingest, Lanes, NotReloaded, Reload, Rooms, View};
+pub use state::{Api, Components, View};
 pub use tokens::Tokens;
 
 /// All routes.

@@ -29,7 +29,7 @@ pub(super) async fn post(
     let (to, reason) = reason::with(&api, request, "to").await?;
     let view = api.view();
     let configured = |name: &str| view.channels.iter().find(|channel| &*channel.name == name);
-    if configured(&from).is_none() && !api.rooms.history.knows_channel(&from).await? {
+    if configured(&from).is_none() && !api.components.history.knows_channel(&from).await? {
         return Err(Problem::not_found("channel", &from));
     }
     let target = configured(&to).ok_or_else(|| {
@@ -42,19 +42,19 @@ pub(super) async fn post(
     if from == to {
         return Err(Problem::new(Kind::Conflict, format!("the deliveries already belong to {to}")));
     }
-    let cause = caller.cause(api.rooms.clock.now(), reason);
+    let cause = caller.cause(api.components.clock.now(), reason);
     let (source, target) = (Arc::<str>::from(&*from), Arc::<str>::from(&*to));
     let mut moved = 0;
     for _ in 0..RECALL.0 {
         // What a lane holds in memory goes back to the store first; what is being sent stays.
-        api.rooms.lanes.recall(&from);
-        moved += api.rooms.queue.move_pending(Arc::clone(&source), Arc::clone(&target), cause.clone()).await?;
+        api.components.lanes.recall(&from);
+        moved += api.components.queue.move_pending(Arc::clone(&source), Arc::clone(&target), cause.clone()).await?;
         if pending(&api, &from).await? <= in_flight(&api, &from) {
             break;
         }
         tokio::time::sleep(RECALL.1).await;
     }
-    api.rooms.lanes.recall(&to);
+    api.components.lanes.recall(&to);
     let left = pending(&api, &from).await?;
     let (by, why) = (cause.by.as_deref(), cause.reason.as_deref());
     tracing::info!(from, to, count = moved, left, by, reason = why, "deliveries moved by {}", author(&cause));
@@ -65,13 +65,13 @@ pub(super) async fn post(
 
 /// A channel's pending deliveries.
 async fn pending(api: &Api, channel: &str) -> Result<u64, Problem> {
-    let backlog = api.rooms.history.backlog().await?;
+    let backlog = api.components.history.backlog().await?;
     Ok(backlog.iter().find(|waits| &*waits.channel == channel).map_or(0, |waits| waits.pending))
 }
 
 /// Its attempts under way.
 fn in_flight(api: &Api, channel: &str) -> u64 {
-    let lanes = api.rooms.lanes.overview();
+    let lanes = api.components.lanes.overview();
     lanes.iter().find(|lane| &*lane.channel == channel).map_or(0, |lane| lane.lane.in_flight as u64)
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
     }
     let key = body::idempotency_key(&head.headers)?;
     let body = body::read_signed(body, view.max_body, view.body_timeout).await?;
-    let signed = view.verify(&head.headers, &body, &api.rooms.clock)?;
+    let signed = view.verify(&head.headers, &body, &api.components.clock)?;
     let body = body::without_bom(body);
     let answered = view
         .ingest
@@ -50,7 +50,7 @@ pub(super) async fn post(State(api): State<Api>, request: Request) -> Result<Res
 pub(super) async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let (filter, page) = query::orders(query.as_deref())?;
     let searches = filter.q.is_some();
-    let page = api.rooms.history.orders(filter, page).await?;
+    let page = api.components.history.orders(filter, page).await?;
     Ok(list::page(&page, searches, Listed::of))
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn one(
 
 /// The order of an `ord_…`, or the newest with that id of its own.
 pub(super) async fn find(api: &Api, name: &str) -> Result<OrderDetail, Problem> {
-    let history = &api.rooms.history;
+    let history = &api.components.history;
     let mut found = match name.parse() {
         Ok(id) => history.order(OrderKey::Id(id)).await?,
         Err(_) => None,

@@ -39,10 +39,10 @@ pub(super) async fn test(
     let order = order(&view, request).await?;
     let (previewer, channel) = (Arc::clone(&view.previewer), name.clone());
     // It ends with the call: a caller that hangs up waits for nothing.
-    let call = AbortOnDropHandle::new(api.rooms.calls.spawn(async move { previewer.test(&channel, order).await }));
+    let call = AbortOnDropHandle::new(api.components.calls.spawn(async move { previewer.test(&channel, order).await }));
     let tested = call.await.map_err(|_| Problem::internal())??;
     tracing::info!(channel = name, code = tested.code.as_i32(), "a channel was tested by hand");
-    let cause = caller.cause(api.rooms.clock.now(), None);
+    let cause = caller.cause(api.components.clock.now(), None);
     audit::keep(&api, Act { channel: Some(name), ..Act::new("test", cause) }).await;
     Ok(answer::json(&Outcomes::of(&tested)))
 }

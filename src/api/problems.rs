@@ -12,6 +12,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::delivery::ChannelOverview;
 use crate::domain::{Code, DeliveryId, DeliveryStatus, Timestamp};
 use crate::store::{Backlog, Cause, ChannelState, DeliveryFilter, HeldKeys, Page};
 
@@ -19,7 +20,7 @@ use super::channels::REMOVED;
 use super::list::list;
 use super::problem::Problem;
 use super::query;
-use super::state::{Api, ChannelOverview};
+use super::state::Api;
 
 /// How long the oldest due delivery of a channel may wait before that is a problem.
 const WAITS: Duration = Duration::from_secs(60);
@@ -84,13 +85,13 @@ struct Entry {
 
 /// Channels that are not enabled, fail, or let deliveries wait.
 async fn channels(api: &Api) -> Result<Vec<Entry>, Problem> {
-    let history = &api.rooms.history;
+    let history = &api.components.history;
     let backlog: HashMap<_, _> =
         history.backlog().await?.into_iter().map(|waits| (Arc::clone(&waits.channel), waits)).collect();
     let causes: HashMap<_, _> = history.channel_causes().await?.into_iter().collect();
-    let (now, view) = (api.rooms.clock.now(), api.view());
+    let (now, view) = (api.components.clock.now(), api.view());
     let mut entries: Vec<Entry> = Vec::new();
-    for lane in api.rooms.lanes.overview() {
+    for lane in api.components.lanes.overview() {
         let configured = view.channels.iter().any(|channel| channel.enabled && channel.name == lane.channel);
         if configured {
             entries.extend(of_lane(&lane, backlog.get(&lane.channel), causes.get(&lane.channel), now));
@@ -142,7 +143,7 @@ fn of_lane(lane: &ChannelOverview, backlog: Option<&Backlog>, cause: Option<&Cau
 
 /// Deliveries that have failed or were rejected, by their causes.
 async fn failures(api: &Api, since: Option<Timestamp>) -> Result<Vec<Entry>, Problem> {
-    let causes = api.rooms.history.causes(since).await?;
+    let causes = api.components.history.causes(since).await?;
     let entry = |cause: crate::store::FailureCause| {
         let (channel, code) = (&cause.channel, cause.code);
         let code_text = code.map(|code| format!(" with {code}")).unwrap_or_default();
@@ -177,7 +178,7 @@ async fn failures(api: &Api, since: Option<Timestamp>) -> Result<Vec<Entry>, Pro
 async fn held(api: &Api) -> Result<Vec<Entry>, Problem> {
     let mut entries = Vec::new();
     for channel in api.view().channels.iter().filter(|channel| channel.holding.ordering.is_some()) {
-        let held = api.rooms.history.held(Arc::clone(&channel.name)).await?;
+        let held = api.components.history.held(Arc::clone(&channel.name)).await?;
         let Some(first) = held.behind.first() else { continue };
         let (name, waiting) = (&channel.name, deliveries(held.deliveries, "wait"));
         let keys = if held.keys == 1 { "1 key is".to_owned() } else { format!("{} keys are", held.keys) };
@@ -210,7 +211,7 @@ async fn late(api: &Api, since: Option<Timestamp>) -> Result<Vec<Entry>, Problem
             since,
             ..DeliveryFilter::default()
         };
-        let found = api.rooms.history.deliveries(filter, Page { limit: LATE, before: None }).await?;
+        let found = api.components.history.deliveries(filter, Page { limit: LATE, before: None }).await?;
         let (Some(newest), Some(oldest)) = (found.data.first(), found.data.last()) else { continue };
         let count = found.data.len() as u64;
         let summary = format!("{} late on {name}", deliveries(count, if count == 1 { "is" } else { "are" }));

@@ -5,8 +5,9 @@ use axum::response::Response;
 
 use crate::store::Act;
 
+use super::ports::NotReloaded;
 use super::problem::{Fault, Kind, Problem};
-use super::state::{Api, NotReloaded};
+use super::state::Api;
 use super::tokens::Caller;
 use super::{answer, audit, query, reason};
 
@@ -19,8 +20,8 @@ pub(super) async fn post(
 ) -> Result<Response, Problem> {
     query::Query::new(query.as_deref(), &[]).finish()?;
     let force = reason::optional(&api, request, &["force"], |reader| reader.flag("force")).await?;
-    let changes = api.rooms.reload.reload(force.unwrap_or(false)).await?;
-    let cause = caller.cause(api.rooms.clock.now(), None);
+    let changes = api.components.reload.reload(force.unwrap_or(false)).await?;
+    let cause = caller.cause(api.components.clock.now(), None);
     audit::keep(&api, Act::new("reload", cause).with_detail(&changes)).await;
     Ok(answer::json(&changes))
 }

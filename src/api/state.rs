@@ -1,26 +1,23 @@
-//! What the API works with: [`Api`], the [`View`] of the configuration that holds, and the traits by which it reaches
-//! intake, the lanes and the reload.
+//! The state of the API: [`Api`], its components, and the [`View`] of the current configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use axum::http::HeaderMap;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{Channel, Settings};
-use crate::config::{Changes, Faults};
-use crate::delivery::{Health, LaneView, Minutes, Previewer};
-use crate::domain::{Clock, DeliveryId, SettleKeys, SigningKeys};
-use crate::intake::{Answered, Incoming, NotAgain, PostedEvent, Refusal};
-use crate::store::{Answer, Cause, Change, ChannelState, History, Lease, OrderDetail, Queue, SignedId, StoreError};
+use crate::delivery::Previewer;
+use crate::domain::{Clock, SettleKeys, SigningKeys};
+use crate::store::{History, Queue, SignedId};
 use crate::telemetry::metrics::Metrics;
 
-use super::bulk::Jobs;
+use super::bulk_jobs::Jobs;
 use super::hosts::Hosts;
+use super::ports::{Ingest, Lanes, Reload};
 use super::problem::{Kind, Problem};
 use super::readiness::Readiness;
 use super::tokens::Tokens;
@@ -28,85 +25,8 @@ use super::tokens::Tokens;
 /// Streams that may be open at the same time.
 pub(super) const STREAMS: usize = 100;
 
-/// Takes in orders and events. [`crate::intake::Intake`], or a stand-in for it.
-#[async_trait]
-pub trait Ingest: Send + Sync {
-    /// An order, from its bytes to its answer.
-    async fn order(&self, incoming: Incoming) -> Result<Answered, Refusal>;
-    /// Events, all of them or none; `batch` says how they are answered.
-    async fn events(&self, incoming: Incoming, events: Vec<PostedEvent>, batch: bool) -> Result<Answered, Refusal>;
-    /// An order's last event once more, for one channel.
-    async fn deliver(&self, order: &OrderDetail, channel: &str) -> Result<Vec<DeliveryId>, NotAgain>;
-    /// A rejected order's chain from the step that failed.
-    async fn rerun(&self, order: &OrderDetail) -> Result<Answer, NotAgain>;
-}
-
-/// The lanes, as far as the API has to do with them.
-#[async_trait]
-pub trait Lanes: Send + Sync {
-    /// A delivery of this channel was changed in the store, under this lease. After a cancel, nothing of it starts once this
-    /// returns.
-    async fn changed(&self, channel: &str, change: Change, lease: Lease);
-    /// Many deliveries of this channel are others in the store now: what its lane holds is claimed again.
-    fn recall(&self, channel: &str);
-    /// So many deliveries of this channel were changed.
-    async fn changed_all(&self, channel: &str, change: Change, count: u64);
-    /// Every channel that has a lane.
-    fn overview(&self) -> Vec<ChannelOverview>;
-    /// How a channel has fared in each of the last sixty minutes. `None`: it has no lane, or nobody has counted.
-    fn minutes(&self, _channel: &str) -> Option<Minutes> {
-        None
-    }
-    /// Stops a channel for a while. `None`: it has no lane. The state is kept in the store.
-    async fn pause(&self, channel: &str, cause: Cause) -> Result<Option<ChannelState>, StoreError>;
-    /// Lets a paused or disabled channel go on. `None`: it has no lane.
-    async fn resume(&self, channel: &str, cause: Cause) -> Result<Option<ChannelState>, StoreError>;
-    /// Whether the workers are alive.
-    fn is_moving(&self) -> bool;
-}
-
-/// Takes up the configuration anew.
-#[async_trait]
-pub trait Reload: Send + Sync {
-    /// Returns what has changed. A reload that removes the last token or most channels must be forced.
-    async fn reload(&self, force: bool) -> Result<Changes, NotReloaded>;
-}
-
-/// Why the configuration before stays.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum NotReloaded {
-    /// The new one is wrong, or changes what only a start takes up.
-    #[error("{0}")]
-    Wrong(#[from] Faults),
-    /// The store did not say how channels are.
-    #[error("store: {0}")]
-    Store(#[from] StoreError),
-    /// The service is stopping.
-    #[error("the service is shutting down")]
-    Stopping,
-}
-
-/// How a channel fares.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChannelOverview {
-    /// The channel.
-    pub channel: Arc<str>,
-    /// Its state at run time.
-    pub state: ChannelState,
-    /// What its lane does, and the limits in force.
-    pub lane: LaneView,
-    /// Attempts ended in the last hour.
-    pub attempts: u64,
-    /// The share of them that succeeded; `None` without attempts.
-    pub success_rate: Option<f64>,
-    /// How long one took on average, in milliseconds; `None` without attempts.
-    pub mean_ms: Option<f64>,
-    /// How its receiver fares.
-    pub health: Health,
-}
-
-/// The rooms that an [`Api`] reaches, whatever the configuration.
-pub struct Rooms {
+/// The components that the API calls, the same for every configuration.
+pub struct Components {
     /// Sends deliveries.
     pub lanes: Arc<dyn Lanes>,
     /// Changes deliveries.
@@ -178,7 +98,7 @@ pub struct Api(Arc<Shared>);
 
 /// What every call of the API sees.
 pub struct Shared {
-    pub(super) rooms: Rooms,
+    pub(super) components: Components,
     pub(super) readiness: Readiness,
     /// Permits of `GET /v1/stream`.
     pub(super) streams: Arc<Semaphore>,
@@ -188,10 +108,10 @@ pub struct Shared {
 }
 
 impl Api {
-    /// An API over these rooms, by whatever `view` holds.
-    pub fn new(rooms: Rooms, view: Arc<ArcSwap<View>>) -> Self {
+    /// Builds an API over these components, by whatever `view` holds.
+    pub fn new(components: Components, view: Arc<ArcSwap<View>>) -> Self {
         let streams = Arc::new(Semaphore::new(STREAMS));
-        Self(Arc::new(Shared { rooms, readiness: Readiness::default(), streams, jobs: Jobs::default(), view }))
+        Self(Arc::new(Shared { components, readiness: Readiness::default(), streams, jobs: Jobs::default(), view }))
     }
 }
 

@@ -37,8 +37,8 @@ pub(super) async fn get(State(api): State<Api>, RawQuery(query): RawQuery) -> Re
         }
         TryAcquireError::Closed => Problem::new(Kind::ShuttingDown, "the service is shutting down"),
     })?;
-    let happenings = api.rooms.history.watch().ok_or_else(Problem::internal)?;
-    let stopping = api.rooms.stopping.clone();
+    let happenings = api.components.history.watch().ok_or_else(Problem::internal)?;
+    let stopping = api.components.stopping.clone();
     let watcher = Watcher { happenings, channel, stopping, begun: false, _permit: permit };
     let events = stream::unfold(watcher, Watcher::next);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive")).into_response())

@@ -24,9 +24,9 @@ pub(super) async fn watch(State(api): State<Api>, request: Request, next: Next) 
     };
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let (status, kind) = (response.status().as_u16(), response.extensions().get::<Kind>().copied());
-    api.rooms.metrics.request(route, status);
+    api.components.metrics.request(route, status);
     match kind {
-        Some(Kind::StoreFull) => api.readiness.refused_as_full(api.rooms.clock.now()),
+        Some(Kind::StoreFull) => api.readiness.refused_as_full(api.components.clock.now()),
         Some(kind) => log_refusal(kind, route),
         None if posts && status < 300 => api.readiness.accepted(),
         None => {}

@@ -17,7 +17,6 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Tracer;
 
 use super::calls::Calls;
-use super::wiring::Door;
 
 /// What every generation is built on, and none replaces.
 pub(super) struct Base {
@@ -100,7 +99,7 @@ impl Base {
 impl Generation {
     /// What the API makes of it, after the view `before`.
     pub(super) fn view(&self, before: Option<&View>) -> View {
-        let door = Arc::new(Door(Arc::clone(&self.intake))) as Arc<dyn api::Ingest>;
-        View::new(&self.settings, door, Arc::clone(&self.previewer), before)
+        let ingest = Arc::new(Arc::clone(&self.intake)) as Arc<dyn api::Ingest>;
+        View::new(&self.settings, ingest, Arc::clone(&self.previewer), before)
     }
 }

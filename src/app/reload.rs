@@ -52,7 +52,7 @@ impl fmt::Debug for Loader {
 pub const SIGNAL: &str = "SIGHUP";
 
 /// Reloads the configuration of a running service.
-pub struct Reloader {
+pub struct Service {
     pub(super) loader: Loader,
     /// Where the server listens.
     pub(super) address: SocketAddr,
@@ -66,7 +66,7 @@ pub struct Reloader {
     pub(super) turn: Mutex<()>,
 }
 
-impl Reloader {
+impl Service {
     /// Loads the configuration anew and lets it take over, or says why the one before stays. `by` tells the log who
     /// wants it. It goes on when nobody waits for it any more. One that removes the last token or most channels must be
     /// forced.
@@ -175,12 +175,9 @@ fn tell(by: &str, changes: &Changes) {
     );
 }
 
-/// What the API reaches of it.
-pub(super) struct Call(pub(super) Arc<Reloader>);
-
 #[async_trait]
-impl api::Reload for Call {
+impl api::Reload for Arc<Service> {
     async fn reload(&self, force: bool) -> Result<Changes, NotReloaded> {
-        self.0.reload("api", force).await
+        Service::reload(self, "api", force).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{App, Loader, Parts, Reloader, SIGNAL};
+use crate::app::{App, Loader, Parts, SIGNAL, Service};
 use crate::config;
 use crate::system::{self, SystemClock};
 use crate::telemetry;
@@ -57,7 +57,7 @@ pub(super) fn run(args: &ConfigArgs, logs: &LogArgs) -> ExitCode {
         };
         match App::start(settings, parts).await {
             Ok(app) => {
-                tokio::spawn(reload(hangups, app.reloader()));
+                tokio::spawn(reload(hangups, app.service()));
                 app.run(stop, again).await;
                 ExitCode::SUCCESS
             }
@@ -78,9 +78,9 @@ fn workers() -> usize {
 }
 
 /// Takes up the configuration anew at each SIGHUP. What came of it is in the log.
-async fn reload(mut hangups: Signal, reloader: Arc<Reloader>) {
+async fn reload(mut hangups: Signal, service: Arc<Service>) {
     while hangups.recv().await.is_some() {
-        let _ = reloader.reload(SIGNAL, false).await;
+        let _ = service.reload(SIGNAL, false).await;
     }
 }
 

@@ -61,7 +61,7 @@ pub enum LanesError {
 
 /// A channel at a glance.
 #[derive(Debug, Clone)]
-pub struct Overview {
+pub struct ChannelOverview {
     /// Its name.
     pub channel: Arc<str>,
     /// Whether it delivers.
@@ -177,9 +177,9 @@ impl Lanes {
     }
 
     /// Every channel, in the order of the configuration.
-    pub fn overview(&self) -> Vec<Overview> {
+    pub fn overview(&self) -> Vec<ChannelOverview> {
         let now = self.context.clock.now();
-        let overview = |lane: &Arc<Lane>| Overview {
+        let overview = |lane: &Arc<Lane>| ChannelOverview {
             channel: Arc::clone(&lane.name),
             state: lane.state(),
             lane: lane.view(),

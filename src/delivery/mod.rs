@@ -35,8 +35,8 @@ mod suspects;
 
 pub use health::{Health, LastError};
 pub use lane::{BreakerView, LaneView};
-pub use lanes::{Lanes, LanesError, Overview, Parts};
+pub use lanes::{ChannelOverview, Lanes, LanesError, Parts};
 pub use plan::{Planned, Planner};
 pub use preview::{Preview, PreviewError, Previewer, Tested};
 pub use reload::Prepared;
-pub use stats::Minutes;
+pub use stats::{Minutes, Rates};

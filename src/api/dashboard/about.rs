@@ -13,7 +13,7 @@ use super::state::Dashboard;
 /// `GET /dashboard/about`.
 pub(super) async fn about(State(dashboard): State<Dashboard>, Extension(visitor): Guest) -> Response {
     let api = dashboard.api();
-    let (view, history) = (api.view(), &api.rooms.history);
+    let (view, history) = (api.view(), &api.components.history);
     let (bytes, replicas) = (history.bytes().await.ok(), history.replicas().await.ok());
     let about = &view.about;
     let size = |bytes: u64| bytesize::ByteSize::b(bytes).display().iec().to_string();

@@ -69,7 +69,7 @@ fn takes(headers: &HeaderMap, types: &[&str]) -> bool {
 /// Who sends a request.
 fn visitor(dashboard: &Dashboard, headers: &HeaderMap) -> Result<Visitor, Problem> {
     let api = dashboard.api();
-    let (view, now) = (api.view(), api.rooms.clock.now());
+    let (view, now) = (api.view(), api.components.clock.now());
     let csrf = |of: &[u8]| dashboard.csrf(of).unwrap_or_default();
     if view.tokens.is_open() {
         return Ok(Visitor { token: None, session: None, name: None, may_act: true, csrf: csrf(b"open"), now });
@@ -143,7 +143,7 @@ pub(super) async fn log_in(State(dashboard): State<Dashboard>, headers: HeaderMa
         }
         let token = SessionToken::of(fields.get("token").unwrap_or_default().trim().as_bytes());
         let known = view.tokens.holder(token, Scope::Read)?;
-        let cookie = dashboard.sessions().open(token, api.rooms.clock.now(), view.hosts.is_https(&headers));
+        let cookie = dashboard.sessions().open(token, api.components.clock.now(), view.hosts.is_https(&headers));
         let cookie = cookie.map_err(|error| {
             tracing::error!(%error, "no session could be opened");
             Problem::internal()

@@ -35,14 +35,14 @@ pub(super) async fn live(
     Extension(_visitor): Guest,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let rooms = &dashboard.api().rooms;
+    let components = &dashboard.api().components;
     let fields = Fields::of(query.as_deref().unwrap_or_default());
     let about = |name: &str| fields.get(name).map(str::to_owned);
     let permit = Arc::clone(&dashboard.api().streams).try_acquire_owned();
     let watcher = Watcher {
-        happenings: rooms.history.watch().ok_or_else(Problem::internal)?,
+        happenings: components.history.watch().ok_or_else(Problem::internal)?,
         subject: Subject { channel: about("channel"), delivery: about("delivery"), order: about("order") },
-        stopping: rooms.stopping.clone(),
+        stopping: components.stopping.clone(),
         ends: Instant::now() + LASTS,
         next: Instant::now(),
         _permit: permit.map_err(|_| Problem::new(Kind::TooManyStreams, "too many streams are open"))?,

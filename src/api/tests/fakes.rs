@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tower::ServiceExt;
 
 use crate::config::load_text;
-use crate::delivery::{LaneView, Previewer};
+use crate::delivery::{ChannelOverview, LaneView, Previewer, Rates};
 use crate::domain::{AfterFailure, DeliveryId, DeliveryStatus, IdSource, ManualClock, SettleKeys, Timestamp};
 use crate::intake::{Answered, Incoming, NotAgain, PostedEvent, Refusal};
 use crate::store::*;
@@ -22,7 +22,7 @@ use crate::telemetry::metrics::Metrics;
 
 pub(super) use super::seen::Seen;
 
-use super::super::{Api, ChannelOverview, Ingest, Lanes, Rooms, View, router};
+use super::super::{Api, Components, Ingest, Lanes, View, router};
 use super::records::delivery;
 
 pub(super) const NOW: &str = "2026-01-31T12:00:00Z";
@@ -275,9 +275,7 @@ impl Lanes for FakeLanes {
             channel: "erp".into(),
             state: *self.state.lock(),
             lane: LaneView { in_flight: 2, ..LaneView::default() },
-            attempts: 8,
-            success_rate: Some(0.75),
-            mean_ms: Some(12.5),
+            rates: Rates { attempts: 8, success_rate: Some(0.75), mean_ms: Some(12.5) },
             health: crate::delivery::Health::default(),
         }]
     }
@@ -339,7 +337,7 @@ impl World {
             moving: Mutex::new(true),
         });
         let clock = ManualClock::new(now());
-        let rooms = Rooms {
+        let components = Components {
             lanes: Arc::clone(&lanes) as Arc<dyn Lanes>,
             queue: Arc::clone(&store) as Arc<dyn Queue>,
             history: Arc::clone(&store) as Arc<dyn History>,
@@ -353,7 +351,7 @@ impl World {
         };
         let previewer = Arc::new(Previewer::alone(settings.clone(), Arc::new(ManualClock::new(now())), 7));
         let view = View::new(&settings, Arc::clone(&ingest) as Arc<dyn Ingest>, previewer, None);
-        let router = router(Api::new(rooms, Arc::new(ArcSwap::from_pointee(view))));
+        let router = router(Api::new(components, Arc::new(ArcSwap::from_pointee(view))));
         Self { ingest, store, lanes, router, clock }
     }
 

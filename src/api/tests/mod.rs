@@ -1,4 +1,4 @@
-//! The API against stand-ins for the rooms behind it.
+//! The API against stand-ins for the components behind it.
 
 mod answers;
 mod connections;
