@@ -28,7 +28,7 @@ pub use answer::{Answering, EventDeliveries, OrderView};
 pub use plugin::{BuildError, Call, Failure, Plugin, StepResult};
 pub use run::Job;
 
-use crate::config::Print;
+use crate::config::Fingerprint;
 use crate::config::settings::Settings;
 use crate::domain::{Clock, IdSource, Subject, Timestamp};
 use crate::routing::Router;
@@ -44,7 +44,7 @@ pub struct Chain {
     name: String,
     when: Option<Expression>,
     steps: Vec<Step>,
-    print: Print,
+    fingerprint: Fingerprint,
     /// Steps up to and with the last critical one: the caller has its answer behind them.
     answer_after: usize,
     places: Arc<ChainPlaces>,
@@ -117,7 +117,7 @@ impl Chains {
     pub fn new(settings: &Settings, parts: Parts, before: Option<&Self>) -> Result<Self, BuildError> {
         let chains = settings.chains.iter().map(|chain| {
             let known = before.and_then(|before| before.named(&chain.name));
-            if let Some(same) = known.filter(|known| known.print == chain.print) {
+            if let Some(same) = known.filter(|known| known.fingerprint == chain.fingerprint) {
                 return Ok(Arc::clone(same));
             }
             let steps = chain.plugins.iter().map(|step| {
@@ -133,9 +133,9 @@ impl Chains {
             });
             let steps = steps.collect::<Result<Vec<_>, BuildError>>()?;
             let answer_after = steps.iter().rposition(|step| step.critical).map_or(0, |last| last + 1);
-            let (name, when, print) = (chain.name.clone(), chain.when.clone(), chain.print);
+            let (name, when, fingerprint) = (chain.name.clone(), chain.when.clone(), chain.fingerprint);
             let places = parts.admission.of(&name);
-            Ok(Arc::new(Chain { name, when, steps, print, answer_after, places }))
+            Ok(Arc::new(Chain { name, when, steps, fingerprint, answer_after, places }))
         });
         let chains = chains.collect::<Result<Vec<_>, BuildError>>()?;
         let Parts { ledger, history, router, answering, clock, ids, replica, admission, metrics, tracer } = parts;

@@ -6,9 +6,9 @@ use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::field::Field;
+use super::fingerprints::Fingerprint;
 use super::jwt_key::{Algorithm, JwtKey};
 use super::node::{Data, Node};
-use super::prints::Print;
 use super::read::Reader;
 use super::requests::header_name;
 use super::settings::{Auth, ClientCredentials, JwtBearer, JwtUse};
@@ -17,7 +17,7 @@ use super::urls::plain_url;
 use super::words;
 
 /// The providers by name; `None` where one is wrong, which is on report.
-pub(crate) struct Providers(Vec<(String, Option<Arc<ClientCredentials>>, Print)>);
+pub(crate) struct Providers(Vec<(String, Option<Arc<ClientCredentials>>, Fingerprint)>);
 
 impl Providers {
     /// Reads `oauth_providers`.
@@ -29,14 +29,14 @@ impl Providers {
             let Some(block) = field.block() else { continue };
             let name = block.get("name").and_then(|field| names.claim(field, words::name(field)?));
             let provider = provider(&block);
-            let print = Print::of(Some(field.node()), field.report());
-            all.extend(name.map(|name| (name, provider, print)));
+            let fingerprint = Fingerprint::of(Some(field.node()), field.report());
+            all.extend(name.map(|name| (name, provider, fingerprint)));
         }
         Self(all)
     }
 
     /// Of the providers that a block names anywhere below an `auth`.
-    pub(crate) fn print_for(&self, block: &Node) -> Print {
+    pub(crate) fn print_for(&self, block: &Node) -> Fingerprint {
         fn named<'n>(node: &'n Node, found: &mut Vec<&'n str>) {
             let items = if let Data::List(items) = &node.data { items.as_slice() } else { &[] };
             let provider = node.get("auth").and_then(|auth| auth.get("provider"));
@@ -47,8 +47,9 @@ impl Providers {
         }
         let mut found = Vec::new();
         named(block, &mut found);
-        let print = |name: &&str| self.0.iter().find_map(|(known, _, print)| (known == name).then_some(*print));
-        Print::all(found.iter().filter_map(print))
+        let fingerprint =
+            |name: &&str| self.0.iter().find_map(|(known, _, fingerprint)| (known == name).then_some(*fingerprint));
+        Fingerprint::all(found.iter().filter_map(fingerprint))
     }
 
     fn named(&self, field: &Field<'_>) -> Option<Arc<ClientCredentials>> {

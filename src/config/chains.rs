@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::auth::{self, Providers};
 use super::field::Field;
-use super::prints::Print;
+use super::fingerprints::Fingerprint;
 use super::read::Reader;
 use super::requests;
 use super::schema::CALLOUT;
@@ -15,16 +15,20 @@ use super::{shown, tls, urls, words};
 use crate::template::Language;
 
 /// The chains, in the order of the configuration.
-pub(crate) fn chains(root: &Reader<'_>, providers: &Providers, egress: Print) -> Option<Vec<Arc<Chain>>> {
+pub(crate) fn chains(root: &Reader<'_>, providers: &Providers, egress: Fingerprint) -> Option<Vec<Arc<Chain>>> {
     let mut names = Unique::new("a chain");
     // Once its files have been read.
-    let print = |field: &Field<'_>| {
-        Print::all([egress, Print::of(Some(field.node()), field.report()), providers.print_for(field.node())])
+    let fingerprint = |field: &Field<'_>| {
+        Fingerprint::all([
+            egress,
+            Fingerprint::of(Some(field.node()), field.report()),
+            providers.print_for(field.node()),
+        ])
     };
     let read: Vec<_> = root
         .items("chains")
         .iter()
-        .map(|field| chain(&field.block()?, &mut names, providers, || print(field)))
+        .map(|field| chain(&field.block()?, &mut names, providers, || fingerprint(field)))
         .collect();
     read.into_iter().map(|chain| chain.map(Arc::new)).collect()
 }
@@ -33,7 +37,7 @@ fn chain(
     block: &Reader<'_>,
     names: &mut Unique,
     providers: &Providers,
-    print: impl FnOnce() -> Print,
+    fingerprint: impl FnOnce() -> Fingerprint,
 ) -> Option<Chain> {
     let name = block.get("name").and_then(|field| names.claim(field, words::name(field)?));
     let when = block.optional("when", Field::expression);
@@ -41,7 +45,7 @@ fn chain(
     let plugins: Vec<_> =
         block.items("plugins").iter().enumerate().map(|(at, field)| step(field, at + 1, &mut ids, providers)).collect();
     let plugins: Option<Vec<Step>> = plugins.into_iter().collect();
-    Some(Chain { name: name?, when: when?, plugins: plugins?, print: print() })
+    Some(Chain { name: name?, when: when?, plugins: plugins?, fingerprint: fingerprint() })
 }
 
 fn step(field: &Field<'_>, position: usize, ids: &mut Unique, providers: &Providers) -> Option<Step> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::faults::{Fault, Faults, Path};
-use super::prints::Print;
+use super::fingerprints::Fingerprint;
 use super::settings::Settings;
 
 /// What differs between two configurations.
@@ -38,15 +38,15 @@ impl Changes {
 }
 
 impl Named {
-    fn between(old: &[(Arc<str>, Print)], new: &[(Arc<str>, Print)]) -> Self {
-        let find = |all: &[(Arc<str>, Print)], name: &Arc<str>| {
-            all.iter().find_map(|(other, print)| (other == name).then_some(*print))
+    fn between(old: &[(Arc<str>, Fingerprint)], new: &[(Arc<str>, Fingerprint)]) -> Self {
+        let find = |all: &[(Arc<str>, Fingerprint)], name: &Arc<str>| {
+            all.iter().find_map(|(other, fingerprint)| (other == name).then_some(*fingerprint))
         };
         let mut named = Self::default();
-        for (name, print) in new {
+        for (name, fingerprint) in new {
             match find(old, name) {
                 None => named.added.push(Arc::clone(name)),
-                Some(before) if before != *print => named.changed.push(Arc::clone(name)),
+                Some(before) if before != *fingerprint => named.changed.push(Arc::clone(name)),
                 Some(_) => {}
             }
         }
@@ -57,8 +57,8 @@ impl Named {
 }
 
 /// Whether those that are in both stand in another order.
-fn is_reordered(old: &[(Arc<str>, Print)], new: &[(Arc<str>, Print)]) -> bool {
-    let both = |one: &[(Arc<str>, Print)], other: &[(Arc<str>, Print)]| -> Vec<Arc<str>> {
+fn is_reordered(old: &[(Arc<str>, Fingerprint)], new: &[(Arc<str>, Fingerprint)]) -> bool {
+    let both = |one: &[(Arc<str>, Fingerprint)], other: &[(Arc<str>, Fingerprint)]| -> Vec<Arc<str>> {
         let names = one.iter().map(|(name, _)| name);
         names.filter(|name| other.iter().any(|(known, _)| known == *name)).cloned().collect()
     };
@@ -70,8 +70,8 @@ impl Settings {
     pub fn changes_to(&self, next: &Self) -> Result<Changes, Faults> {
         let (mut keys, mut faults) = (Vec::new(), Vec::new());
         // The same tables made both, so they have the same keys in the same order.
-        let both = self.prints.0.iter().zip(&next.prints.0);
-        for (_, new) in both.filter(|(old, new)| old.print != new.print) {
+        let both = self.fingerprints.0.iter().zip(&next.fingerprints.0);
+        for (_, new) in both.filter(|(old, new)| old.fingerprint != new.fingerprint) {
             if new.at_start {
                 let message = "has changed, which needs a restart; put it back as it was to reload the rest";
                 faults.push(Fault::new(&new.from, &new.path, message));
@@ -80,10 +80,10 @@ impl Settings {
         }
         Faults::any(faults)?;
         let channels = |all: &Self| -> Vec<_> {
-            all.channels.iter().map(|channel| (Arc::clone(&channel.name), channel.print)).collect()
+            all.channels.iter().map(|channel| (Arc::clone(&channel.name), channel.fingerprint)).collect()
         };
         let chains = |all: &Self| -> Vec<_> {
-            all.chains.iter().map(|chain| (chain.name.as_str().into(), chain.print)).collect()
+            all.chains.iter().map(|chain| (chain.name.as_str().into(), chain.fingerprint)).collect()
         };
         for (name, old, new) in [("chains", chains(self), chains(next)), ("channels", channels(self), channels(next))] {
             if is_reordered(&old, &new) {

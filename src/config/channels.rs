@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::auth::{self, Providers};
 use super::faults::{Path, Report};
 use super::field::Field;
+use super::fingerprints::Fingerprint;
 use super::limits::Limits;
 use super::mail::{self, MailServer};
 use super::node::{Data, Node};
-use super::prints::Print;
 use super::read::Reader;
 use super::requests;
 use super::schema::{CHANNEL, EMAIL_KEYS, one_of};
@@ -30,7 +30,7 @@ pub(crate) struct Around<'a> {
     /// The mail server.
     pub(crate) smtp: &'a MailServer,
     /// Of the other sections that all channels take something from.
-    pub(crate) print: Print,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// The channels, in the order of the configuration.
@@ -41,7 +41,7 @@ pub(crate) fn channels(root: &Reader<'_>, around: Around<'_>) -> Option<Vec<Arc<
 }
 
 fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<Channel> {
-    let Around { limits, locale, providers, smtp, print } = around;
+    let Around { limits, locale, providers, smtp, fingerprint } = around;
     if !matches!(field.node().data, Data::Map(_)) {
         return field.wrong();
     }
@@ -149,11 +149,11 @@ fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<
     let email = kind.and_then(|kind| mail::email(&block, kind, &language, smtp, of_mails));
     fine?;
     let email = email?;
-    let print = Print::all([
-        print,
-        Print::of(Some(&node), field.report()),
+    let fingerprint = Fingerprint::all([
+        fingerprint,
+        Fingerprint::of(Some(&node), field.report()),
         providers.print_for(&node),
-        email.as_ref().map_or_else(|| Print::all([]), |_| smtp.print()),
+        email.as_ref().map_or_else(|| Fingerprint::all([]), |_| smtp.fingerprint()),
     ]);
     Some(Channel {
         name: name?.into(),
@@ -190,7 +190,7 @@ fn channel(field: &Field<'_>, names: &mut Unique, around: Around<'_>) -> Option<
         concurrency: concurrency?,
         holding: holding?,
         email,
-        print,
+        fingerprint,
         shown: shown(&node, kind?),
         file: node.get("name").map_or_else(|| Arc::clone(&node.from), |name| Arc::clone(&name.from)),
     })

@@ -9,8 +9,8 @@ use url::{Host, Url};
 
 use super::faults::Report;
 use super::field::Field;
+use super::fingerprints::Fingerprint;
 use super::node::{Data, Node, present};
-use super::prints::Print;
 use super::read::Reader;
 use super::schema::EMAIL_KEYS;
 use super::secrets::credentials;
@@ -25,7 +25,7 @@ pub(crate) enum MailServer {
     /// Something is wrong with it, and reported.
     Wrong,
     /// This one.
-    Known(Arc<Smtp>, Print),
+    Known(Arc<Smtp>, Fingerprint),
 }
 
 impl MailServer {
@@ -34,8 +34,8 @@ impl MailServer {
         match root.optional("smtp", |field| smtp(&field.masked().block()?)) {
             Some(None) => Self::None,
             Some(Some(smtp)) => {
-                let print = Print::of(root.get("smtp").map(Field::node), root.report());
-                Self::Known(Arc::new(smtp), print)
+                let fingerprint = Fingerprint::of(root.get("smtp").map(Field::node), root.report());
+                Self::Known(Arc::new(smtp), fingerprint)
             }
             None => Self::Wrong,
         }
@@ -52,8 +52,8 @@ impl MailServer {
     }
 
     /// Of all that is known of it.
-    pub(crate) fn print(&self) -> Print {
-        if let Self::Known(_, print) = self { *print } else { Print::all([]) }
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        if let Self::Known(_, fingerprint) = self { *fingerprint } else { Fingerprint::all([]) }
     }
 }
 

@@ -8,9 +8,9 @@ use subtle::ConstantTimeEq;
 
 use super::auth::Providers;
 use super::field::Field;
+use super::fingerprints::{Fingerprint, Fingerprints};
 use super::limits::limits;
 use super::mail::MailServer;
-use super::prints::{Print, Prints};
 use super::public_url;
 use super::read::Reader;
 use super::settings::{Channel, Delivery, Orders, Scope, Server, Settings, Store, Token};
@@ -29,20 +29,20 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
     let otlp = root.optional("telemetry", |field| field.block()?.optional("otlp", telemetry::otlp));
     let limits = section("limits").and_then(|block| limits(&block));
     let providers = Providers::read(root);
-    let egress_print = Print::of(root.get("egress").map(Field::node), root.report());
-    let chains = chains::chains(root, &providers, egress_print);
+    let egress_fingerprint = Fingerprint::of(root.get("egress").map(Field::node), root.report());
+    let chains = chains::chains(root, &providers, egress_fingerprint);
     let locale = root.optional("locale", words::locale);
     let smtp = MailServer::read(root);
-    let around = channels::Around {
-        limits: limits.as_ref(),
-        locale: locale.as_ref().and_then(Option::as_ref),
-        providers: &providers,
-        smtp: &smtp,
-        print: Print::all(
-            std::iter::once(egress_print)
-                .chain(["locale", "limits"].map(|name| Print::of(root.get(name).map(Field::node), root.report()))),
-        ),
-    };
+    let around =
+        channels::Around {
+            limits: limits.as_ref(),
+            locale: locale.as_ref().and_then(Option::as_ref),
+            providers: &providers,
+            smtp: &smtp,
+            fingerprint: Fingerprint::all(std::iter::once(egress_fingerprint).chain(
+                ["locale", "limits"].map(|name| Fingerprint::of(root.get(name).map(Field::node), root.report())),
+            )),
+        };
     let channels = channels::channels(root, around);
     if let (Some(delivery), Some(channels)) = (&delivery, &channels) {
         enough_workers(root, delivery, channels);
@@ -61,7 +61,7 @@ pub(crate) fn settings(root: &Reader<'_>) -> Option<Settings> {
         relationships: relationships?,
         otlp: otlp?.flatten(),
         overrides: Vec::new(),
-        prints: Prints::read(root),
+        fingerprints: Fingerprints::read(root),
     })
 }
 

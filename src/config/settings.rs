@@ -8,9 +8,9 @@ mod telemetry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fingerprints::{Fingerprint, Fingerprints};
 pub use super::holding::Holding;
 pub use super::network::{Egress, Place, Proxy};
-use super::prints::{Print, Prints};
 pub use super::tls::{Identity, Tls};
 use crate::domain::{EventPattern, Granularity, HeaderSet, Outcomes, RetryPolicy, Schedule, SigningKeys, UrlRules};
 use crate::template::{Expression, PathFilter, Syntax, Target, Template};
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Keys of a file that a later file replaces, each as a sentence.
     pub overrides: Vec<String>,
     /// What all other keys said, to be compared with what they say next time.
-    pub prints: Prints,
+    pub fingerprints: Fingerprints,
 }
 
 /// Which channel the orders of two trading partners go to.
@@ -127,7 +127,7 @@ pub struct Chain {
     /// Its steps, in order.
     pub plugins: Vec<Step>,
     /// Of all that it and its calls depend on.
-    pub print: Print,
+    pub fingerprint: Fingerprint,
 }
 
 /// A step of a chain.
@@ -354,7 +354,7 @@ pub struct Channel {
     /// The mails it sends; none without.
     pub email: Option<Email>,
     /// Of all that its requests and mails depend on: its keys, and what it takes from other sections.
-    pub print: Print,
+    pub fingerprint: Fingerprint,
     /// The block as configured, secrets masked: what the API shows.
     pub shown: serde_json::Value,
     /// Where the block is from: a file, or a variable of the environment.

@@ -1,6 +1,6 @@
-//! What a configuration said, as prints: so that a reload can tell what has changed without keeping a secret twice.
+//! What a configuration said, as fingerprints: so that a reload can tell what has changed without keeping a secret twice.
 //!
-//! A print is a digest of values as they were resolved: presets merged in, `${NAME}` filled in, and where a key names a
+//! A fingerprint is a digest of values as they were resolved: presets merged in, `${NAME}` filled in, and where a key names a
 //! file, of the file's content too. So a secret that was rotated in its file is a change, though no line of YAML is
 //! another one.
 
@@ -14,19 +14,19 @@ use super::node::{Data, Node};
 use super::read::Reader;
 use super::schema::{Kind, ROOT};
 
-/// The digest of a part of a configuration. Of use only for comparing: equal prints mean that nothing has changed.
+/// The digest of a part of a configuration. Of use only for comparing: equal fingerprints mean that nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Print([u8; 32]);
+pub struct Fingerprint([u8; 32]);
 
-impl fmt::Debug for Print {
+impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A digest of a short secret would give it away to whoever tries them all.
-        f.write_str("Print")
+        f.write_str("Fingerprint")
     }
 }
 
-impl Print {
-    /// The print of a value, and of the files that it names.
+impl Fingerprint {
+    /// The fingerprint of a value, and of the files that it names.
     pub(crate) fn of(node: Option<&Node>, report: &Report) -> Self {
         let mut hash = Sha256::new();
         if let Some(node) = node {
@@ -35,7 +35,7 @@ impl Print {
         Self(hash.finalize().into())
     }
 
-    /// The print of several parts together.
+    /// The fingerprint of several parts together.
     pub(crate) fn all(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut hash = Sha256::new();
         parts.into_iter().for_each(|part| hash.update(part.0));
@@ -89,11 +89,11 @@ fn sized(hash: &mut Sha256, bytes: &[u8]) {
     hash.update(bytes);
 }
 
-/// The prints of all keys but those of chains and channels, which have their own.
+/// The fingerprints of all keys but those of chains and channels, which have their own.
 #[derive(Debug, Clone, Default)]
-pub struct Prints(pub(super) Vec<KeyPrint>);
+pub struct Fingerprints(pub(super) Vec<KeyPrint>);
 
-/// The print of a key.
+/// The fingerprint of a key.
 #[derive(Debug, Clone)]
 pub(super) struct KeyPrint {
     /// Where it stands.
@@ -101,12 +101,12 @@ pub(super) struct KeyPrint {
     /// Who says what it is.
     pub(super) from: Arc<str>,
     /// Of its value.
-    pub(super) print: Print,
+    pub(super) fingerprint: Fingerprint,
     /// Whether only a start takes it up.
     pub(super) at_start: bool,
 }
 
-impl Prints {
+impl Fingerprints {
     /// Of the top level's sections, key by key.
     pub(crate) fn read(root: &Reader<'_>) -> Self {
         let mut all = Vec::new();
@@ -115,7 +115,12 @@ impl Prints {
             let (node, report) = (field.map(super::field::Field::node), root.report());
             let Kind::Block(block) = section.kind else {
                 let from = node.map_or_else(|| "".into(), |node| Arc::clone(&node.from));
-                all.push(KeyPrint { path, from, print: Print::of(node, report), at_start: section.at_start });
+                all.push(KeyPrint {
+                    path,
+                    from,
+                    fingerprint: Fingerprint::of(node, report),
+                    at_start: section.at_start,
+                });
                 continue;
             };
             for key in block.keys {
@@ -124,8 +129,9 @@ impl Prints {
                 let from = value.or(beside).or(node).map_or_else(|| "".into(), |node| Arc::clone(&node.from));
                 // Under its name, so that the file's content counts.
                 let beside = beside.map(|node| Node { data: Data::Map(vec![(file, node.clone())]), ..node.clone() });
-                let print = Print::all([Print::of(value, report), Print::of(beside.as_ref(), report)]);
-                all.push(KeyPrint { path: path.key(key.name), from, print, at_start: key.at_start });
+                let fingerprint =
+                    Fingerprint::all([Fingerprint::of(value, report), Fingerprint::of(beside.as_ref(), report)]);
+                all.push(KeyPrint { path: path.key(key.name), from, fingerprint, at_start: key.at_start });
             }
         }
         Self(all)
@@ -136,21 +142,21 @@ impl Prints {
 mod tests {
     use super::*;
 
-    fn print(yaml: &str) -> Print {
+    fn fingerprint(yaml: &str) -> Fingerprint {
         let report = Report::default();
         let text = super::super::layers::Text { name: "a".to_owned(), yaml: yaml.to_owned() };
         let node = super::super::layers::merge(&[vec![text]], &super::super::Environment::new(), &report);
-        Print::of(node.get("orders"), &report)
+        Fingerprint::of(node.get("orders"), &report)
     }
 
     #[test]
     fn values_that_differ_in_anything_have_prints_that_differ() {
         let texts = ["{a: 1}", "{a: '1'}", "{a: 1.0}", "{a: true}", "{a: null}", "{a: [1]}", "{a: {b: 1}}", "{ab: 1}"];
-        let prints: Vec<Print> = texts.iter().map(|text| print(&format!("orders: {text}"))).collect();
-        for (at, one) in prints.iter().enumerate() {
-            assert_eq!(*one, print(&format!("orders: {}", texts[at])));
-            assert!(prints.iter().skip(at + 1).all(|other| other != one), "{}", texts[at]);
+        let fingerprints: Vec<Fingerprint> = texts.iter().map(|text| fingerprint(&format!("orders: {text}"))).collect();
+        for (at, one) in fingerprints.iter().enumerate() {
+            assert_eq!(*one, fingerprint(&format!("orders: {}", texts[at])));
+            assert!(fingerprints.iter().skip(at + 1).all(|other| other != one), "{}", texts[at]);
         }
-        assert_eq!(format!("{:?}", prints[0]), "Print");
+        assert_eq!(format!("{:?}", fingerprints[0]), "Fingerprint");
     }
 }
