@@ -168,7 +168,7 @@ impl App {
             turn: tokio::sync::Mutex::new(()),
         });
         let components = Components {
-            lanes: lanes,
+            lanes,
             queue: Arc::clone(&store.queue),
             history: Arc::clone(&store.history),
             clock: Arc::clone(&clock),
