@@ -74,6 +74,20 @@ impl Drop for EndsProcess {
     }
 }
 
+/// Panics once where the folder `ORDERHOOK_FAILPOINTS` has a file of this name, which goes away by that: so tests see what a
+/// panic at a place comes to. Of debug builds only.
+#[cfg(debug_assertions)]
+pub fn failpoint(name: &str) {
+    static FOLDER: LazyLock<Option<std::path::PathBuf>> =
+        LazyLock::new(|| std::env::var_os("ORDERHOOK_FAILPOINTS").map(Into::into));
+    let wanted = FOLDER.as_ref().is_some_and(|folder| std::fs::remove_file(folder.join(name)).is_ok());
+    assert!(!wanted, "the failpoint {name} is set");
+}
+
+/// Nothing, in a release.
+#[cfg(not(debug_assertions))]
+pub const fn failpoint(_: &str) {}
+
 /// Processors that the process may use, as far as the system says.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)

@@ -13,6 +13,7 @@ use crate::domain::ids::EventKind;
 use crate::domain::order::{RejectedBy, Rejection};
 use crate::domain::{DeliveryId, DeliveryStatus, Event, OrderStatus, Skip, StepRecord, StepStatus, Subject, Timestamp};
 use crate::store::{Answer, JournalEntry, Journaled, NewDelivery, OnceConflict, OrderEnd, StoreError};
+use crate::system::failpoint;
 use crate::template::Scope;
 
 use super::admission::Permit;
@@ -196,7 +197,11 @@ impl Chains {
             None | Some(Ok(true)) => {
                 let call =
                     Call { subject: &job.subject, context: &context, scope: &scope, step: &step.id, attempt, span };
-                AssertUnwindSafe(step.plugin.run(call)).catch_unwind().await.unwrap_or_else(|_| {
+                let run = async {
+                    failpoint("step");
+                    step.plugin.run(call).await
+                };
+                AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
                     let text = "the plugin panicked".to_owned();
                     StepResult { failure: Some(Failure { by: RejectedBy::NoResponse, text }), ..StepResult::default() }
                 })

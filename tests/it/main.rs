@@ -80,6 +80,7 @@ mod starved;
 mod store_contract;
 mod store_faults;
 mod stream;
+mod supervision;
 mod template_work;
 mod templates;
 mod tls;

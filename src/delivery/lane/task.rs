@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::{Code, Sign};
 use crate::store::Leased;
+use crate::system::failpoint;
 
 use super::super::attempt::{self, Tried};
 use super::super::bucket;
@@ -138,6 +139,7 @@ impl Task<BoxFuture<'static, Ended>> {
 
     /// Does what the machine asks for, and starts what can start.
     fn act(&mut self) {
+        failpoint("lane");
         let now = self.context.time();
         self.machine.act(now, &mut self.effects);
         for effect in self.effects.drain(..) {
@@ -205,6 +207,7 @@ async fn make(
     deliveries: &[Leased],
     begun: &[attempt::Begun],
 ) -> Vec<Tried> {
+    failpoint("attempt");
     let in_buckets = sender.channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);
     match (deliveries, begun) {
         ([delivery], [begun]) if !in_buckets => vec![attempt::run(context, sender, delivery, begun).await],

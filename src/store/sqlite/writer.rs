@@ -18,7 +18,7 @@ use super::suspects;
 use super::syncer::{Committed, Connected, Disk, Syncer};
 use crate::domain::Clock;
 use crate::store::StoreError;
-use crate::system::EndsProcess;
+use crate::system::{EndsProcess, failpoint};
 use crate::telemetry::metrics::Metrics;
 
 /// Writes that share a commit at most.
@@ -167,6 +167,7 @@ impl Loop<'_> {
     fn run(&mut self) {
         let mut group = Group::default();
         while self.gather(&mut group) {
+            failpoint("store");
             self.write(&mut group);
         }
         // What the last groups left to do is done before the store is closed.

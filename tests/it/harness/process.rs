@@ -69,6 +69,8 @@ pub(crate) struct Process {
     pub(crate) log: Log,
     child: Child,
     ended: Option<ExitStatus>,
+    /// Something in it panics on purpose.
+    panics: bool,
 }
 
 impl Process {
@@ -95,7 +97,7 @@ impl Process {
             }
         });
         let placeholder = Api::new(([127, 0, 0, 1], 1).into());
-        let mut process = Self { api: placeholder, home: Arc::clone(home), log, child, ended: None };
+        let mut process = Self { api: placeholder, home: Arc::clone(home), log, child, ended: None, panics: false };
         let address = eventually("the line `listening`", || {
             let ended = process.try_wait();
             let address = process.log.listening();
@@ -117,6 +119,12 @@ impl Process {
             self.ended = self.child.try_wait().expect("a child");
         }
         self.ended
+    }
+
+    /// The same process, of which something panics on purpose.
+    pub(crate) fn that_panics(mut self) -> Self {
+        self.panics = true;
+        self
     }
 
     /// Kills it as a power cut would.
@@ -167,8 +175,8 @@ impl Drop for Process {
         if !std::thread::panicking() {
             let status = self.ended.expect("ended");
             assert!(status.code().is_some() || status.signal() == Some(9), "ended by {status}:\n{}", self.log);
-            let panicked = self.log.raw().into_iter().find(|line| line.contains("panicked"));
-            assert_eq!(panicked, None, "the service panicked:\n{}", self.log);
+            let panicked = self.log.raw().into_iter().any(|line| line.contains("panicked"));
+            assert_eq!(panicked, self.panics, "whether the service panicked:\n{}", self.log);
         }
     }
 }
