@@ -5,7 +5,7 @@
 
 pub mod domain;
 
-pub mod bound;
+pub mod semaphore;
 pub mod system;
 pub mod telemetry;
 pub mod template;

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bound::Bound;
+use crate::semaphore::ResizableSemaphore;
 
 use super::connection::Connection;
 use super::connection_limits::ConnectionLimits;
@@ -29,7 +29,7 @@ pub async fn serve(
     stop: CancellationToken,
     abort: CancellationToken,
 ) {
-    let places = Bound::new(limits.borrow_and_update().max_connections);
+    let places = ResizableSemaphore::new(limits.borrow_and_update().max_connections);
     let connections = TaskTracker::new();
     loop {
         let (stream, place) = tokio::select! {
@@ -62,7 +62,7 @@ pub async fn serve(
 /// The next connection, and its place among those that may be open. `None`: the stop has begun.
 async fn next(
     listener: &TcpListener,
-    places: &Bound,
+    places: &ResizableSemaphore,
     stop: &CancellationToken,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let accepting = async {

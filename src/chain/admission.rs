@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::bound::Bound;
+use crate::semaphore::ResizableSemaphore;
 
 /// The bounds of every chain, by name. They outlive a reload.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ struct Freed {
 /// The bounds of one chain.
 #[derive(Debug)]
 pub(super) struct ChainPlaces {
-    foreground: Bound,
-    background: Bound,
+    foreground: ResizableSemaphore,
+    background: ResizableSemaphore,
     freed: Arc<Freed>,
 }
 
@@ -100,7 +100,7 @@ impl Admission {
         if let Some(places) = chains.by_name.get(chain) {
             return Arc::clone(places);
         }
-        let (foreground, background) = (Bound::new(chains.size), Bound::new(chains.size));
+        let (foreground, background) = (ResizableSemaphore::new(chains.size), ResizableSemaphore::new(chains.size));
         let places = Arc::new(ChainPlaces { foreground, background, freed: Arc::clone(&self.freed) });
         chains.by_name.insert(chain.to_owned(), Arc::clone(&places));
         places

@@ -36,7 +36,7 @@ const DENIED: &str = "the response says \"success\": false";
 
 /// An attempt that has begun.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Begun {
+pub(super) struct Started {
     pub(super) id: AttemptId,
     pub(super) started_at: Timestamp,
     pub(super) started: Instant,
@@ -44,7 +44,7 @@ pub(super) struct Begun {
     chance: Option<f64>,
 }
 
-impl Begun {
+impl Started {
     pub(super) fn now(deps: &Deps) -> Self {
         let (started_at, started) = (deps.clock.now(), Instant::now());
         Self { id: deps.ids.next(), started_at, started, chance: None }
@@ -52,25 +52,25 @@ impl Begun {
 }
 
 /// Begins an attempt of `count` deliveries in one request.
-pub(super) fn begin(context: &Context, count: usize) -> Vec<Begun> {
-    let first = Begun::now(context);
+pub(super) fn begin(context: &Context, count: usize) -> Vec<Started> {
+    let first = Started::now(context);
     if count == 1 {
         return vec![first];
     }
     // Deliveries of one request are tried again together.
-    let first = Begun { chance: Some(context.random()), ..first };
-    (0..count).map(|_| Begun { id: context.ids.next(), ..first }).collect()
+    let first = Started { chance: Some(context.random()), ..first };
+    (0..count).map(|_| Started { id: context.ids.next(), ..first }).collect()
 }
 
 /// An attempt of a delivery, and what it came to.
 pub(super) struct Tried {
-    pub(super) begun: Begun,
+    pub(super) begun: Started,
     pub(super) sent: Sent,
 }
 
 impl Tried {
     /// An attempt that ended by a panic.
-    pub(super) fn panicked(begun: Begun) -> Self {
+    pub(super) fn panicked(begun: Started) -> Self {
         Self { begun, sent: Sent::internal() }
     }
 }
@@ -192,14 +192,14 @@ fn answered(code: Code, mails: bool) -> String {
 }
 
 /// Makes one attempt.
-pub(super) async fn run(context: &Context, sender: &ChannelSender, delivery: &Leased, begun: &Begun) -> Tried {
+pub(super) async fn run(context: &Context, sender: &ChannelSender, delivery: &Leased, begun: &Started) -> Tried {
     let watch =
         Watch::begin(&context.suspects, &*context.store.queue, &context.clock, std::iter::once(delivery.id)).await;
     let mut begun = *begun;
     let mut sent = run_once(context, sender, delivery, &begun, &watch).await;
     while sent.starved {
         put_off(context, delivery).await;
-        begun = Begun::now(context);
+        begun = Started::now(context);
         sent = run_once(context, sender, delivery, &begun, &watch).await;
     }
     watch.end(&*context.store.queue).await;
@@ -216,7 +216,7 @@ async fn run_once(
     context: &Context,
     sender: &ChannelSender,
     delivery: &Leased,
-    begun: &Begun,
+    begun: &Started,
     watch: &Watch<'_>,
 ) -> Sent {
     if watch.is_poisoned(delivery.id) {
@@ -239,7 +239,7 @@ pub(super) async fn send(deps: &Deps, sender: &ChannelSender, request: Result<Re
 }
 
 /// Sends the mail of an attempt, if it can be filled in.
-pub(super) async fn send_mail(deps: &Deps, sender: &ChannelSender, delivery: &Leased, begun: &Begun) -> Sent {
+pub(super) async fn send_mail(deps: &Deps, sender: &ChannelSender, delivery: &Leased, begun: &Started) -> Sent {
     let (draft, key) = draft(deps, sender, delivery, begun);
     Sent::from(mail::send(sender, draft).await).hiding(key).await
 }
@@ -249,7 +249,7 @@ pub(super) fn draft(
     deps: &Deps,
     sender: &ChannelSender,
     delivery: &Leased,
-    begun: &Begun,
+    begun: &Started,
 ) -> (Result<Mail, String>, Option<String>) {
     let scope = deps.router().scope(&delivery.event, begun.started_at);
     let scope = scope.with_delivery(delivery.id, delivery.prepared.as_ref()).with_settle_keys(&deps.settle_keys);
@@ -261,7 +261,7 @@ pub(super) fn build(
     deps: &Deps,
     sender: &ChannelSender,
     delivery: &Leased,
-    begun: &Begun,
+    begun: &Started,
 ) -> (Result<Request, NotBuilt>, Option<String>) {
     let filled: OnceCell<Scope> = OnceCell::new();
     let scope = || {

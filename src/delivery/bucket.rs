@@ -13,7 +13,7 @@ use crate::domain::{Body, DeliveryId, Timestamp};
 use crate::outbound::{HeaderName, Request, header_value};
 use crate::store::Leased;
 
-use super::attempt::{Begun, Sent, Tried, build, put_off};
+use super::attempt::{Sent, Started, Tried, build, put_off};
 use super::context::Context;
 use super::request::{IDEMPOTENCY_KEY, NotBuilt, WEBHOOK_ID, WEBHOOK_SIGNATURE};
 use super::sender::ChannelSender;
@@ -35,7 +35,7 @@ pub(super) async fn run(
     context: &Context,
     sender: &ChannelSender,
     deliveries: &[Leased],
-    begun: &[Begun],
+    begun: &[Started],
 ) -> Vec<Tried> {
     let watch = Watch::begin(
         &context.suspects,
@@ -53,7 +53,7 @@ async fn watched(
     context: &Context,
     sender: &ChannelSender,
     deliveries: &[Leased],
-    begun: &[Begun],
+    begun: &[Started],
     watch: &Watch<'_>,
 ) -> Vec<Tried> {
     let mut sent: Vec<Option<Sent>> = deliveries.iter().map(|_| None).collect();

@@ -302,7 +302,7 @@ impl Handover for Lanes {
         if let Some(lane) = self.known.load().all.get(channel) {
             // Before the lane hears of it: the look that it then takes is the one that ends this.
             if due_at <= self.context.clock.now() {
-                self.context.memory.fall_behind(channel);
+                self.context.memory.mark_backlogged(channel);
             }
             lane.post(LaneEvent::StoreHas(due_at));
         }

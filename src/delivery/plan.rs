@@ -9,7 +9,7 @@ use crate::config::settings::Settings;
 use crate::domain::{Clock, DeliveryId, Event, EventId, Exchange, Skip, Timestamp};
 use crate::store::{Leased, NewDelivery, OnceConflict};
 
-use super::attempt::Begun;
+use super::attempt::Started;
 use super::mail;
 use super::preview::Previewer;
 use super::sender::ChannelSender;
@@ -65,7 +65,7 @@ impl Planner {
             Ok(sender) => sender,
             Err(error) => return Planned { request: Err(error), comparable: false },
         };
-        let mut begun = Begun::now(&self.previewer.deps);
+        let mut begun = Started::now(&self.previewer.deps);
         let id = known.map_or(delivery.id, |(id, _)| id);
         begun.started_at = known.map_or(begun.started_at, |(_, at)| at);
         let NewDelivery { channel, event, prepared, due_at, .. } = delivery;

@@ -16,7 +16,7 @@ use crate::outbound::{Request, hide};
 use crate::routing::{LaneMemory, Router};
 use crate::store::Leased;
 
-use super::attempt::{self, Begun};
+use super::attempt::{self, Started};
 use super::deps::Deps;
 use super::request::NotBuilt;
 use super::sender::ChannelSender;
@@ -75,7 +75,7 @@ pub enum PreviewError {
 struct Prepared {
     sender: ChannelSender,
     delivery: Leased,
-    begun: Begun,
+    begun: Started,
     preview: Preview,
 }
 
@@ -117,7 +117,7 @@ impl Previewer {
         &self,
         sender: &ChannelSender,
         delivery: &Leased,
-        begun: &Begun,
+        begun: &Started,
     ) -> Result<Exchange, String> {
         let (exchange, key) = if mail::is_mail(&sender.channel, delivery) {
             let (draft, key) = attempt::draft(&self.deps, sender, delivery, begun);
@@ -165,7 +165,7 @@ impl Previewer {
     ) -> Result<Exchange, String> {
         let prepared = mail::prepared_of_response(&delivery, said);
         let about = Leased { id: self.deps.ids.next(), prepared: Some(Arc::new(prepared)), slot: None, ..delivery };
-        let (draft, key) = attempt::draft(&self.deps, sender, &about, &Begun::now(&self.deps));
+        let (draft, key) = attempt::draft(&self.deps, sender, &about, &Started::now(&self.deps));
         let mailer = sender.mailer.as_ref().ok_or("smtp is not configured")?;
         let exchange = mailer.preview(draft?).await?;
         Ok(match key {
@@ -179,7 +179,7 @@ impl Previewer {
         &self,
         sender: &ChannelSender,
         delivery: &Leased,
-        begun: &Begun,
+        begun: &Started,
     ) -> (Result<Request, NotBuilt>, Option<String>) {
         let (request, key) = attempt::build(&self.deps, sender, delivery, begun);
         let channel = &sender.channel;
@@ -219,7 +219,7 @@ impl Previewer {
         };
         let sender = ChannelSender::new(channel, &self.settings, &self.deps.clock).map_err(PreviewError::NotBuilt)?;
         let preview = Preview { exchange: Exchange::default(), skipped, deliveries };
-        Ok(Prepared { sender, delivery, begun: Begun::now(&self.deps), preview })
+        Ok(Prepared { sender, delivery, begun: Started::now(&self.deps), preview })
     }
 
     /// The event that the channel would hear of: of the first type that it subscribes to.

@@ -5,7 +5,7 @@
 //! recorded with its reason. To add a condition, add its check to `verdict` and its name to
 //! [`crate::domain::order::SkipReason`].
 
-mod memory;
+mod admission;
 mod products;
 mod relationships;
 
@@ -19,7 +19,7 @@ use crate::system;
 use crate::telemetry::metrics::Metrics;
 use crate::template::{Bounds, Places, Scope};
 
-pub use memory::{LaneMemory, Mark};
+pub use admission::{LaneMemory, Scan};
 use products::Lines;
 
 /// What an event makes.

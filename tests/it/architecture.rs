@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The rooms and their ranks. A file uses only rooms of a lower rank, or its own.
 const ROOMS: &[(&str, u8)] = &[
     ("domain", 1),
-    ("bound", 2),
+    ("semaphore", 2),
     ("system", 2),
     ("telemetry", 2),
     ("template", 2),

@@ -82,12 +82,12 @@ async fn claim(lane: &Lane, context: &Context, limits: Limits) -> Result<(Vec<Le
 /// may come with room in memory.
 async fn look(lane: &Lane, context: &Context) -> Result<NextDue, StoreError> {
     let (memory, channel) = (&context.memory, &lane.name);
-    let mark = memory.mark(channel);
+    let scan = memory.begin_scan(channel);
     let next = context.store.queue.next_due(Arc::clone(channel)).await?;
     if next.first.is_some_and(|at| at <= context.clock.now()) {
-        memory.fall_behind(channel);
+        memory.mark_backlogged(channel);
     } else {
-        memory.caught_up(channel, mark);
+        memory.scan_empty(channel, scan);
     }
     Ok(next)
 }

@@ -379,7 +379,7 @@ impl LaneMachine {
         let bucket = self.settings.as_ref().and_then(|settings| Some(settings.schedule.as_ref()?.bucket)).unwrap_or(1);
         let ticket = Ticket { retry: is_retry(&first), probe: self.breaker.started(now) };
         self.pace.started(now.mono);
-        let mut together = if bucket > 1 { self.queue.mates(&first, bucket - 1) } else { Vec::new() };
+        let mut together = if bucket > 1 { self.queue.siblings(&first, bucket - 1) } else { Vec::new() };
         together.insert(0, first);
         Some((together, ticket))
     }

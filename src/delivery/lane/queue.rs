@@ -98,7 +98,7 @@ impl LaneQueue {
     /// The next delivery to start at `now`, if there is one and a place for it. Its place is taken until
     /// [`LaneQueue::done`].
     pub(super) fn start(&mut self, now: Timestamp) -> Option<Leased> {
-        self.ripen(now);
+        self.become_due(now);
         if self.in_flight >= self.concurrency {
             return None;
         }
@@ -120,19 +120,19 @@ impl LaneQueue {
     /// Up to `limit` further deliveries that go into the request of `first`, which was just started; they take no place.
     /// First attempts go with first attempts, and retries with those tried as often, so that what was sent together is
     /// sent together again.
-    pub(super) fn mates(&mut self, first: &Leased, limit: usize) -> Vec<Leased> {
+    pub(super) fn siblings(&mut self, first: &Leased, limit: usize) -> Vec<Leased> {
         let made = |delivery: &Leased| delivery.attempts - delivery.round_start;
         let retry = is_retry(first);
         let queue = if retry { &mut self.ready } else { &mut self.first };
         let count = queue.iter().take(limit).take_while(|next| made(next) == made(first)).count();
-        let mates: Vec<Leased> = queue.drain(..count).collect();
+        let siblings: Vec<Leased> = queue.drain(..count).collect();
         if retry {
-            self.retry_bytes -= mates.iter().map(bytes).sum::<usize>();
+            self.retry_bytes -= siblings.iter().map(bytes).sum::<usize>();
         }
-        mates
+        siblings
     }
 
-    fn ripen(&mut self, now: Timestamp) {
+    fn become_due(&mut self, now: Timestamp) {
         while self.later.peek().is_some_and(|Reverse(due)| due.0.due_at <= now) {
             self.ready.extend(self.later.pop().map(|Reverse(due)| due.0));
         }
@@ -158,7 +158,7 @@ impl LaneQueue {
 
     /// Whether it holds a delivery that is due.
     pub(super) fn has_ready(&mut self, now: Timestamp) -> bool {
-        self.ripen(now);
+        self.become_due(now);
         !self.first.is_empty() || !self.ready.is_empty()
     }
 
@@ -210,7 +210,7 @@ impl LaneQueue {
 
     /// Whether something would start if there were a worker for it.
     pub(super) fn is_hungry(&mut self, now: Timestamp) -> bool {
-        self.ripen(now);
+        self.become_due(now);
         let retry = !self.ready.is_empty() && self.retries_in_flight < self.retry_places();
         self.in_flight < self.concurrency && (retry || !self.first.is_empty())
     }
@@ -303,10 +303,10 @@ mod tests {
         }
         let mut requests = Vec::new();
         while let Some(first) = queue.start(Timestamp::from_millis(1)) {
-            let mates = queue.mates(&first, 1);
+            let siblings = queue.siblings(&first, 1);
             queue.done(is_retry(&first));
             requests
-                .push(std::iter::once(first).chain(mates).map(|delivery| delivery.id.as_u128()).collect::<Vec<_>>());
+                .push(std::iter::once(first).chain(siblings).map(|delivery| delivery.id.as_u128()).collect::<Vec<_>>());
         }
         assert_eq!(requests, [vec![1, 3], vec![6], vec![2, 4], vec![5]]);
     }

@@ -144,7 +144,7 @@ impl Task<BoxFuture<'static, Ended>> {
         self.machine.act(now, &mut self.effects);
         for effect in self.effects.drain(..) {
             if matches!(effect, LaneEffect::PutBack(_)) {
-                self.context.memory.fall_behind(&self.lane.name);
+                self.context.memory.mark_backlogged(&self.lane.name);
             }
             self.jobs.push(claims::perform(Arc::clone(&self.lane), Arc::clone(&self.context), effect).boxed());
         }
@@ -205,7 +205,7 @@ async fn make(
     context: &Context,
     sender: &ChannelSender,
     deliveries: &[Leased],
-    begun: &[attempt::Begun],
+    begun: &[attempt::Started],
 ) -> Vec<Tried> {
     failpoint("attempt");
     let in_buckets = sender.channel.schedule.as_ref().is_some_and(|schedule| schedule.bucket > 1);

@@ -1,12 +1,12 @@
-//! How much each lane may hold in memory: a permit a kibibyte, given back when a delivery is done.
+//! Admission of new deliveries into the memory of lanes: a permit a kibibyte, given back when a delivery is done.
 //!
-//! A lane is *behind* while first attempts may wait in the store. As long as it is, deliveries that are born go there
-//! too, even if there is room by now: they would overtake what has waited longer. The flag goes up where a delivery
-//! finds no room, where one has become durable in the store, and where a lane is opened or gives back what it holds;
-//! it goes down once the lane has looked into the store and found nothing due ([`LaneMemory::caught_up`]). A look
-//! takes time, so it begins with a [`LaneMemory::mark`]: whatever comes into the store after that keeps the flag up.
-//! A delivery that was refused and becomes durable only after the flag went down raises it again before its caller
-//! has an answer, so it can be overtaken only by what came in at the same time.
+//! A lane is *backlogged* while first attempts may wait in the store. Until it has worked them off, new deliveries go to
+//! the store too, even if there is room by now: they would overtake those that have waited longer. The flag is set where
+//! a delivery finds no room, where one has become durable in the store, and where a lane is opened or gives back what
+//! it holds; it is cleared once a scan of the store has found nothing due ([`LaneMemory::scan_empty`]). A scan takes
+//! time, so it begins with [`LaneMemory::begin_scan`]: a delivery that comes into the store after that keeps the flag
+//! set. A delivery that was refused and becomes durable only after the flag was cleared sets it again before its caller
+//! has an answer, so only deliveries that came in at the same time can overtake it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-use crate::bound::Bound;
 use crate::domain::Event;
+use crate::semaphore::ResizableSemaphore;
 use crate::store::Slot;
 
 /// What a delivery costs beside its body: its ids, its place in a queue, its attempt's record.
 const OVERHEAD: usize = 1024;
 
-/// The bit that says whether a lane is behind; the bits above count how often that was said.
-const BEHIND: u64 = 1;
+/// The bit that says whether a lane is backlogged; the bits above count how often it was set.
+const BACKLOGGED: u64 = 1;
 
 /// The lanes' budgets, by channel name.
 #[derive(Debug)]
@@ -34,14 +34,18 @@ pub struct LaneMemory {
 
 #[derive(Debug)]
 struct Lane {
-    room: Bound,
+    room: ResizableSemaphore,
     open: AtomicBool,
-    behind: AtomicU64,
+    backlogged: AtomicU64,
 }
 
 impl Lane {
     fn new(permits: usize, open: bool) -> Arc<Self> {
-        Arc::new(Self { room: Bound::new(permits), open: AtomicBool::new(open), behind: AtomicU64::new(0) })
+        Arc::new(Self {
+            room: ResizableSemaphore::new(permits),
+            open: AtomicBool::new(open),
+            backlogged: AtomicU64::new(0),
+        })
     }
 
     fn hold(&self, event: &Event) -> Option<Slot> {
@@ -49,16 +53,16 @@ impl Lane {
         Arc::clone(&self.room).try_acquire_many_owned(kibibytes).ok()
     }
 
-    fn fall_behind(&self) {
-        let raise = |behind: u64| Some(behind.wrapping_add(BEHIND << 1) | BEHIND);
-        let _ = self.behind.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise);
+    fn mark_backlogged(&self) {
+        let raise = |flag: u64| Some(flag.wrapping_add(BACKLOGGED << 1) | BACKLOGGED);
+        let _ = self.backlogged.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise);
     }
 }
 
-/// The beginning of a look into the store, for [`LaneMemory::caught_up`].
+/// A scan of the store that has begun, for [`LaneMemory::scan_empty`].
 #[derive(Debug, Clone, Copy)]
 #[must_use]
-pub struct Mark(u64);
+pub struct Scan(u64);
 
 impl LaneMemory {
     /// A budget of `bytes` for each of these channels.
@@ -82,56 +86,56 @@ impl LaneMemory {
         self.lanes.store(Arc::new(lanes));
     }
 
-    /// Room for a delivery of that event as it is born, unless the lane is full, closed or behind.
+    /// Returns room for a new delivery of that event, unless the lane is full, closed or backlogged.
     pub fn reserve(&self, channel: &str, event: &Event) -> Option<Slot> {
         let lanes = self.lanes.load();
         let lane = lanes.get(channel)?;
-        if !lane.open.load(Ordering::Acquire) || lane.behind.load(Ordering::Acquire) & BEHIND != 0 {
+        if !lane.open.load(Ordering::Acquire) || lane.backlogged.load(Ordering::Acquire) & BACKLOGGED != 0 {
             return None;
         }
         let slot = lane.hold(event);
         if slot.is_none() {
-            lane.fall_behind();
+            lane.mark_backlogged();
         }
         slot
     }
 
-    /// Room for a delivery that comes out of the store, unless the lane is full.
+    /// Returns room for a delivery from the store, unless the lane is full.
     pub fn hold(&self, channel: &str, event: &Event) -> Option<Slot> {
         self.lanes.load().get(channel)?.hold(event)
     }
 
-    /// First attempts are due in the store: from here on deliveries are born there, up to [`LaneMemory::caught_up`].
-    pub fn fall_behind(&self, channel: &str) {
+    /// Sets the flag: first attempts are due in the store, so new deliveries go there until [`LaneMemory::scan_empty`].
+    pub fn mark_backlogged(&self, channel: &str) {
         if let Some(lane) = self.lanes.load().get(channel) {
-            lane.fall_behind();
+            lane.mark_backlogged();
         }
     }
 
-    /// To be taken before the store is asked what is due.
-    pub fn mark(&self, channel: &str) -> Mark {
-        Mark(self.lanes.load().get(channel).map_or(0, |lane| lane.behind.load(Ordering::Acquire)))
+    /// Begins a scan. To be called before the store is asked for due deliveries.
+    pub fn begin_scan(&self, channel: &str) -> Scan {
+        Scan(self.lanes.load().get(channel).map_or(0, |lane| lane.backlogged.load(Ordering::Acquire)))
     }
 
-    /// The store was asked after `mark` and had no first attempt that is due. If none has come since, deliveries may
-    /// be born with room again.
-    pub fn caught_up(&self, channel: &str, mark: Mark) {
+    /// Ends a scan that found no first attempt due. Clears the flag unless a delivery has come into the store since the
+    /// scan began.
+    pub fn scan_empty(&self, channel: &str, scan: Scan) {
         if let Some(lane) = self.lanes.load().get(channel) {
-            let _ = lane.behind.compare_exchange(mark.0, mark.0 & !BEHIND, Ordering::AcqRel, Ordering::Acquire);
+            let _ = lane.backlogged.compare_exchange(scan.0, scan.0 & !BACKLOGGED, Ordering::AcqRel, Ordering::Acquire);
         }
     }
 
-    /// Bytes that a lane has room for now.
+    /// Returns how many bytes a lane has room for now.
     pub fn room(&self, channel: &str) -> usize {
         self.lanes.load().get(channel).map_or(0, |lane| lane.room.available_permits() * 1024)
     }
 
     /// Lets deliveries into a lane's memory, or no longer: those of a paused channel wait in the store. A lane that is
-    /// opened is behind: what has come meanwhile, or before the start, goes first.
+    /// opened is backlogged: what has come meanwhile, or before the start, goes first.
     pub fn set_open(&self, channel: &str, open: bool) {
         if let Some(lane) = self.lanes.load().get(channel) {
             if open {
-                lane.fall_behind();
+                lane.mark_backlogged();
             }
             lane.open.store(open, Ordering::Release);
         }
@@ -204,11 +208,11 @@ mod tests {
         drop(slots);
         assert!(memory.reserve("erp", &event(1)).is_none(), "older ones may wait in the store");
         assert!(memory.hold("erp", &event(1)).is_some(), "and those are let in");
-        let early = memory.mark("erp");
-        memory.fall_behind("erp");
-        memory.caught_up("erp", early);
+        let early = memory.begin_scan("erp");
+        memory.mark_backlogged("erp");
+        memory.scan_empty("erp", early);
         assert!(memory.reserve("erp", &event(1)).is_none(), "one has come since the store was asked");
-        memory.caught_up("erp", memory.mark("erp"));
+        memory.scan_empty("erp", memory.begin_scan("erp"));
         assert!(memory.reserve("erp", &event(1)).is_some());
     }
 
@@ -217,11 +221,11 @@ mod tests {
         let memory = memory();
         memory.set_open("erp", false);
         assert!(memory.reserve("erp", &event(1)).is_none());
-        let while_closed = memory.mark("erp");
+        let while_closed = memory.begin_scan("erp");
         memory.set_open("erp", true);
-        memory.caught_up("erp", while_closed);
+        memory.scan_empty("erp", while_closed);
         assert!(memory.reserve("erp", &event(1)).is_none());
-        memory.caught_up("erp", memory.mark("erp"));
+        memory.scan_empty("erp", memory.begin_scan("erp"));
         assert!(memory.reserve("erp", &event(1)).is_some());
     }
 
@@ -233,7 +237,7 @@ mod tests {
         assert_eq!((memory.room("erp"), memory.room("crm")), (2 * 1024, 4 * 1024));
         assert!(memory.reserve("crm", &event(1)).is_none(), "its lane is not there yet");
         memory.set_open("crm", true);
-        memory.caught_up("crm", memory.mark("crm"));
+        memory.scan_empty("crm", memory.begin_scan("crm"));
         assert!(memory.reserve("crm", &event(1)).is_some());
         drop(held);
         memory.reload(std::iter::empty(), 8 * 1024);
@@ -257,7 +261,7 @@ mod tests {
         stored: BTreeSet<usize>,
         held: VecDeque<Option<Slot>>,
         /// A look into the store under way, and whether it found something.
-        look: Option<(Mark, bool)>,
+        look: Option<(Scan, bool)>,
         time: usize,
     }
 
@@ -288,7 +292,7 @@ mod tests {
                 self.queue(number, slot);
             } else {
                 self.stored.insert(number);
-                self.memory.fall_behind("erp");
+                self.memory.mark_backlogged("erp");
             }
             self.lives[number].answered = Some(self.tick());
         }
@@ -302,10 +306,10 @@ mod tests {
         /// A look begins, or ends: by a claim of so many, or by having caught up.
         fn look(&mut self, limit: usize) {
             match self.look.take() {
-                None => self.look = Some((self.memory.mark("erp"), !self.stored.is_empty())),
-                Some((mark, false)) => self.memory.caught_up("erp", mark),
+                None => self.look = Some((self.memory.begin_scan("erp"), !self.stored.is_empty())),
+                Some((mark, false)) => self.memory.scan_empty("erp", mark),
                 Some((_, true)) => {
-                    self.memory.fall_behind("erp");
+                    self.memory.mark_backlogged("erp");
                     for _ in 0..limit {
                         let Some(number) = self.stored.pop_first() else { break };
                         let slot = self.memory.hold("erp", &event(1024));

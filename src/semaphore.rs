@@ -1,4 +1,4 @@
-//! A bound that a reload can move while it is in use: places to be taken, more or fewer of them.
+//! A semaphore whose number of permits a reload can change while it is in use.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -6,26 +6,26 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-/// Places, of which a number can be taken at once.
+/// A semaphore that can be resized.
 #[derive(Debug)]
-pub struct Bound {
+pub struct ResizableSemaphore {
     places: Arc<Semaphore>,
     size: Mutex<usize>,
 }
 
-impl Bound {
-    /// So many places.
+impl ResizableSemaphore {
+    /// Returns a semaphore with `size` permits.
     pub fn new(size: usize) -> Self {
         Self { places: Arc::new(Semaphore::new(size)), size: Mutex::new(size) }
     }
 
-    /// Makes it so many places. Where fewer are free than are to go, the rest is taken away as places are given back, behind
-    /// those who wait for one already. Needs a runtime around it.
+    /// Changes the number of permits to `size`. Where too few are free to be taken away, the rest goes as permits are
+    /// given back, after the callers that already wait for one. Must be called within a Tokio runtime.
     pub fn resize(&self, size: usize) {
         let mut now = self.size.lock();
         let before = std::mem::replace(&mut *now, size);
         if size >= before {
-            // If places are still to be taken away, these serve for that first.
+            // Permits that are still to be taken away are taken from these first.
             return self.places.add_permits(size - before);
         }
         let rest = before - size - self.places.forget_permits(before - size);
@@ -39,7 +39,7 @@ impl Bound {
     }
 }
 
-impl Deref for Bound {
+impl Deref for ResizableSemaphore {
     type Target = Arc<Semaphore>;
 
     fn deref(&self) -> &Arc<Semaphore> {
@@ -53,7 +53,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_become_more_and_fewer_while_they_are_taken() {
-        let bound = Bound::new(3);
+        let bound = ResizableSemaphore::new(3);
         let mut taken: Vec<_> = (0..3).map(|_| Arc::clone(&bound).try_acquire_owned().expect("a place")).collect();
         bound.resize(1);
         tokio::task::yield_now().await;
