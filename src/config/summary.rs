@@ -5,7 +5,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use super::reach::Reach;
 use super::schema::duration;
 use super::settings::{
-    Channel, ChannelKind, Egress, Email, Holding, PluginOptions, Relationships, Settings, Step, Timeout,
+    Channel, ChannelKind, Egress, Email, Holding, Multibuy, PluginOptions, Relationships, Settings, Step, Timeout,
 };
 use super::warnings;
 use crate::domain::{Backoff, BreakerPolicy, EventPattern, OrderingPolicy, RetryPolicy, Runs};
@@ -134,6 +134,19 @@ fn row(channel: &Channel, egress: &Egress) -> [String; 4] {
     let mut gets = with_condition(&events.join("\n"), channel.when.as_ref());
     if let Some(filter) = &channel.filter {
         gets.push_str(&format!("\nfilter {}", filter.source()));
+    }
+    if let Some(items) = &channel.items {
+        if !items.products.is_empty() {
+            gets.push_str(&format!("\nproducts {}", items.products.join(", ")));
+        }
+        match items.multibuy {
+            Some(Multibuy::Single) => gets.push_str("\none delivery with the quantity"),
+            Some(Multibuy::Separate) => gets.push_str("\none delivery for each unit"),
+            None => {}
+        }
+    }
+    if let Some(pointer) = &channel.once_per {
+        gets.push_str(&format!("\nonce per {pointer}"));
     }
     if let Some(granularity) = channel.granularity {
         gets.push_str(&format!("\ngranularity {granularity}"));

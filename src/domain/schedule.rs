@@ -70,12 +70,30 @@ impl Runs {
                     // A time that the clocks skip is that much later; of one that they show twice, the first counts.
                     let next = zone.to_timestamp(civil).ok()?;
                     if next > time {
-                        return Some(Timestamp::from_millis(next.as_millisecond()));
+                        let again = if cron.is_steady() { shown_again(cron, zone, time, next) } else { None };
+                        return Some(Timestamp::from_millis(again.unwrap_or(next).as_millisecond()));
                     }
                 }
             }
         }
     }
+}
+
+/// The first run after `time` and before `next` in an hour that the clocks show a second time.
+fn shown_again(cron: &Cron, zone: &TimeZone, time: jiff::Timestamp, next: jiff::Timestamp) -> Option<jiff::Timestamp> {
+    // The clocks are set back by three hours at most.
+    let (minute, most) = (jiff::SignedDuration::from_mins(1), 180);
+    let set = zone.preceding(next).next()?.timestamp();
+    let end = set.checked_add(minute * most).ok()?.min(next);
+    let mut at = set.max(time.checked_add(minute).ok()?);
+    at = jiff::Timestamp::from_second(at.as_second().div_euclid(60) * 60).ok()?;
+    while at < end {
+        if at > time && cron.runs_at(zone.to_datetime(at)) {
+            return Some(at);
+        }
+        at = at.checked_add(minute).ok()?;
+    }
+    None
 }
 
 impl fmt::Debug for Runs {
@@ -138,6 +156,26 @@ mod tests {
         ] {
             assert_eq!(runs.after(at(after)), at(next), "after {after}");
         }
+    }
+
+    #[test]
+    fn a_schedule_by_the_minute_also_runs_in_the_hour_that_is_shown_twice() {
+        let zurich = || TimeZone::get("Europe/Zurich").expect("a time zone");
+        let runs = Runs::cron("*/20 * * * *", zurich()).expect("a cron expression");
+        for night in ["2026-10-24T23:50:00Z", "2026-03-28T23:50:00Z", "2026-07-10T23:50:00Z"] {
+            let mut last = at(night);
+            for _ in 0..15 {
+                let next = runs.after(last);
+                assert!(next.since(last) <= Duration::from_secs(20 * 60), "{last} {next}");
+                last = next;
+            }
+        }
+        // Not one at a fixed time.
+        let fixed = Runs::cron("30 2 * * *", zurich()).expect("a cron expression");
+        assert_eq!(fixed.after(at("2026-10-25T00:30:00Z")), at("2026-10-26T01:30:00Z"));
+        let hours = Runs::cron("30 */2 * * *", zurich()).expect("a cron expression");
+        assert_eq!(hours.after(at("2026-10-25T00:30:00Z")), at("2026-10-25T01:30:00Z"), "02:30 a second time");
+        assert_eq!(hours.after(at("2026-10-25T01:30:00Z")), at("2026-10-25T03:30:00Z"));
     }
 
     fn at(text: &str) -> Timestamp {

@@ -49,7 +49,7 @@ chains:
       - {name: calloutPlugin, options: {endpoint: 'https://billing.internal/a?shop=1&api_key=k3y', shouldRejectOn: {status: [4xx]}}}
 channels:
   - {name: erp, url: 'https://10.1.2.3/hooks?shop=${SHOP:-hidden}&token=t0k', signing: {secrets: [whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz]}}
-  - {name: crm, url: 'https://crm.example.com', method: GET, parameters: {AccountId: '{{ order.id }}', source: shop}}
+  - {name: crm, url: 'https://crm.example.com', method: GET, parameters: {AccountId: '{{ order.id }}', source: shop}, products: [PRO], multibuy: separate, once_per: /subscription}
 relationships:
   sender: /sender/isaId
   type: /type/name
@@ -67,6 +67,9 @@ relationships:
         "auth none, signed by 1 HMAC secret",
         "egress: allowed by 10.0.0.0/8",
         "query AccountId, source",
+        "products PRO",
+        "one delivery for each unit",
+        "once per /subscription",
         "auth none, unsigned",
         "egress: public addresses",
         "Relationships",

@@ -27,7 +27,7 @@ channels:
         Key::new(
             "timezone",
             Kind::Text("an IANA time zone such as Europe/Zurich"),
-            "The time zone of `cron`. A run in an hour that the clocks skip is an hour later; in one that they show twice, it is in the first. Without it: UTC.",
+            "The time zone of `cron`. A run in an hour that the clocks skip is an hour later; in one that they show twice, it is in the first, or in both where minute or hour begins with `*`. Without it: UTC.",
         ),
         Key::new("batch", Kind::Integer(1, 10_000, "deliveries"), "The most deliveries that a run sends.").or("60"),
         Key::new(

@@ -41,6 +41,8 @@ pub struct Cron {
     weekdays: u64,
     /// Whether a day must match day of month and day of week.
     both: bool,
+    /// Whether minute or hour begins with `*`: it runs by the time that passes, also in an hour that the clocks show twice.
+    steady: bool,
 }
 
 impl Cron {
@@ -67,6 +69,7 @@ impl Cron {
             months: months.read(month)?,
             weekdays,
             both: day.starts_with('*') || weekday.starts_with('*'),
+            steady: minute.starts_with('*') || hour.starts_with('*'),
         })
     }
 
@@ -90,6 +93,16 @@ impl Cron {
             }
         }
         None
+    }
+
+    /// Whether it also runs in an hour that the clocks show a second time.
+    pub(super) fn is_steady(&self) -> bool {
+        self.steady
+    }
+
+    /// Whether it runs in the minute of a time of the clock on the wall.
+    pub(super) fn runs_at(&self, time: DateTime) -> bool {
+        self.matches(time.date()) && has(self.hours, time.hour()) && has(self.minutes, time.minute())
     }
 
     fn matches(&self, date: Date) -> bool {
