@@ -166,6 +166,7 @@ impl Bench {
                         .collect(),
                     response_body: Bytes::from_static(b"ok"),
                     truncated: false,
+                    times: None,
                 },
             },
             next: Next::End(DeliveryStatus::Accepted),

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::domain::{
-    Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, EventId, Exchange, HeaderLines, OrderId, Outcome, Timestamp,
+    Attempt, AttemptId, Code, DeliveryId, DeliveryStatus, EventId, Exchange, HeaderLines, OrderId, Outcome, Times,
+    Timestamp,
 };
 use crate::store::{DeliveryDetail, DeliveryFilter, DeliverySummary, Verdict};
 
@@ -169,6 +170,9 @@ struct Tried<'a> {
     code: Code,
     outcome: Outcome,
     error: Option<&'a str>,
+    /// Where the time went; absent where no response began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    times: Option<Times>,
     /// `null` where no request could be built.
     request: Option<Sent<'a>>,
     /// `null` where there was none.
@@ -232,6 +236,7 @@ impl<'a> Tried<'a> {
             code: attempt.code,
             outcome: attempt.outcome,
             error: attempt.error.as_deref(),
+            times: exchange.times,
             request,
             response,
         }

@@ -159,6 +159,20 @@ pub struct Exchange {
     pub response_body: Bytes,
     /// Whether more of the response came than is kept.
     pub truncated: bool,
+    /// Where the time went; `None` where no response began, and for mails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<Times>,
+}
+
+/// Where the time of a request went, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Times {
+    /// DNS, TCP and TLS; `None` where a connection was kept from an earlier request.
+    pub connect_ms: Option<u64>,
+    /// From then on until the head of the response was there.
+    pub first_byte_ms: u64,
+    /// The body of the response.
+    pub body_ms: u64,
 }
 
 /// One attempt of a delivery, as recorded.

@@ -31,7 +31,7 @@ pub mod url_rules;
 pub use arrival::Arrival;
 pub use clock::{Clock, ManualClock, Setbacks, Timestamp};
 pub use code::{Code, Codes};
-pub use delivery::{Attempt, Body, DeliveryStatus, Exchange, Outcome, PreparedDelivery};
+pub use delivery::{Attempt, Body, DeliveryStatus, Exchange, Outcome, PreparedDelivery, Times};
 pub use event::{Event, EventPattern, Origin, Subject};
 pub use granularity::Granularity;
 pub use header_set::HeaderSet;

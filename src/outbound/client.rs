@@ -48,6 +48,7 @@ impl Client {
             code: Code::CLOSED,
             auth: false,
             truncated: false,
+            times: None,
             headers: HeaderMap::new(),
             body: Bytes::new(),
             again: false,

@@ -47,6 +47,7 @@ pub fn exchange(request: &Request, reply: &Reply) -> Exchange {
         response_headers: shown(&reply.headers, None),
         response_body: reply.body.clone(),
         truncated: reply.truncated,
+        times: reply.times,
     }
 }
 
@@ -116,6 +117,7 @@ mod tests {
             response_headers: header("s3cret"),
             response_body: "\u{ff}s3cret".into(),
             truncated: true,
+            times: None,
         };
         let error = Some("no s3cret".to_owned());
         let (exchange, error) = hide(exchange, error, "s3cret".to_owned()).await;
@@ -128,6 +130,7 @@ mod tests {
             response_headers: header("***"),
             response_body: "\u{ff}***".into(),
             truncated: true,
+            times: None,
         };
         assert_eq!(exchange, expected);
     }

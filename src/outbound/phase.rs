@@ -93,6 +93,15 @@ pub(super) fn is_kept() -> bool {
     PHASE.try_with(|phase| !matches!(*phase.0.lock(), State::Connected(_))).unwrap_or(false)
 }
 
+/// When the connection that this exchange opened was there; `None` for one that was kept.
+pub(super) fn connected_at() -> Option<Instant> {
+    let connected = PHASE.try_with(|phase| match *phase.0.lock() {
+        State::Connected(since) => Some(since),
+        State::Kept(_) | State::Connecting(_) | State::Starved(_) => None,
+    });
+    connected.ok().flatten()
+}
+
 /// The layer around the connector.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reporting;

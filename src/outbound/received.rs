@@ -7,6 +7,8 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio::time::timeout;
 
+use crate::domain::Times;
+
 /// Bytes that are read and dropped behind those that are kept, so that the connection can be used again. A longer
 /// response costs its connection.
 const DRAIN: usize = 256 * 1024;
@@ -24,6 +26,8 @@ pub(super) struct Received {
     /// All of it, once there are more.
     pieces: BytesMut,
     pub(super) truncated: bool,
+    /// Where the time went, once its head is there.
+    pub(super) times: Option<Times>,
 }
 
 impl Received {

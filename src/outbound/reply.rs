@@ -29,6 +29,7 @@ pub(super) async fn of(mut call: Call<'_>, result: Result<(), Fault>, credential
         starved: result.as_ref().is_err_and(Fault::is_starved),
         auth: call.sent.is_some() && code == Code::status(401),
         truncated: call.received.truncated,
+        times: call.received.times,
         headers: std::mem::take(&mut call.received.headers),
         body: call.received.body(cut),
         again: call.again,

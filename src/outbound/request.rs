@@ -10,7 +10,7 @@ use secrecy::SecretSlice;
 
 use super::retry_after;
 use crate::config::settings::{Auth, Egress, Method, Timeout, Tls};
-use crate::domain::{Body, Clock, Code, Timestamp};
+use crate::domain::{Body, Clock, Code, Times, Timestamp};
 
 /// What a client may do.
 #[derive(Debug, Clone)]
@@ -95,6 +95,8 @@ pub struct Reply {
     pub body: Bytes,
     /// Whether more of the body came than is kept.
     pub truncated: bool,
+    /// Where the time of the last exchange went; `None` where no response began.
+    pub times: Option<Times>,
     /// What went wrong, in a sentence; `None` for any whole response.
     pub error: Option<String>,
     /// Whether the request was sent a second time, with [`Request::again`].

@@ -15,6 +15,7 @@ use super::received::drain;
 use super::request::{ClientOptions, Request, WANTS_CREDENTIALS, host};
 use super::starved;
 use crate::config::settings::{Method, Timeout};
+use crate::domain::Times;
 
 /// Headers that belong to the connection, not to the request.
 const FRAMING: [HeaderName; 6] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, HOST, PROXY_AUTHORIZATION];
@@ -115,6 +116,7 @@ impl Transport {
             *message.body_mut() = Some(body.clone().into());
         }
         *message.headers_mut() = headers;
+        let begun = Instant::now();
         let mut response = http.execute(message).await.map_err(|error| {
             *hung_up = Fault::is_hang_up(&error);
             fault(&error)
@@ -124,9 +126,19 @@ impl Transport {
         {
             return Err(Fault::Proxy(proxy.to_string(), WANTS_CREDENTIALS.to_owned()));
         }
+        let (head, connected) = (Instant::now(), phase::connected_at());
+        let millis = |from: Instant, to: Instant| u64::try_from((to - from).as_millis()).unwrap_or(u64::MAX);
+        received.times = Some(Times {
+            connect_ms: connected.map(|at| millis(begun, at)),
+            first_byte_ms: millis(connected.unwrap_or(begun), head),
+            body_ms: 0,
+        });
         received.status = Some(response.status());
         received.headers = std::mem::take(response.headers_mut());
         let read = received.read(&mut response, self.max_response).await;
+        if let Some(times) = &mut received.times {
+            times.body_ms = millis(head, Instant::now());
+        }
         read.map_err(|error| fault(&error))?;
         if !received.truncated {
             return Ok(());

@@ -363,3 +363,27 @@ async fn what_a_bulk_retry_starts_again_goes_behind_new_orders() {
     assert!(at <= 2, "the new order came {at} behind {ids:?}");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn an_attempt_says_where_its_time_went() {
+    let receiver = Receiver::start().await;
+    let yaml = "channels: [{name: erp, url: RECEIVER/erp}, {name: gone, url: 'http://127.0.0.1:9/', retry: {attempts: 1, interval: 1s}}]";
+    let service = Service::start(&receiver.fill(yaml)).await;
+    let mut times = Vec::new();
+    for id in ["A-1", "A-2"] {
+        let order = service.api.order(&json!({"id": id})).await;
+        let settled = service.api.settled(&delivery_to(&order, "erp")).await;
+        times.push(settled["attempts"][0]["times"].clone());
+        let settled = service.api.settled(&delivery_to(&order, "gone")).await;
+        assert_eq!(settled["attempts"][0].get("times"), None, "no response began");
+    }
+    assert!(
+        times[0]["connect_ms"].is_u64() && times[0]["first_byte_ms"].is_u64() && times[0]["body_ms"].is_u64(),
+        "{times:?}"
+    );
+    assert!(
+        times[1]["connect_ms"].is_null() && times[1]["first_byte_ms"].is_u64(),
+        "the connection was kept: {times:?}"
+    );
+    service.stop().await;
+}

@@ -7,7 +7,7 @@ use maud::html;
 use crate::telemetry::VERSION;
 
 use super::gate::Guest;
-use super::layout::{fact, page};
+use super::layout::{duration, fact, page};
 use super::state::Dashboard;
 
 /// `GET /dashboard/about`.
@@ -27,7 +27,10 @@ pub(super) async fn about(State(dashboard): State<Dashboard>, Extension(visitor)
                 @if let Some(most) = about.max_size { ", at most " (size(most)) }
             }))
             (fact("Orders are kept", &html! {
-                @match about.retention { Some(time) => { "for " (humantime::format_duration(time)) }, None => "forever" }
+                @match about.retention {
+                    Some(time) => { "for " (duration(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))) },
+                    None => "forever",
+                }
             }))
             (fact("Replicas", &html! { @match replicas { Some(count) => (count), None => "the store does not answer" } }))
             (fact("Channels", &html! { (view.channels.len()) }))

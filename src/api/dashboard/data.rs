@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::domain::Timestamp;
+use crate::domain::{Times, Timestamp};
 
 /// A page of a list.
 #[derive(Debug, Deserialize)]
@@ -160,6 +160,7 @@ pub(super) struct Attempt {
     pub(super) code: i64,
     pub(super) outcome: String,
     pub(super) error: Option<String>,
+    pub(super) times: Option<Times>,
     pub(super) request: Option<Sent>,
     pub(super) response: Option<Received>,
 }

@@ -5,6 +5,8 @@ use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
+use crate::domain::Times;
+
 use super::super::path::Named;
 use super::acts::done;
 use super::curl;
@@ -95,6 +97,7 @@ fn tried(attempt: &Attempt, before: Option<&Attempt>, open: bool, visitor: &Visi
                 " " span.muted { (time(attempt.started_at, visitor)) ", took " (duration(attempt.duration_ms)) }
             }
             @if let Some(error) = &attempt.error { p.notice.bad { (error) } }
+            @if let Some(times) = &attempt.times { (spent(times)) }
             div.exchange {
                 section { h3 { "Request" } (sent(attempt.request.as_ref(), &key("request-headers"))) }
                 section { h3 { "Response" } (received(Some(attempt.code), attempt.response.as_ref(), &key("response-headers"))) }
@@ -104,6 +107,30 @@ fn tried(attempt: &Attempt, before: Option<&Attempt>, open: bool, visitor: &Visi
             @if let Some(request) = attempt.request.as_ref().filter(|request| request.url.starts_with("http")) {
                 (as_curl(request, &key("curl")))
             }
+        }
+    }
+}
+
+/// Where the time of an attempt went.
+fn spent(times: &Times) -> Markup {
+    let Times { connect_ms, first_byte_ms, body_ms } = *times;
+    let all = (connect_ms.unwrap_or(0) + first_byte_ms + body_ms).max(1);
+    let parts = [("connect", connect_ms.unwrap_or(0)), ("wait", first_byte_ms), ("body", body_ms)];
+    let mut from = 0;
+    html! {
+        p.spent {
+            svg.bar viewBox="0 0 1000 20" preserveAspectRatio="none" aria-hidden="true" {
+                @for (name, ms) in parts {
+                    @let (start, width) = (from * 1000 / all, ms * 1000 / all);
+                    @let () = from += ms;
+                    rect class=(name) x=(start) y="3" width=(width) height="14" {}
+                }
+            }
+            @match connect_ms {
+                Some(ms) => { "Connection (DNS, TCP, TLS) " (duration(ms)) },
+                None => "Connection kept from an earlier request",
+            }
+            ", first byte " (duration(first_byte_ms)) ", body " (duration(body_ms))
         }
     }
 }

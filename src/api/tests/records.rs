@@ -94,6 +94,7 @@ pub(super) fn delivery(ids: &IdSource, status: DeliveryStatus) -> DeliveryDetail
                 response_headers: [("set-cookie", "***"), ("Set-Cookie", "b")].into_iter().collect(),
                 response_body: Bytes::from_static(b"\xff\x00"),
                 truncated: true,
+                times: None,
             },
         }],
     }

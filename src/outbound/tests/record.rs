@@ -61,6 +61,7 @@ proptest! {
             headers: HeaderMap::new(),
             body: bytes::Bytes::new(),
             truncated: false,
+            times: None,
             error: None,
             credentials: None,
         };

@@ -291,6 +291,7 @@ impl<B: Backend> World<B> {
                 response_headers: HeaderLines::default(),
                 response_body: Bytes::from_static(b"ok"),
                 truncated: false,
+                times: None,
             },
         }
     }
