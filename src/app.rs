@@ -55,7 +55,6 @@ const AUDIT_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Where time, chance and further configurations come from.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// The time.
     pub clock: Arc<dyn Clock>,
     /// The seed of all randomness.
     pub seed: u64,
@@ -72,7 +71,6 @@ pub enum StartError {
     /// The address cannot be listened on.
     #[error("server.listen: {address}: {error}")]
     Listen {
-        /// The address.
         address: SocketAddr,
         /// Why.
         error: std::io::Error,

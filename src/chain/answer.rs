@@ -17,7 +17,6 @@ pub struct OrderView<'a> {
     pub context: &'a str,
     /// Its steps so far; one under way is `Running`.
     pub steps: &'a [StepRecord],
-    /// Its deliveries.
     pub deliveries: &'a [(DeliveryId, Arc<str>, DeliveryStatus)],
     /// The critical step that rejected it.
     pub rejection: Option<&'a Rejection>,

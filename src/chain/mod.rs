@@ -97,7 +97,6 @@ pub struct Parts {
     pub router: Arc<Router>,
     /// How the caller is answered.
     pub answering: Arc<dyn Answering>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
     /// Ids of events and requests.
     pub ids: IdSource,

@@ -30,7 +30,6 @@ const RECEIVED: &str = "order.received";
 pub struct Job {
     /// The order.
     pub(super) subject: Arc<Subject>,
-    /// Its chain.
     pub(super) chain: Arc<Chain>,
     /// What steps found out so far.
     pub(super) context: Map<String, Value>,

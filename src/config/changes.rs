@@ -11,9 +11,7 @@ use super::settings::Settings;
 /// What differs between two configurations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Changes {
-    /// Channels.
     pub channels: Named,
-    /// Chains.
     pub chains: Named,
     /// The paths of other keys that have changed, such as `server.tokens`; `chains` or `channels` where their order has.
     pub keys: Vec<String>,

@@ -25,7 +25,6 @@ pub enum Algorithm {
     Rs256,
     /// ECDSA on P-256 with SHA-256.
     Es256,
-    /// Ed25519.
     EdDsa,
     /// HMAC with SHA-256.
     Hs256,

@@ -110,7 +110,6 @@ impl fmt::Display for Place {
 pub struct Proxy {
     /// Its URL, of scheme `http`, `https` or `socks5`.
     pub url: String,
-    /// Its host.
     pub host: String,
     /// User name and password for it.
     pub credentials: Option<(String, SecretString)>,

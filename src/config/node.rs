@@ -38,9 +38,7 @@ pub(crate) enum Data {
     Integer(i64),
     /// Any other number.
     Number(f64),
-    /// Text.
     Text(String),
-    /// A list.
     List(Vec<Node>),
     /// Keys and values, in the order written.
     Map(Vec<(String, Node)>),

@@ -25,7 +25,6 @@ pub use telemetry::Otlp;
 pub struct Settings {
     /// The HTTP server.
     pub server: Server,
-    /// The store.
     pub store: Store,
     /// Bounds over all channels.
     pub delivery: Delivery,
@@ -65,7 +64,6 @@ pub struct Relationships {
 pub struct Route {
     /// The sender, the receiver and the type that it fits; `None` fits any, also none.
     pub parties: [Option<String>; 3],
-    /// The channel.
     pub channel: Arc<str>,
 }
 
@@ -120,7 +118,6 @@ pub struct Orders {
 /// A chain of plugins.
 #[derive(Debug, Clone)]
 pub struct Chain {
-    /// Its name.
     pub name: String,
     /// Which orders take it; none: all.
     pub when: Option<Expression>,
@@ -205,15 +202,10 @@ impl Payload {
 /// An HTTP method that a request of ours can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// GET.
     Get,
-    /// POST.
     Post,
-    /// PUT.
     Put,
-    /// PATCH.
     Patch,
-    /// DELETE.
     Delete,
 }
 
@@ -285,7 +277,6 @@ impl Format {
 /// A channel.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    /// Its name.
     pub name: Arc<str>,
     /// How it delivers.
     pub kind: ChannelKind,

@@ -32,7 +32,6 @@ pub struct Parts {
     pub router: Arc<Router>,
     /// How much a lane may hold.
     pub memory: Arc<LaneMemory>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: IdSource,

@@ -22,7 +22,6 @@ pub enum NotAgain {
     /// The order has nothing for the channel.
     #[error("this order makes no delivery for {channel}: {why}")]
     Nothing {
-        /// The channel.
         channel: String,
         /// Why not.
         why: String,

@@ -71,7 +71,6 @@ pub struct PostedEvent {
 /// An answer, and whether it is the one of an earlier request with the same key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// The answer.
     pub answer: Answer,
     /// Goes out as `Idempotency-Replayed: true`.
     pub replayed: bool,
@@ -106,7 +105,6 @@ pub struct Parts {
     pub router: Arc<Router>,
     /// How the caller is answered.
     pub answering: Arc<dyn Answering>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: IdSource,

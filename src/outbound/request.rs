@@ -72,7 +72,6 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Headers that are new when it is sent a second time, in answer to a challenge.
     pub again: HeaderMap,
-    /// Its body.
     pub body: Body,
     /// The order's bytes, where the body leaves them out.
     pub order: Bytes,

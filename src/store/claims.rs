@@ -12,7 +12,6 @@ pub enum Which {
     First,
     /// A further one, also the first of a round that `/retry` started.
     Retries,
-    /// Any.
     Any,
 }
 

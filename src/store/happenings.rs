@@ -12,7 +12,6 @@ pub enum Happening {
     Order {
         /// When.
         at: Timestamp,
-        /// Its id.
         id: OrderId,
         /// Its own id.
         order_id: String,
@@ -25,17 +24,13 @@ pub enum Happening {
     Attempt {
         /// When it ended.
         at: Timestamp,
-        /// The delivery.
         delivery: DeliveryId,
-        /// Its channel.
         channel: Arc<str>,
         /// The order's own id, where there is an order.
         order_id: Option<String>,
         /// The attempt's number.
         number: u32,
-        /// Its code.
         code: Code,
-        /// Its outcome.
         outcome: Outcome,
         /// What went wrong.
         error: Option<String>,
@@ -48,9 +43,7 @@ pub enum Happening {
     },
     /// Somebody changed a delivery.
     Delivery {
-        /// The delivery.
         delivery: DeliveryId,
-        /// Its channel.
         channel: Arc<str>,
         /// What was done.
         act: Change,
@@ -70,7 +63,6 @@ pub enum Happening {
     },
     /// A channel has another state.
     Channel {
-        /// The channel.
         channel: Arc<str>,
         /// Its state now.
         state: ChannelState,

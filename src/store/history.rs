@@ -33,7 +33,7 @@ pub trait History: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// What [`Queue::audit`] kept, newest first.
+    /// What [`Queue::audit`](super::Queue::audit) kept, newest first.
     async fn audited(&self, _period: Period, _page: Page) -> Result<Paged<Act>, StoreError> {
         Ok(Paged { data: Vec::new(), next: None, searched_back_to: None })
     }
@@ -44,7 +44,7 @@ pub trait History: Send + Sync {
     /// Whether a channel of that name ever had a delivery or a state in this store.
     async fn knows_channel(&self, name: &str) -> Result<bool, StoreError>;
 
-    /// Why channels are not enabled, as given to [`Queue::set_channel_state`].
+    /// Why channels are not enabled, as given to [`Queue::set_channel_state`](super::Queue::set_channel_state).
     async fn channel_causes(&self) -> Result<Vec<(Arc<str>, Cause)>, StoreError>;
 
     /// Which keys of an ordered channel hold deliveries back.

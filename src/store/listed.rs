@@ -86,7 +86,6 @@ pub enum OrderKey {
 /// An order in a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrderSummary {
-    /// Its id.
     pub id: OrderId,
     /// Its own id, or the server's.
     pub order_id: String,
@@ -94,7 +93,6 @@ pub struct OrderSummary {
     pub kind: String,
     /// Where it is on its way.
     pub status: OrderStatus,
-    /// Its chain.
     pub chain: Option<String>,
     /// When it came in.
     pub received_at: Timestamp,
@@ -126,9 +124,7 @@ pub struct OrderDetail {
 /// A delivery in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliverySummary {
-    /// Its id.
     pub id: DeliveryId,
-    /// Its channel.
     pub channel: Arc<str>,
     /// Where it is on its way.
     pub status: DeliveryStatus,
@@ -183,7 +179,6 @@ pub struct BulkChanged {
 pub struct FailureCause {
     /// Its number, by which [`DeliveryFilter::cause`] finds its deliveries.
     pub id: i64,
-    /// The channel.
     pub channel: Arc<str>,
     /// The code of the last attempt, where one was made.
     pub code: Option<Code>,
@@ -204,7 +199,6 @@ pub struct FailureCause {
 /// A channel's pending deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backlog {
-    /// The channel.
     pub channel: Arc<str>,
     /// How many.
     pub pending: u64,
@@ -226,7 +220,6 @@ pub struct HeldKeys {
 /// A key that a failure holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldKey {
-    /// The key.
     pub key: String,
     /// The delivery that failed.
     pub delivery: DeliveryId,

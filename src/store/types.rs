@@ -54,9 +54,7 @@ pub struct NewEvents {
 /// An event without an order.
 #[derive(Debug)]
 pub struct NewEvent {
-    /// The event.
     pub event: Arc<Event>,
-    /// Its deliveries.
     pub deliveries: Vec<NewDelivery>,
     /// The key of the sender's id for it, where it counts once for that. Its answer is that of this event alone.
     pub own_id: Option<Idempotency>,
@@ -65,7 +63,6 @@ pub struct NewEvent {
 /// The `webhook-id` of a signed request, which is taken once while the signature may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedId {
-    /// The id.
     pub id: String,
     /// Until when the signature holds.
     pub until: Timestamp,
@@ -89,7 +86,6 @@ pub struct Answer {
     pub status: u16,
     /// The `Location` header, where there was one.
     pub location: Option<String>,
-    /// The body.
     pub body: Bytes,
 }
 
@@ -119,7 +115,6 @@ pub enum Acceptance {
 /// A delivery to be made durable.
 #[derive(Debug)]
 pub struct NewDelivery {
-    /// Its id.
     pub id: DeliveryId,
     /// Its channel's name.
     pub channel: Arc<str>,
@@ -142,7 +137,6 @@ pub struct NewDelivery {
 /// What makes the deliveries of an event to a channel a one-off: a channel gets one event for each value, for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Once {
-    /// The value.
     pub value: String,
     /// Whether these deliveries use it up, or only must not come behind those that did.
     pub takes: bool,
@@ -154,7 +148,6 @@ pub type OnceConflict = Vec<(Arc<str>, EventId)>;
 /// A delivery that belongs to this replica.
 #[derive(Debug)]
 pub struct Leased {
-    /// Its id.
     pub id: DeliveryId,
     /// Its channel's name.
     pub channel: Arc<str>,
@@ -184,7 +177,6 @@ impl Leased {
 /// A lease of a delivery. The store raises the number at each lease, cancel and retry: what names an older one is fenced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
-    /// The delivery.
     pub delivery: DeliveryId,
     /// The lease's number.
     pub number: i64,
@@ -195,7 +187,6 @@ pub struct Lease {
 pub struct JournalEntry {
     /// Whose work it is.
     pub replica: Replica,
-    /// The order.
     pub order: OrderId,
     /// The steps to be recorded with their positions in the journal, from 0.
     pub steps: Vec<(u32, StepRecord)>,
@@ -249,7 +240,6 @@ pub struct Interrupted {
 pub struct Finished {
     /// The lease under which it was made: the fence.
     pub lease: Lease,
-    /// The attempt.
     pub attempt: Attempt,
     /// What becomes of the delivery.
     pub next: Next,

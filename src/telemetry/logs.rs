@@ -43,7 +43,6 @@ pub enum LogError {
     /// The filter cannot be read.
     #[error("the log filter {filter:?} cannot be read: {cause}")]
     Filter {
-        /// The filter.
         filter: String,
         /// What is wrong with it.
         cause: tracing_subscriber::filter::ParseError,

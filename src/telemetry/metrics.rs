@@ -161,7 +161,6 @@ impl ChannelMetrics {
 /// What a channel's state is at the moment a page is written.
 #[derive(Debug, Clone)]
 pub struct Gauges {
-    /// The channel.
     pub channel: Arc<str>,
     /// Deliveries waiting or under way.
     pub pending: u64,

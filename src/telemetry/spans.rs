@@ -150,7 +150,6 @@ impl Sink {
 pub struct Delivery<'a> {
     /// Its id.
     pub delivery: String,
-    /// Its channel.
     pub channel: &'a str,
     /// The type of its event.
     pub event: &'a str,

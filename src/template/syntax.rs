@@ -49,7 +49,6 @@ pub enum Target {
 /// How templates are written and how their values are filled in. From a [`Syntax`] alone: as values come.
 #[derive(Debug, Clone, Default)]
 pub struct Language {
-    /// The syntax.
     pub syntax: Syntax,
     /// Whether a value that is empty or missing is filled in as the text `null`. Never in a URL.
     pub empty_as_null: bool,

@@ -21,7 +21,6 @@ pub(crate) struct Block {
 /// A key of a block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key {
-    /// Its name.
     pub(crate) name: &'static str,
     /// What it takes.
     pub(crate) kind: Kind,
@@ -88,13 +87,11 @@ pub(crate) enum Kind {
     Class(bool),
     /// A template, a number, a truth value or `null`.
     Parameter,
-    /// A list.
     List(&'static Kind),
     /// Names of one's own and their values.
     Map(&'static Kind),
     /// One of some words, or a block.
     WordOr(&'static [&'static str], &'static Block),
-    /// A block.
     Block(&'static Block),
     /// A block whose keys depend on its `type`. What is found below is never shown.
     Variants(&'static [(&'static str, &'static Block)]),

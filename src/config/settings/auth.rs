@@ -17,28 +17,18 @@ pub enum Auth {
     Basic {
         /// The user.
         username: String,
-        /// The password.
         password: SecretString,
         /// Whether the first request carries them; otherwise only the answer to a challenge does.
         preemptive: bool,
     },
     /// A bearer token (RFC 6750).
-    Bearer {
-        /// The token.
-        token: SecretString,
-    },
+    Bearer { token: SecretString },
     /// A header of one's own.
-    Header {
-        /// Its name.
-        name: String,
-        /// Its value.
-        value: SecretString,
-    },
+    Header { name: String, value: SecretString },
     /// NTLM (NTLMv2), over connections that are kept.
     Ntlm {
         /// The user.
         username: String,
-        /// The password.
         password: SecretString,
         /// Whose user it is; empty: the receiver's own.
         domain: String,
@@ -69,9 +59,7 @@ impl Auth {
 pub struct ClientCredentials {
     /// The token endpoint.
     pub token_url: Url,
-    /// The client.
     pub client_id: String,
-    /// Its secret.
     pub client_secret: SecretString,
     /// The scope to request.
     pub scope: Option<String>,

@@ -12,7 +12,6 @@ use crate::template::Template;
 pub struct Smtp {
     /// Its name or address; an IPv6 address in brackets.
     pub host: String,
-    /// Its port.
     pub port: u16,
     /// When TLS begins.
     pub security: MailSecurity,
@@ -93,7 +92,6 @@ pub struct Email {
     pub smtp: Arc<Smtp>,
     /// To whom: one address.
     pub to: Template,
-    /// The subject.
     pub subject: Template,
     /// Kind `email`: the text, Markdown.
     pub body: Option<Template>,
