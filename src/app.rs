@@ -7,7 +7,10 @@
 mod calls;
 mod connections;
 mod generation;
+mod opening;
+mod pulse;
 mod reload;
+mod socket;
 mod traces;
 
 use std::future::Future;
@@ -19,7 +22,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,20 +30,22 @@ use crate::api::{self, Api, Components};
 use crate::chain::{Admission, BuildError};
 use crate::config::settings::{Server, Settings};
 use crate::delivery::{self, Lanes, LanesError};
-use crate::domain::{Clock, IdSource, Setbacks, SettleKeys, Timestamp};
+use crate::domain::{Clock, CorrectedClock, IdSource, SettleKeys, Tenure, Timestamp};
 use crate::outbound::ClientError;
 use crate::routing::LaneMemory;
-use crate::store::{self, Queue, Replica, StoreError};
+use crate::store::{Queue, Replica, StoreError};
 use crate::telemetry::VERSION;
 use crate::telemetry::metrics::Metrics;
 
 use calls::Calls;
 use generation::Base;
+use pulse::sleep;
 pub use reload::{Loader, SIGNAL, Service};
+pub use socket::Socket;
 use traces::Traces;
 
-/// How often a replica shows that it lives, and looks for the work of those that do not.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Milliseconds that the clock of this machine may be off the store's.
+const FAR_OFF: i64 = 3_600_000;
 
 /// How often promises are looked at: what is late is known within this time.
 const PROMISES: Duration = Duration::from_secs(2);
@@ -89,12 +93,19 @@ pub enum StartError {
     Lanes(#[from] LanesError),
 }
 
+/// A replica that this process has been, and that lost what it held.
+#[derive(Debug, Clone, Copy)]
+pub struct Lost(Replica);
+
 /// The running service.
 pub struct App {
     address: SocketAddr,
+    socket: Arc<Socket>,
     service: Arc<Service>,
     draining: CancellationToken,
     hard: CancellationToken,
+    /// This replica can no longer be sure of what it holds.
+    lost: CancellationToken,
     server: tokio::task::JoinHandle<()>,
     chores: TaskTracker,
     traces: Traces,
@@ -103,19 +114,47 @@ pub struct App {
 impl App {
     /// Opens the store, starts the lanes, takes up interrupted chains, and listens.
     pub async fn start(settings: Settings, parts: Parts) -> Result<Self, StartError> {
+        let address = settings.server.listen;
+        let socket = Arc::new(Socket::bind(address).map_err(|error| StartError::Listen { address, error })?);
+        Self::start_at(&socket, settings, parts, None).await
+    }
+
+    /// The same on a socket that is bound already; after another one was lost that this process has been, which goes on for as long as
+    /// the store is away.
+    pub async fn start_at(
+        socket: &Arc<Socket>,
+        settings: Settings,
+        parts: Parts,
+        after: Option<Lost>,
+    ) -> Result<Self, StartError> {
         let Parts { clock, seed, loader } = parts;
+        let corrected = CorrectedClock::new(clock);
+        let clock: Arc<dyn Clock> = Arc::new(corrected.clone());
         let mut random = fastrand::Rng::with_seed(seed);
         let metrics = Arc::new(Metrics::new());
         let ids = IdSource::new(Arc::clone(&clock), random.u64(..));
         let replica = Replica(random.i64(1..));
-        let listener = listen(settings.server.listen).await?;
-        let address =
-            listener.local_addr().map_err(|error| StartError::Listen { address: settings.server.listen, error })?;
+        let address = socket.address();
         let mut settings = settings;
         settings.server.bound_to(address);
         let settings = Arc::new(settings);
-        let store = store::open(&settings.store, &ids, Arc::clone(&clock), Arc::clone(&metrics))?;
-        store.queue.heartbeat(replica).await?;
+        let patience = if after.is_some() { None } else { Some(settings.store.connect_timeout) };
+        let store = opening::open(&settings, socket, replica, &ids, &clock, &metrics, patience).await?;
+        if let Some(Lost(before)) = after {
+            // Nothing of it goes on: others need not wait.
+            store.queue.retire(before, false).await?;
+        }
+        let begun = clock.elapsed();
+        let heartbeat = store.queue.heartbeat(replica).await?;
+        if let Some(ahead) = heartbeat.time.and_then(|time| corrected.set(time)).filter(|ahead| ahead.abs() > FAR_OFF) {
+            let error =
+                format!("the clock of this machine is {} s off the clock of the store: set it", ahead.abs() / 1000);
+            return Err(StoreError::Refused(error).into());
+        }
+        let lease_until = heartbeat.lease.map(|lease| begun + lease);
+        let tenure = Tenure::new(Arc::clone(&clock));
+        tenure.extend(lease_until);
+        let listener = socket.listen().map_err(|error| StartError::Listen { address, error })?;
         let settle_keys = Arc::new(SettleKeys::new(&store.queue.secret().await?));
 
         let (tracer, spans) = Traces::start(settings.otlp.as_ref(), &metrics, &clock)?;
@@ -128,6 +167,8 @@ impl App {
             clock: Arc::clone(&clock),
             ids: ids.clone(),
             replica,
+            tenure: tenure.clone(),
+            lease_until,
             settle_keys: Arc::clone(&settle_keys),
             metrics: Arc::clone(&metrics),
             tracer: tracer.clone(),
@@ -146,6 +187,7 @@ impl App {
             seed: random.u64(..),
             settle_keys: Arc::clone(&settle_keys),
             replica,
+            tenure,
             metrics: Arc::clone(&metrics),
             tracer,
         };
@@ -181,12 +223,16 @@ impl App {
         let server = tokio::spawn(api::serve(listener, router, limits_now, soft, hard.clone()));
         service.warn_of_removed().await;
         let chores = TaskTracker::new();
-        chores.spawn(heartbeat(Arc::clone(&service)));
+        let lost = CancellationToken::new();
+        if heartbeat.lease.is_some() {
+            service.lanes.share_out(&heartbeat.alive).await?;
+        }
+        chores.spawn(pulse::pulse(Arc::clone(&service), corrected, lost.clone()));
         chores.spawn(retain(Arc::clone(&service)));
         chores.spawn(watch_promises(Arc::clone(&service)));
         chores.close();
         tracing::info!(version = VERSION, %address, channels = settings.channels.len(), chains = settings.chains.len(), store = settings.store.url, "listening");
-        Ok(Self { address, service, draining, hard, server, chores, traces: spans })
+        Ok(Self { address, socket: Arc::clone(socket), service, draining, hard, lost, server, chores, traces: spans })
     }
 
     /// What takes up the configuration anew.
@@ -199,10 +245,30 @@ impl App {
         self.address
     }
 
-    /// Runs until `stop`, then drains; `at_once` cuts the draining short.
-    pub async fn run(self, stop: impl Future<Output = ()>, at_once: impl Future<Output = ()>) {
-        stop.await;
+    /// Runs until `stop`, then drains; `at_once` cuts the draining short. `Some`: it could no longer be sure of what it held, and
+    /// has cut off what was under way. It is to be started anew, with the settings that were in force.
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        at_once: impl Future<Output = ()>,
+    ) -> Option<(Settings, Lost)> {
+        tokio::select! {
+            () = stop => {}
+            () = self.lost.cancelled() => return Some(self.abandon().await),
+        }
         self.drain(at_once).await;
+        None
+    }
+
+    /// Cuts everything off: nothing of it may go on, and nothing more can be written.
+    async fn abandon(self) -> (Settings, Lost) {
+        let settings = Settings::clone(&self.service.current.load().settings);
+        let lost = Lost(self.service.base.replica);
+        self.hard.cancel();
+        self.service.base.store.close().await;
+        let at_once = std::future::ready(());
+        self.cut(at_once, Duration::ZERO).await;
+        (settings, lost)
     }
 
     /// Stops, within `server.shutdown_grace`.
@@ -211,11 +277,9 @@ impl App {
     }
 
     async fn drain(self, at_once: impl Future<Output = ()>) {
-        let Self { service, draining, hard, server, chores, traces, .. } = self;
-        let Service { base, lanes, soft, .. } = &*service;
-        let Server { drain_delay, mut shutdown_grace, .. } = service.current.load().settings.server;
+        let Server { drain_delay, mut shutdown_grace, .. } = self.service.current.load().settings.server;
         let mut at_once = pin!(at_once.fuse());
-        draining.cancel();
+        self.draining.cancel();
         if !drain_delay.is_zero() {
             tracing::info!(delay = ?drain_delay, "stop requested: not ready, still serving");
             tokio::select! {
@@ -223,6 +287,25 @@ impl App {
                 () = &mut at_once => shutdown_grace = Duration::ZERO,
             }
         }
+        self.socket.close();
+        let (service, store) = (Arc::clone(&self.service), self.service.base.store.clone());
+        self.cut(at_once, shutdown_grace).await;
+        if let Err(error) = service.lanes.keep_health().await {
+            tracing::warn!(%error, "the health of the channels could not be stored");
+        }
+        // Whatever this replica still holds is free for others at once.
+        if let Err(error) = store.queue.retire(service.base.replica, true).await {
+            tracing::warn!(%error, "the end of this process could not be stored");
+        }
+        store.close().await;
+        tracing::info!("stopped");
+    }
+
+    /// Lets what is under way end within `shutdown_grace`.
+    async fn cut(self, at_once: impl Future<Output = ()>, shutdown_grace: Duration) {
+        let Self { service, draining, hard, server, chores, traces, .. } = self;
+        let Service { base, lanes, soft, .. } = &*service;
+        draining.cancel();
         tracing::info!(grace = ?shutdown_grace, "stopping");
         base.stopping.store(true, Ordering::Release);
         lanes.begin_stop();
@@ -254,69 +337,7 @@ impl App {
         }
         chores.wait().await;
         traces.finish().await;
-        if let Err(error) = lanes.keep_health().await {
-            tracing::warn!(%error, "the health of the channels could not be stored");
-        }
-        // Whatever this replica still holds is free for others at once.
-        if let Err(error) = base.store.queue.retire(base.replica, true).await {
-            tracing::warn!(%error, "the end of this process could not be stored");
-        }
-        base.store.close().await;
-        tracing::info!("stopped");
     }
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })
-}
-
-/// Shows that this replica lives, frees the work of those that do not, and takes up interrupted chains.
-async fn heartbeat(service: Arc<Service>) {
-    let Service { base, soft, .. } = &*service;
-    let mut setbacks = Setbacks::new(base.clock.both());
-    let mut behind = Duration::ZERO;
-    while !soft.is_cancelled() {
-        let both = base.clock.both();
-        let now = both.0;
-        if let Some(by) = setbacks.look(both) {
-            tracing::warn!(?by, "the wall clock was set back: what is due keeps its pace");
-            behind += by;
-        }
-        if !behind.is_zero() {
-            match service.lanes.set_back(now, behind).await {
-                Ok(()) => behind = Duration::ZERO,
-                Err(error) => tracing::error!(%error, "due times could not follow the wall clock, trying again"),
-            }
-        }
-        if let Err(error) = beat(&service).await {
-            tracing::error!(%error, "the heartbeat could not be stored, trying again");
-        }
-        let until = both.1 + HEARTBEAT;
-        loop {
-            let intake = Arc::clone(&service.current.load().intake);
-            tokio::select! {
-                () = sleep(&base.clock, until, soft) => break,
-                () = intake.freed() => if let Err(error) = intake.resume().await {
-                    tracing::error!(%error, "orders could not be resumed, trying again");
-                    break sleep(&base.clock, until, soft).await;
-                }
-            }
-        }
-    }
-}
-
-async fn beat(service: &Service) -> Result<(), StoreError> {
-    let Base { store, replica, .. } = &service.base;
-    store.queue.heartbeat(*replica).await?;
-    service.lanes.store_orderings().await;
-    service.lanes.keep_health().await?;
-    let freed = store.queue.release_expired(*replica).await?;
-    if freed > 0 {
-        tracing::warn!(freed, "took over the work of a replica that has been silent");
-    }
-    let intake = Arc::clone(&service.current.load().intake);
-    intake.resume().await?;
-    Ok(())
 }
 
 /// Removes finished orders whose time is up.
@@ -360,12 +381,5 @@ async fn watch_promises(service: Arc<Service>) {
             tracing::error!(%error, "late deliveries could not be marked, trying again");
         }
         sleep(clock, until, soft).await;
-    }
-}
-
-async fn sleep(clock: &Arc<dyn Clock>, until: Duration, soft: &CancellationToken) {
-    tokio::select! {
-        () = clock.sleep_until(until) => {}
-        () = soft.cancelled() => {}
     }
 }

@@ -28,6 +28,10 @@ impl Clock for SystemClock {
         START.elapsed()
     }
 
+    fn is_of_day(&self) -> bool {
+        true
+    }
+
     fn both(&self) -> (Timestamp, Duration) {
         let mut before = self.elapsed();
         loop {

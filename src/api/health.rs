@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use serde_json::json;
 
 use crate::delivery::ChannelOverview;
@@ -41,6 +43,13 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<Response, Problem> 
         Ok(()) => Ok(answer::json(&json!({"status": "ready"}))),
         Err(reason) => Err(Problem::new(Kind::NotReady, reason)),
     }
+}
+
+/// The API of a service that waits for its store: it lives, and is not ready.
+pub(crate) fn waiting() -> Router {
+    let unready = || async { Problem::new(Kind::NotReady, "the store cannot be reached yet") };
+    let refused = || async { Problem::new(Kind::StoreUnavailable, "the store cannot be reached yet; try again later") };
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(unready)).fallback(refused)
 }
 
 /// `GET /metrics`, in the text format of Prometheus. While the store does not answer, only its gauges are missing.

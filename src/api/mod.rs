@@ -68,6 +68,7 @@ use tokens::Caller;
 pub use answer::JsonAnswers;
 pub use connection_limits::ConnectionLimits;
 pub use deliveries::delivery_json;
+pub(crate) use health::waiting;
 pub use orders::order_json;
 pub use ports::{Ingest, Lanes, NotReloaded, Reload};
 pub use problem::{Fault, Kind, Problem};

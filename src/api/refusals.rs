@@ -18,9 +18,8 @@ impl From<StoreError> for Problem {
             | StoreError::Fenced
             | StoreError::InUse { .. }
             | StoreError::Newer { .. }
-            | StoreError::NotAStore { .. } => {
-                Self::new(Kind::StoreUnavailable, "the store is failing; try again later")
-            }
+            | StoreError::NotAStore { .. }
+            | StoreError::Refused(_) => Self::new(Kind::StoreUnavailable, "the store is failing; try again later"),
         }
     }
 }

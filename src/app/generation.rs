@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
@@ -9,7 +10,7 @@ use crate::api::{self, View};
 use crate::chain::{self, Admission, Answering, BuildError, Chains};
 use crate::config::Settings;
 use crate::delivery::Previewer;
-use crate::domain::{Clock, IdSource, SettleKeys};
+use crate::domain::{Clock, IdSource, SettleKeys, Tenure};
 use crate::intake::{self, Intake};
 use crate::routing::{LaneMemory, Router};
 use crate::store::{Replica, Store};
@@ -26,6 +27,10 @@ pub(super) struct Base {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: IdSource,
     pub(super) replica: Replica,
+    /// How long this replica may act.
+    pub(super) tenure: Tenure,
+    /// Until when it may by its first heartbeat, by the monotonic clock.
+    pub(super) lease_until: Option<Duration>,
     pub(super) settle_keys: Arc<SettleKeys>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) tracer: Tracer,
@@ -65,6 +70,7 @@ impl Base {
             clock: Arc::clone(&self.clock),
             ids: self.ids.clone(),
             replica: self.replica,
+            tenure: self.tenure.clone(),
             admission: Arc::clone(&self.admission),
             metrics: Arc::clone(&self.metrics),
             tracer: self.tracer.clone(),

@@ -30,7 +30,7 @@ pub use run::Job;
 
 use crate::config::Fingerprint;
 use crate::config::settings::Settings;
-use crate::domain::{Clock, IdSource, Subject, Timestamp};
+use crate::domain::{Clock, IdSource, Subject, Tenure, Timestamp};
 use crate::routing::Router;
 use crate::store::{History, Ledger, Replica};
 use crate::telemetry::metrics::Metrics;
@@ -80,6 +80,7 @@ pub struct Chains {
     clock: Arc<dyn Clock>,
     ids: IdSource,
     replica: Replica,
+    tenure: Tenure,
     admission: Arc<Admission>,
     /// Chains of interrupted orders that are not configured, so that each is reported once.
     unknown: Mutex<HashSet<String>>,
@@ -102,6 +103,8 @@ pub struct Parts {
     pub ids: IdSource,
     /// Whose work it is.
     pub replica: Replica,
+    /// How long this replica may act.
+    pub tenure: Tenure,
     /// How many orders of each chain run at once.
     pub admission: Arc<Admission>,
     /// How long steps take.
@@ -137,7 +140,8 @@ impl Chains {
             Ok(Arc::new(Chain { name, when, steps, fingerprint, answer_after, places }))
         });
         let chains = chains.collect::<Result<Vec<_>, BuildError>>()?;
-        let Parts { ledger, history, router, answering, clock, ids, replica, admission, metrics, tracer } = parts;
+        let Parts { ledger, history, router, answering, clock, ids, replica, tenure, admission, metrics, tracer } =
+            parts;
         let unknown = Mutex::default();
         Ok(Self {
             chains,
@@ -148,6 +152,7 @@ impl Chains {
             clock,
             ids,
             replica,
+            tenure,
             admission,
             unknown,
             metrics,

@@ -112,6 +112,9 @@ impl Chains {
             return;
         }
         for (index, step) in chain.steps.iter().enumerate().skip(first) {
+            if !self.tenure.holds() {
+                return log_given_up(&job, &StoreError::Fenced);
+            }
             let turn = self.turn(&mut job, step, attempt).await;
             attempt = 1;
             let last = index + 1 == chain.steps.len();

@@ -1,12 +1,14 @@
 //! `serve`: the service, until a signal.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{App, Loader, Parts, SIGNAL, Service};
-use crate::config;
+use crate::app::{App, Loader, Parts, SIGNAL, Service, Socket, StartError};
+use crate::config::{self, Settings};
 use crate::system::{self, SystemClock};
 use crate::telemetry;
 
@@ -41,34 +43,62 @@ pub(super) fn run(args: &ConfigArgs, logs: &LogArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
         let parts = Parts { clock: Arc::new(SystemClock), seed: system::seed(), loader };
-        let (stop, hangups) = match signals().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?))) {
-            Ok(signals) => signals,
+        serve(settings, parts).await
+    });
+    runtime.shutdown_background();
+    code
+}
+
+/// Serves until a signal; anew where it had to give up what it held.
+async fn serve(settings: Settings, parts: Parts) -> ExitCode {
+    // SIGHUP does not end the process, whenever it comes.
+    let stop = match signal(SignalKind::hangup()).and_then(|_| signals()) {
+        Ok(stop) => stop,
+        Err(error) => {
+            output::error(&format!("signals cannot be waited for: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    // Listened for only once the first one has come.
+    let again = async {
+        match signals() {
+            Ok(again) => again.await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let (mut stop, mut again) = (pin!(stop.fuse()), pin!(again));
+    let failed = |error: StartError| {
+        tracing::error!(%error, "not started");
+        ExitCode::FAILURE
+    };
+    let address = settings.server.listen;
+    let socket = match Socket::bind(address) {
+        Ok(socket) => Arc::new(socket),
+        Err(error) => return failed(StartError::Listen { address, error }),
+    };
+    let (mut settings, mut lost) = (settings, None);
+    loop {
+        let app = tokio::select! {
+            started = App::start_at(&socket, settings, parts.clone(), lost) => match started {
+                Ok(app) => app,
+                Err(error) => return failed(error),
+            },
+            // While it waits for its store.
+            () = &mut stop => return ExitCode::SUCCESS,
+        };
+        let reloads = match signal(SignalKind::hangup()) {
+            Ok(hangups) => tokio::spawn(reload(hangups, app.service())),
             Err(error) => {
                 output::error(&format!("signals cannot be waited for: {error}"));
                 return ExitCode::FAILURE;
             }
         };
-        // Listened for only once the first one has come.
-        let again = async {
-            match signals() {
-                Ok(again) => again.await,
-                Err(_) => std::future::pending().await,
-            }
-        };
-        match App::start(settings, parts).await {
-            Ok(app) => {
-                tokio::spawn(reload(hangups, app.service()));
-                app.run(stop, again).await;
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                tracing::error!(%error, "not started");
-                ExitCode::FAILURE
-            }
+        match app.run(&mut stop, &mut again).await {
+            None => return ExitCode::SUCCESS,
+            Some((again, before)) => (settings, lost) = (again, Some(before)),
         }
-    });
-    runtime.shutdown_background();
-    code
+        reloads.abort();
+    }
 }
 
 /// Threads that serve: every second processor. Lanes and the store's writer have threads of their own, and each further

@@ -176,16 +176,62 @@ fn scopes(field: &Field<'_>) -> Option<Vec<Scope>> {
 }
 
 fn store(block: &Reader<'_>) -> Option<Store> {
-    let url = block.get("url").and_then(|field| {
-        field.text_as(|text| {
-            let path = text.strip_prefix("sqlite://")?;
-            // A store in memory would lose every order with the process.
-            (!path.is_empty() && path != ":memory:").then(|| text.to_owned())
-        })
-    });
+    let url = block.get("url").and_then(|field| store_url(field));
+    let password = block.optional("password", Field::filled_secret);
+    let connect_timeout = block.get("connect_timeout").and_then(Field::duration);
+    let connections = block.get("connections").and_then(Field::integer);
     let retention = block.get("retention").and_then(Field::duration);
     let max_size = block.optional("max_size", Field::size);
-    Some(Store { url: url?, retention: Some(retention?).filter(|retention| !retention.is_zero()), max_size: max_size? })
+    let (url, in_url) = url?;
+    if url.starts_with("sqlite:") && password.as_ref().is_some_and(Option::is_some) {
+        if let Some(field) = block.get("password") {
+            field.fault("has no use with a SQLite file: remove it, or give a postgres:// URL");
+        }
+        return None;
+    }
+    if in_url.is_some() && password.as_ref().is_some_and(Option::is_some) {
+        if let Some(field) = block.get("password") {
+            field.fault("stands in `url` too: remove one of them");
+        }
+        return None;
+    }
+    Some(Store {
+        url,
+        password: in_url.or(password?),
+        connect_timeout: connect_timeout?,
+        connections: connections?,
+        retention: Some(retention?).filter(|retention| !retention.is_zero()),
+        max_size: max_size?,
+    })
+}
+
+/// The URL of a store without the password in it, and that.
+fn store_url(field: &Field<'_>) -> Option<(String, Option<SecretString>)> {
+    let text = field.text()?;
+    if let Some(path) = text.strip_prefix("sqlite://") {
+        // A store in memory would lose every order with the process.
+        return if path.is_empty() || path == ":memory:" { field.wrong() } else { Some((text.to_owned(), None)) };
+    }
+    let server = ["postgres://", "postgresql://"].into_iter().find_map(|scheme| text.strip_prefix(scheme));
+    let Some(server) = server.filter(|server| !server.is_empty()) else {
+        // What stands there may hold a password.
+        if text.contains('@') {
+            field.fault("must be sqlite:// and a file's path, or postgres://USER@HOST/DATABASE");
+            return None;
+        }
+        return field.wrong();
+    };
+    let authority = server.split(['/', '?']).next().unwrap_or(server);
+    let rest = server.strip_prefix(authority).unwrap_or_default();
+    if rest.split('?').next().is_some_and(|path| path.contains('@')) {
+        field.fault("must have the special characters of its user and password percent-encoded (/ is %2F), or give the password as store.password");
+        return None;
+    }
+    let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+    let Some((user, password)) = password else { return Some((text.to_owned(), None)) };
+    let decoded = percent_encoding::percent_decode_str(password).decode_utf8_lossy().into_owned();
+    let url = text.replacen(&format!("{user}:{password}@"), &format!("{user}@"), 1);
+    Some((url, Some(SecretString::from(decoded))))
 }
 
 fn delivery(block: &Reader<'_>) -> Option<Delivery> {

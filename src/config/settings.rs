@@ -8,6 +8,8 @@ mod telemetry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::fingerprints::{Fingerprint, Fingerprints};
 pub use super::holding::Holding;
 pub use super::network::{Egress, Place, Proxy};
@@ -70,12 +72,25 @@ pub struct Route {
 /// The store.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// `sqlite://PATH`.
+    /// `sqlite://PATH` or `postgres://USER@HOST/DATABASE`.
     pub url: String,
+    /// The password of a PostgreSQL server, where the URL has none.
+    pub password: Option<SecretString>,
+    /// How long a start waits for a PostgreSQL server.
+    pub connect_timeout: Duration,
+    /// The most connections to a PostgreSQL server.
+    pub connections: u16,
     /// How long completed orders are kept; `None` for ever.
     pub retention: Option<Duration>,
     /// The most that the database file may grow to, in bytes; `None` without bound.
     pub max_size: Option<u64>,
+}
+
+impl Store {
+    /// Whether several replicas may work on it.
+    pub fn is_shared(&self) -> bool {
+        !self.url.starts_with("sqlite:")
+    }
 }
 
 /// Bounds over all channels.

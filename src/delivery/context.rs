@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::{Attempt, DeliveryId, Event, EventId, Origin, Subject, Timestamp};
+use crate::domain::{Attempt, DeliveryId, Event, EventId, Origin, Subject, Tenure, Timestamp};
 use crate::routing::LaneMemory;
 use crate::store::{Cause, ChannelState, Replica, Store, StoreError};
 use crate::telemetry::spans::Tracer;
@@ -22,6 +22,8 @@ pub(super) struct Context {
     pub(super) deps: Deps,
     pub(super) memory: Arc<LaneMemory>,
     pub(super) replica: Replica,
+    /// How long this replica may act on what it holds.
+    pub(super) tenure: Tenure,
     /// The stop's first stage: nothing starts any more.
     pub(super) soft: CancellationToken,
     /// Its second stage: what is under way is cut off.

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Named;
 use crate::config::settings::Settings;
-use crate::domain::{AfterFailure, Clock, IdSource, SettleKeys, Timestamp};
+use crate::domain::{AfterFailure, Clock, IdSource, SettleKeys, Tenure, Timestamp};
 use crate::routing::{LaneMemory, Router};
-use crate::store::{Cause, Change, ChannelState, Handover, Lease, Leased, Replica, Store, StoreError};
+use crate::store::{Cause, Change, ChannelState, Handover, Lease, Leased, News, Replica, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Tracer;
 
@@ -41,6 +41,8 @@ pub struct Parts {
     pub settle_keys: Arc<SettleKeys>,
     /// Whose work it is.
     pub replica: Replica,
+    /// How long this replica may act on what it holds.
+    pub tenure: Tenure,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where spans of attempts are recorded.
@@ -80,6 +82,8 @@ pub struct Lanes {
     pub(super) pool: Arc<Pool>,
     pub(super) threads: Mutex<Threads>,
     pub(super) metrics: Arc<Metrics>,
+    /// Something may have been missed that other replicas changed.
+    pub(super) missed: Notify,
     /// The `ordering` of channels that the store has not applied yet.
     pub(super) orderings: Mutex<HashMap<Arc<str>, Option<AfterFailure>>>,
 }
@@ -109,12 +113,13 @@ impl Known {
 impl Lanes {
     /// Builds the lanes and starts their threads. Deliveries born from now on are handed over to them.
     pub async fn start(settings: &Settings, parts: Parts) -> Result<Arc<Self>, LanesError> {
-        let Parts { store, router, memory, clock, ids, seed, settle_keys, replica, metrics, tracer } = parts;
+        let Parts { store, router, memory, clock, ids, seed, settle_keys, replica, tenure, metrics, tracer } = parts;
         let context = Arc::new(Context {
             store,
             deps: Deps::new(Arc::clone(&router), clock, ids, settle_keys),
             memory,
             replica,
+            tenure,
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -129,6 +134,7 @@ impl Lanes {
             pool: Arc::new(Pool::new()),
             threads: Mutex::new(Threads::default()),
             metrics,
+            missed: Notify::new(),
             orderings: Mutex::default(),
         });
         // The first configuration is as any other: all of its channels are new.
@@ -171,7 +177,7 @@ impl Lanes {
         }
     }
 
-    fn lane(&self, channel: &str) -> Option<Arc<Lane>> {
+    pub(super) fn lane(&self, channel: &str) -> Option<Arc<Lane>> {
         self.known.load().all.get(channel).cloned()
     }
 
@@ -305,5 +311,9 @@ impl Handover for Lanes {
             }
             lane.post(LaneEvent::StoreHas(due_at));
         }
+    }
+
+    fn news(&self, news: News) {
+        self.hear(news);
     }
 }

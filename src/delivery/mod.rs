@@ -28,6 +28,7 @@ mod plan;
 mod preview;
 mod promises;
 mod reload;
+mod replicas;
 mod request;
 mod sender;
 mod stats;

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -105,6 +106,62 @@ pub trait Clock: Send + Sync + fmt::Debug {
     }
     /// Waits until [`Clock::elapsed`] comes to `at`; ends immediately if it has. Where the wall clock is set meanwhile does not matter.
     fn sleep_until(&self, at: Duration) -> Sleep;
+    /// Whether it shows the time of day, as other machines' clocks do.
+    fn is_of_day(&self) -> bool {
+        false
+    }
+}
+
+/// A clock that goes as another one, corrected by a difference.
+#[derive(Debug, Clone)]
+pub struct CorrectedClock {
+    inner: Arc<dyn Clock>,
+    /// Milliseconds.
+    ahead: Arc<AtomicI64>,
+}
+
+impl CorrectedClock {
+    /// A clock without a correction so far.
+    pub fn new(inner: Arc<dyn Clock>) -> Self {
+        Self { inner, ahead: Arc::default() }
+    }
+
+    /// Goes by `time` from now on. Returns how many milliseconds that is ahead of the inner clock, where it is one of the time of day.
+    pub fn set(&self, time: Timestamp) -> Option<i64> {
+        if !self.inner.is_of_day() {
+            return None;
+        }
+        let ahead = time.as_millis().saturating_sub(self.inner.now().as_millis());
+        self.ahead.store(ahead, Ordering::Relaxed);
+        Some(ahead)
+    }
+
+    fn ahead(&self) -> i64 {
+        self.ahead.load(Ordering::Relaxed)
+    }
+}
+
+impl Clock for CorrectedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.inner.now().0.saturating_add(self.ahead()))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.inner.elapsed()
+    }
+
+    fn both(&self) -> (Timestamp, Duration) {
+        let (now, elapsed) = self.inner.both();
+        (Timestamp(now.0.saturating_add(self.ahead())), elapsed)
+    }
+
+    fn sleep_until(&self, at: Duration) -> Sleep {
+        self.inner.sleep_until(at)
+    }
+
+    fn is_of_day(&self) -> bool {
+        self.inner.is_of_day()
+    }
 }
 
 /// The least that a wall clock is set back by to be noticed: less is no delay that matters.

@@ -381,7 +381,7 @@ mod tests {
             unit in r#"(\[|\{|\]|\}|,|:|"|"a":|1|-|\.|e| |\\|\\u|d800|\\ud800\\ud800|\\n|ab|é|null,){1,6}"#,
             times in 1_usize..400,
         ) {
-            let (small, large) = (start.clone() + &unit.repeat(times), start + &unit.repeat(4 * times));
+            let (small, large) = (start.clone() + unit.repeat(times).as_str(), start + unit.repeat(4 * times).as_str());
             prop_assert!(work(&large) <= 10 * large.len() + 10, "{} for {}", work(&large), large.len());
             prop_assert!(work(&large) <= 5 * work(&small) + 100 || work(&small) < small.len(), "{}", work(&large));
         }

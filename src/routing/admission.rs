@@ -36,6 +36,8 @@ pub struct LaneMemory {
 struct Lane {
     room: ResizableSemaphore,
     open: AtomicBool,
+    /// Whether this replica delivers anything of the channel.
+    served: AtomicBool,
     backlogged: AtomicU64,
 }
 
@@ -44,6 +46,7 @@ impl Lane {
         Arc::new(Self {
             room: ResizableSemaphore::new(permits),
             open: AtomicBool::new(open),
+            served: AtomicBool::new(true),
             backlogged: AtomicU64::new(0),
         })
     }
@@ -90,7 +93,10 @@ impl LaneMemory {
     pub fn reserve(&self, channel: &str, event: &Event) -> Option<Slot> {
         let lanes = self.lanes.load();
         let lane = lanes.get(channel)?;
-        if !lane.open.load(Ordering::Acquire) || lane.backlogged.load(Ordering::Acquire) & BACKLOGGED != 0 {
+        if !lane.open.load(Ordering::Acquire)
+            || !lane.served.load(Ordering::Acquire)
+            || lane.backlogged.load(Ordering::Acquire) & BACKLOGGED != 0
+        {
             return None;
         }
         let slot = lane.hold(event);
@@ -128,6 +134,17 @@ impl LaneMemory {
     /// Returns how many bytes a lane has room for now.
     pub fn room(&self, channel: &str) -> usize {
         self.lanes.load().get(channel).map_or(0, |lane| lane.room.available_permits() * 1024)
+    }
+
+    /// Lets deliveries into a lane's memory, or no longer: this replica delivers nothing of the channel. Otherwise as
+    /// [`LaneMemory::set_open`].
+    pub fn set_served(&self, channel: &str, served: bool) {
+        if let Some(lane) = self.lanes.load().get(channel)
+            && lane.served.swap(served, Ordering::AcqRel) != served
+            && served
+        {
+            lane.mark_backlogged();
+        }
     }
 
     /// Lets deliveries into a lane's memory, or no longer: those of a paused channel wait in the store. A lane that is

@@ -43,6 +43,9 @@ pub enum StoreError {
         /// The latest one this program knows.
         known: i64,
     },
+    /// The store cannot be used as it is: says why, and what to do.
+    #[error("{0}")]
+    Refused(String),
     /// The file is no database, or not one of ours.
     #[error("{path} is not a store of orderhook: {reason}")]
     NotAStore {

@@ -16,17 +16,22 @@ mod changes;
 mod claims;
 mod cluster;
 mod error;
+mod feed;
 mod handle;
 mod happenings;
 mod history;
 mod ledger;
 mod listed;
+pub mod postgres;
 mod queue;
 mod rows;
+mod spellings;
 pub mod sqlite;
 mod types;
 
 use std::sync::Arc;
+
+use secrecy::ExposeSecret;
 
 pub use acts::{Act, Period};
 pub use changes::{Cause, Change, Changed, ChannelState, Verdict};
@@ -47,10 +52,11 @@ use crate::domain::{Clock, IdSource};
 use crate::telemetry::metrics::Metrics;
 
 /// Opens the store that the settings name, and makes it ready: created or migrated, and free of what a process that is
-/// gone had leased. Every further id of `ids` is greater than any in the store. Commits are counted in
-/// `metrics`. Blocks while it does.
-pub fn open(
+/// gone had leased. Every further id of `ids` is greater than any in the store, or made by nobody else. What is written for no
+/// replica in particular is written for `replica`. Commits are counted in `metrics`. May block.
+pub async fn open(
     settings: &settings::Store,
+    replica: Replica,
     ids: &IdSource,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -60,10 +66,21 @@ pub fn open(
             let options = sqlite::Options { max_size: settings.max_size, ..sqlite::Options::new(path) };
             sqlite::open(&options, ids, clock, metrics)
         }
+        Some(("postgres" | "postgresql", _)) => {
+            let options = postgres::Options {
+                url: settings.url.clone(),
+                password: settings.password.as_ref().map(|password| password.expose_secret().to_owned()),
+                connections: settings.connections,
+                ttl: postgres::TTL,
+            };
+            postgres::open(&options, replica, ids, clock, metrics).await
+        }
         _ => {
             // What stands behind the scheme may hold a password.
             let scheme = settings.url.split(':').next().unwrap_or_default();
-            Err(StoreError::Unavailable(format!("store.url must be sqlite://PATH, not {scheme}:…")))
+            Err(StoreError::Refused(format!(
+                "store.url must be sqlite://PATH or postgres://USER@HOST/DATABASE, not {scheme}:…"
+            )))
         }
     }
 }

@@ -59,6 +59,9 @@ pub trait Queue: Send + Sync {
         None
     }
 
+    /// Lets the lanes of other replicas know something.
+    fn publish(&self, _news: News) {}
+
     /// Takes deliveries of a channel that are due at `now` and belong to nobody, the longest due first; they now
     /// belong to `replica`. At most `limit`, and no more than `max_bytes` of order bodies but for the first.
     async fn claim(&self, claim: Claim) -> Result<Vec<Leased>, StoreError>;

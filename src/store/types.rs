@@ -190,7 +190,7 @@ pub struct JournalEntry {
     pub order: OrderId,
     /// The steps to be recorded with their positions in the journal, from 0.
     pub steps: Vec<(u32, StepRecord)>,
-    /// The order's context from now on, a JSON object as text; `None` leaves it.
+    /// The order's context from the last of these steps on, a JSON object as text; `None` leaves it.
     pub context: Option<Arc<str>>,
     /// Deliveries of `order.step_failed`, and of the order's end.
     pub deliveries: Vec<NewDelivery>,

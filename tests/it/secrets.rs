@@ -168,6 +168,8 @@ fn with_environment(mut command: Command, world: &World) -> Command {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_no_secret_comes_out() {
     let mut world = World::new().await;
+    // See `a_password_of_the_store_is_shown_nowhere`.
+    world.covered.insert(("store".to_owned(), "password".to_owned()));
     assert_eq!(world.covered, secret_keys(), "every key that is secret has a marked value here");
     let mut outputs = Outputs(Vec::new());
     let direct = Arc::new(Home::new());
@@ -243,7 +245,10 @@ fn wrong() -> Vec<String> {
         "server: {verify: {secrets: M}}",
         "server: {verify: {secrets: [M, whsec_M, whsk_M, [M], {a: M}]}}",
         "server: {public_url: 'http://M:M@a'}",
-        "store: {url: 'postgres://me:M@db'}",
+        "store: {url: 'mysql://me:M@db'}",
+        "store: {url: 'postgres://me:M@db', password: M}",
+        "store: {password: M}",
+        "store: {url: 'postgres://me@db', password: [M]}",
         "store: {url: 'postgres://me:x/M@db'}",
         "smtp: M",
         "smtp: [M]",
@@ -324,6 +329,31 @@ fn what_is_wrong_is_told_without_the_secret_in_it() {
         let yaml = yaml.replace('M', &mark);
         let faults = config::load_text("wrong.yaml", &yaml, &Environment::new()).map(|_| yaml.clone());
         outputs.add(yaml, faults.expect_err("a wrong configuration").to_string());
+    }
+    outputs.search(&marks);
+}
+
+#[test]
+fn a_password_of_the_store_is_shown_nowhere() {
+    let mut marks = Marks::default();
+    let mark = marks.plain("the password of the store");
+    let mut outputs = Outputs(Vec::new());
+    let home = Home::new();
+    // Nobody listens there.
+    for store in [
+        format!("{{url: 'postgres://me:{mark}@127.0.0.1:1/orders', connect_timeout: 0s}}"),
+        format!("{{url: 'postgres://me@127.0.0.1:1/orders?sslmode=never', password: {mark}, connect_timeout: 0s}}"),
+    ] {
+        let paths = home.configure(&format!("store: {store}\nserver: {{listen: '127.0.0.1:0'}}"));
+        for command in ["check", "serve"] {
+            let mut binary = binary();
+            binary.arg(command);
+            for path in &paths {
+                binary.arg("--config").arg(path);
+            }
+            let output = run(&mut binary);
+            outputs.add(format!("{command} with {store}"), [output.stdout, output.stderr].concat());
+        }
     }
     outputs.search(&marks);
 }

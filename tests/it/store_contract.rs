@@ -7,8 +7,11 @@ mod accepting;
 mod chains;
 mod changing;
 mod claiming;
+mod cluster;
 mod listing;
 mod once;
+mod postgres;
+mod postgres_plans;
 mod recording;
 mod removing;
 mod reopening;
@@ -145,3 +148,4 @@ macro_rules! contract {
 }
 
 contract!(on_sqlite: sqlite::Files);
+contract!(on_postgres: postgres::Database);

@@ -153,7 +153,7 @@ server:
 
 static STORE: Block = Block {
     title: "store",
-    doc: "Where orders and deliveries are kept: a SQLite file, created when there is none.",
+    doc: "Where orders and deliveries are kept: a SQLite file, created when there is none; or a PostgreSQL database, for several replicas.",
     example: "\
 store:
   url: sqlite:///var/lib/orderhook/orderhook.db
@@ -163,10 +163,26 @@ store:
     keys: &[
         Key::new(
             "url",
-            Kind::Text("sqlite:// and a file's path, such as sqlite://orderhook.db"),
-            "The file. A path without a slash in front is relative to where the service was started.",
+            Kind::Text("sqlite:// and a file's path, such as sqlite://orderhook.db, or postgres://USER@HOST/DATABASE"),
+            "The file; a path without a slash in front is relative to where the service was started. Or a PostgreSQL database (14 or later) as libpq names it: several hosts with commas, of which the one is used that can be written to, and the parameters `sslmode` and `sslrootcert`.",
         )
         .or("sqlite://orderhook.db")
+        .at_start(),
+        Key::new("password", Kind::Secret, "The password of the PostgreSQL user, where `url` has none. It is never shown, also where it stands in `url`.")
+            .at_start(),
+        Key::new(
+            "connect_timeout",
+            Kind::Duration(Duration::ZERO, Duration::from_secs(3600)),
+            "How long a start waits for PostgreSQL; `/readyz` says 503 meanwhile.",
+        )
+        .or("30s")
+        .at_start(),
+        Key::new(
+            "connections",
+            Kind::Integer(4, 1000, "connections"),
+            "The most connections of this process to PostgreSQL.",
+        )
+        .or("8")
         .at_start(),
         Key::new(
             "retention",

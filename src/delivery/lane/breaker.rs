@@ -117,6 +117,22 @@ impl Breaker {
             State::Open { until: now.mono.saturating_add(cooldown), shown: now.wall.after(cooldown), cooldown };
     }
 
+    /// Does as the breaker of another replica: it is open until then, or has closed.
+    pub(super) fn follow(&mut self, until: Option<Timestamp>, now: Now) {
+        let Some(policy) = self.policy else { return };
+        match until {
+            None => self.reset(),
+            Some(until) => {
+                let left = until.since(now.wall).min(policy.cooldown * LONGEST);
+                self.state = State::Open {
+                    until: now.mono.saturating_add(left),
+                    shown: now.wall.after(left),
+                    cooldown: policy.cooldown,
+                };
+            }
+        }
+    }
+
     pub(super) fn view(&self) -> Option<BreakerView> {
         self.policy?;
         let open_until = match self.state {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::share::Share;
 use crate::domain::{BreakerPolicy, Code, DeliveryId, Rate, Schedule, Sign, Timestamp};
 use crate::store::{ChannelState, Lease, Leased, NextDue, Run};
 
@@ -70,6 +71,10 @@ pub(in crate::delivery) enum LaneEvent {
     Hasten(DeliveryId),
     /// Many deliveries have changed in the store.
     Recall,
+    /// Another replica's breaker is open until then; `None`: it has closed.
+    Breaker(Option<Timestamp>),
+    /// The replica's share of the channel has changed.
+    Share(Share),
     /// Further attempts go by another configuration; `None`: the channel is no longer configured.
     Configure(Option<LaneSettings>),
     /// The lane may hold so many bytes.

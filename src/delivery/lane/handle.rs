@@ -16,6 +16,7 @@ use super::super::sender::ChannelSender;
 use super::super::stats::{Minutes, Rates};
 use super::events::{LaneEvent, LaneSettings, LaneView};
 use super::mailbox::Mailbox;
+use super::share::Share;
 use super::workers::Workers;
 
 /// A channel's lane.
@@ -30,6 +31,7 @@ pub(in crate::delivery) struct Lane {
     view: Mutex<LaneView>,
     /// How it has fared.
     record: Mutex<Record>,
+    share: Mutex<Share>,
     /// Held while the state changes, so that changes are stored in the order in which they take effect.
     pub(in crate::delivery) switching: tokio::sync::Mutex<()>,
 }
@@ -46,6 +48,7 @@ impl Lane {
             state: AtomicU8::new(ChannelState::Disabled as u8),
             view: Mutex::default(),
             record: Mutex::new(record),
+            share: Mutex::default(),
             switching: tokio::sync::Mutex::new(()),
         }
     }
@@ -71,6 +74,18 @@ impl Lane {
         };
         self.sender.store(Some(Arc::new(sender)));
         self.post(LaneEvent::Configure(Some(settings)));
+    }
+
+    /// Sets this replica's share of the channel. Returns whether it is any.
+    pub(in crate::delivery) fn set_share(&self, share: Share) -> bool {
+        let before = std::mem::replace(&mut *self.share.lock(), share);
+        if before != share {
+            self.post(LaneEvent::Share(share));
+        }
+        self.sender().is_some_and(|sender| {
+            let channel = &sender.channel;
+            share.attempts(channel.concurrency, channel.holding.rate_limit.is_some()) > 0
+        })
     }
 
     /// Sets the bytes that the lane may hold.

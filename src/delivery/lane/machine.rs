@@ -14,8 +14,10 @@ use crate::store::{ChannelState, Lease, Leased, NextDue};
 use super::breaker::{Breaker, Flip, Gate};
 use super::events::{LaneEffect, LaneEvent, LaneSettings, LaneView, Now, Ticket};
 use super::pace::Pace;
+use super::progress::{Newer, Progress, Stale};
 use super::queue::{LaneQueue, bytes, is_retry};
 use super::runs::LaneRuns;
+use super::share::Share;
 
 /// How often a lane asks the store without a reason: for the work of replicas that died, and of other replicas' callers.
 const POLL: Duration = Duration::from_secs(5);
@@ -28,6 +30,7 @@ pub(super) struct LaneMachine {
     memory: usize,
     state: ChannelState,
     stopping: bool,
+    share: Share,
     queue: LaneQueue,
     runs: Option<LaneRuns>,
     breaker: Breaker,
@@ -52,30 +55,6 @@ pub(super) struct LaneMachine {
     setbacks: Setbacks,
 }
 
-/// A newer lease number, and what may still bring an older one: the claims and records begun before the machine learned of it.
-#[derive(Debug, Clone, Copy)]
-struct Newer {
-    lease: i64,
-    claims: u64,
-    records: u64,
-}
-
-/// How many of something have begun and ended, in order.
-#[derive(Debug, Default, Clone, Copy)]
-struct Progress {
-    begun: u64,
-    ended: u64,
-}
-
-/// Why what is held goes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stale {
-    /// The store knows better: a run under way claims it again.
-    Recalled,
-    /// It waits for a run of another schedule.
-    GivenBack,
-}
-
 impl LaneMachine {
     pub(super) fn new(now: Now) -> Self {
         let past = Some(Timestamp::default());
@@ -84,6 +63,7 @@ impl LaneMachine {
             memory: 0,
             state: ChannelState::Disabled,
             stopping: false,
+            share: Share::default(),
             queue: LaneQueue::new(1),
             runs: None,
             breaker: Breaker::default(),
@@ -172,6 +152,15 @@ impl LaneMachine {
                 self.stale.get_or_insert(Stale::Recalled);
                 self.waits(now.wall);
             }
+            LaneEvent::Breaker(until) => {
+                self.breaker.follow(until, now);
+                self.allow();
+            }
+            LaneEvent::Share(share) => {
+                self.share = share;
+                self.waits(now.wall);
+                self.allow();
+            }
             LaneEvent::Configure(settings) => self.configure(settings, now),
             LaneEvent::SetMemory(bytes) => self.memory = bytes,
             LaneEvent::SetState { state, gently } => self.set_state(state, gently, now),
@@ -253,9 +242,16 @@ impl LaneMachine {
         flip
     }
 
+    /// How many attempts may be under way here at once, but for slow start.
+    fn concurrency(&self) -> usize {
+        self.settings
+            .as_ref()
+            .map_or(0, |settings| self.share.attempts(settings.concurrency, settings.rate_limit.is_some()))
+    }
+
     /// Applies slow start to the queue.
     fn allow(&mut self) {
-        let Some(concurrency) = self.settings.as_ref().map(|settings| settings.concurrency) else { return };
+        let concurrency = self.concurrency();
         self.ramp = self.ramp.filter(|ramp| *ramp < concurrency);
         self.queue.allow(self.ramp.unwrap_or(concurrency));
     }
@@ -290,7 +286,7 @@ impl LaneMachine {
     }
 
     fn is_running(&self) -> bool {
-        self.state == ChannelState::Enabled && self.settings.is_some() && !self.stopping
+        self.state == ChannelState::Enabled && self.concurrency() > 0 && !self.stopping
     }
 
     /// Whether records wait for the store that take all of the lane's memory.
@@ -437,7 +433,7 @@ impl LaneMachine {
     pub(super) fn view(&self, now: Now) -> LaneView {
         LaneView {
             in_flight: self.queue.in_flight(),
-            allowed: self.ramp.or(self.settings.as_ref().map(|settings| settings.concurrency)).unwrap_or(0),
+            allowed: self.ramp.unwrap_or_else(|| self.concurrency()),
             breaker: self.breaker.view(),
             pace: self.pace.rate().zip(self.pace.left(now.mono)),
             recording: self.recording,

@@ -13,9 +13,11 @@ mod handle;
 mod machine;
 mod mailbox;
 mod pace;
+mod progress;
 mod queue;
 mod recorder;
 mod runs;
+mod share;
 #[cfg(test)]
 mod sim;
 mod task;
@@ -25,5 +27,6 @@ mod workers;
 pub(super) use events::LaneEvent;
 pub use events::{BreakerView, LaneView};
 pub(super) use handle::Lane;
+pub(super) use share::Share;
 pub(super) use thread::Threads;
 pub(super) use workers::Pool;

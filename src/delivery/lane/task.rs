@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::{Code, Sign};
-use crate::store::Leased;
+use crate::store::{Leased, News};
 use crate::system::failpoint;
 
 use super::super::attempt::{self, Tried};
@@ -126,12 +126,17 @@ impl Task<BoxFuture<'static, Ended>> {
             None => {}
             Some(Flip::Opened) => {
                 let view = self.machine.view(now).breaker;
-                let until = view.and_then(|breaker| breaker.open_until).map(|at| at.to_string());
+                let until = view.and_then(|breaker| breaker.open_until);
+                if let Some(at) = until {
+                    self.context.store.queue.publish(News::BreakerOpened(Arc::clone(&self.lane.name), at.as_millis()));
+                }
+                let until = until.map(|at| at.to_string());
                 let code = view.and_then(|breaker| breaker.code).map(Code::as_i32);
                 let failures = view.map(|breaker| breaker.failures);
                 tracing::warn!(channel = &*self.lane.name, until, code, failures, "breaker opened: the receiver fails");
             }
             Some(Flip::Closed) => {
+                self.context.store.queue.publish(News::BreakerClosed(Arc::clone(&self.lane.name)));
                 tracing::info!(channel = &*self.lane.name, "breaker closed: the receiver answers again");
             }
         }
@@ -148,7 +153,7 @@ impl Task<BoxFuture<'static, Ended>> {
             }
             self.jobs.push(claims::perform(Arc::clone(&self.lane), Arc::clone(&self.context), effect).boxed());
         }
-        while self.machine.wants_worker(now) {
+        while self.context.tenure.holds() && self.machine.wants_worker(now) {
             let Some(permit) = self.idle.pop().or_else(|| self.lane.workers.try_take()) else { break };
             let Some(sender) = self.lane.sender() else { break };
             let Some((deliveries, ticket)) = self.machine.start(now) else { break };

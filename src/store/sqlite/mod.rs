@@ -66,6 +66,7 @@ use self::readers::Readers;
 use self::remove::Records;
 use self::syncer::Connected;
 use self::writer::Writer;
+use super::feed::Feed;
 use super::{
     Acceptance, Act, Answer, Backlog, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryDetail,
     DeliveryFilter, DeliverySummary, FailureCause, Finished, Handover, Happening, Heartbeat, HeldKeys, History,
@@ -108,7 +109,7 @@ pub fn open(
         writer,
         readers,
         tally,
-        feed: feed::Feed::new(),
+        feed: Feed::new(),
         suspects,
         handover,
         last_used,
@@ -127,7 +128,7 @@ struct Sqlite {
     readers: Arc<Readers>,
     writer: Writer,
     tally: Arc<Tally>,
-    feed: feed::Feed,
+    feed: Feed,
     suspects: suspects::Suspects,
     handover: Connected,
     last_used: Option<Timestamp>,
@@ -156,7 +157,7 @@ impl Ledger for Sqlite {
         let (order, end) = (entry.order, entry.end.as_ref().map(|end| end.at));
         let journaled = self.writer.write(journal::Journal(entry)).await?.ok_or(StoreError::Fenced)?;
         if let Some(at) = end.filter(|_| self.feed.is_watched() && journaled == Journaled::Done) {
-            self.feed.ended(&self.readers, order, at).await;
+            feed::ended(&self.feed, &self.readers, order, at).await;
         }
         Ok(journaled)
     }
@@ -236,7 +237,7 @@ impl Queue for Sqlite {
         let told = self.feed.is_watched().then(|| Arc::clone(&finished));
         let recorded = self.writer.write(record::Record(finished)).await?;
         if let Some(finished) = told {
-            self.feed.attempted(&self.readers, &self.tally, finished, &recorded).await;
+            feed::attempted(&self.feed, &self.readers, &self.tally, &finished, &recorded).await;
         }
         Ok(recorded)
     }

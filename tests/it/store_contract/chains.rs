@@ -81,6 +81,7 @@ pub(super) async fn an_event_keeps_the_context_of_its_time<B: Backend>(world: Wo
     failed.steps = [world.step("account"), world.step("billing")].iter().map(EventStep::from).collect();
     let failed = Arc::new(failed);
     let entry = JournalEntry {
+        steps: vec![(0, world.step("account"))],
         context: Some("{\"a\":1}".into()),
         deliveries: vec![world.delivery(&failed, "erp")],
         ..blank(&subject)

@@ -201,7 +201,7 @@ pub(super) async fn what_a_silent_replica_held_moves_on<B: Backend>(world: World
     queue.heartbeat(OTHER).await.expect("a heartbeat");
     queue.retire(ME, false).await.expect("one has stopped");
     assert_eq!(queue.release_expired(OTHER).await.expect("one is silent"), 2);
-    assert!(world.claimed(world.claim("mail")).await.is_empty(), "the other one lives");
+    assert!(world.claimed(Claim { replica: OTHER, ..world.claim("mail") }).await.is_empty(), "the other one lives");
     assert_eq!(world.claimed(Claim { replica: OTHER, ..world.claim("erp") }).await, [lost]);
     assert_eq!(world.store.ledger.resume(OTHER, "main", 9).await.expect("resumed").len(), 1);
     // What the silent one still writes is refused.

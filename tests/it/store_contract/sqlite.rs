@@ -26,12 +26,7 @@ impl Backend for Files {
     }
 
     fn open(&self, ids: &IdSource, clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
-        let settings = orderhook::config::settings::Store {
-            url: format!("sqlite://{}", self.path().display()),
-            retention: None,
-            max_size: None,
-        };
-        orderhook::store::open(&settings, ids, clock, Arc::default())
+        open_url(&format!("sqlite://{}", self.path().display()), ids, clock)
     }
 }
 
@@ -130,14 +125,10 @@ fn a_path_that_cannot_be_opened_is_named() {
         assert!(matches!(&error, StoreError::Unavailable(_)), "{error}");
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
     }
-    for url in ["postgres://user:secret@db/orders", "sqlite://", "orders.db"] {
+    for url in ["mysql://user:secret@db/orders", "sqlite://", "orders.db"] {
         let clock = ManualClock::new(Timestamp::from_millis(START));
         let ids = IdSource::new(Arc::new(clock.clone()), 1);
-        let settings = orderhook::config::settings::Store { url: url.into(), retention: None, max_size: None };
-        let error = orderhook::store::open(&settings, &ids, Arc::new(clock), Arc::default())
-            .err()
-            .expect("no such store")
-            .to_string();
+        let error = open_url(url, &ids, Arc::new(clock)).err().expect("no such store").to_string();
         assert!(error.contains("sqlite://PATH") && !error.contains("secret"), "{error}");
     }
 }

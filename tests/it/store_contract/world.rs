@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 
 /// A kind of store, with data of its own.
 pub(super) trait Backend: Send + 'static {
+    /// Whether one process alone makes the ids in it. Where several do, each makes its own.
+    const IS_ALONE: bool = true;
     /// One without any data.
     fn new() -> Self;
     /// Opens it; what was in it before is there again.
@@ -372,3 +374,28 @@ pub(super) fn answer(body: &'static str) -> Answer {
 }
 
 pub(super) const ALL: Page = Page { limit: 100_000, before: None };
+
+/// Opens the store of a URL, whatever it is.
+pub(super) fn open_url(url: &str, ids: &IdSource, clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
+    let (address, password) = match url.rsplit_once('@').and_then(|(user, rest)| Some((user.rsplit_once(':')?, rest))) {
+        Some(((user, password), rest)) if user.contains("//") => (format!("{user}@{rest}"), Some(password.into())),
+        _ => (url.to_owned(), None),
+    };
+    let settings = orderhook::config::settings::Store {
+        url: address,
+        password,
+        connect_timeout: Duration::ZERO,
+        connections: 6,
+        retention: None,
+        max_size: None,
+    };
+    let ids = ids.clone();
+    // What opens it may wait, and the tests wait for it.
+    let opened = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        // For whom is written what is written for nobody else.
+        let own = Replica((orderhook::system::seed() >> 2).cast_signed());
+        runtime.block_on(orderhook::store::open(&settings, own, &ids, clock, Arc::default()))
+    });
+    opened.join().expect("an opened store, or an error")
+}
