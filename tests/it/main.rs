@@ -67,6 +67,7 @@ mod previews;
 mod problems;
 mod proxies;
 mod reload;
+mod replicas;
 mod requests;
 mod retries;
 mod schedules;

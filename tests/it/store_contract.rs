@@ -7,7 +7,7 @@ mod accepting;
 mod chains;
 mod changing;
 mod claiming;
-mod cluster;
+pub(crate) mod cluster;
 mod listing;
 mod once;
 mod postgres;
