@@ -33,6 +33,7 @@ mod cli;
 mod clocks;
 mod cloudevents;
 mod commands;
+mod compose;
 mod conditions;
 mod config;
 mod conformance;
