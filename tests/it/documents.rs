@@ -33,6 +33,42 @@ fn every_bound_of_the_page_about_security_has_its_key_its_default_and_its_test()
 }
 
 #[test]
+fn the_page_about_the_store_names_every_table_and_index_of_both_backends() {
+    let text = page("store.md");
+    let (postgres, sqlite) = text.split_once("\n## SQLite\n").expect("two sections");
+    for (backend, page) in [("postgres", postgres), ("sqlite", sqlite)] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store").join(backend).join("migrations");
+        let mut found = 0;
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let sql = fs::read_to_string(entry.expect("a file").path()).expect("a migration");
+            for statement in sql.lines().filter_map(|line| line.strip_prefix("CREATE ")) {
+                let kinds = ["TABLE", "INDEX", "UNIQUE INDEX", "VIEW", "SEQUENCE"];
+                let name = kinds.iter().find_map(|kind| statement.strip_prefix(kind)).expect("a kind that is known");
+                let name = name.trim().split([' ', ';', '(']).next().expect("a name");
+                assert!(page.contains(&format!("`{name}`")), "{backend}: {name} is not on the page");
+                found += 1;
+            }
+        }
+        assert!(found > 20, "{backend}: {found}");
+    }
+}
+
+#[test]
+fn the_messages_of_a_start_on_the_page_about_replicas_are_those_of_the_program() {
+    let (sources, page) = (sources(), page("replicas.md"));
+    let (_, section) = page.split_once("\n## What a start says\n").expect("the section");
+    let messages: Vec<_> = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert!(messages.len() > 8, "{messages:?}");
+    for message in messages {
+        // What the program itself says: not the server's words, nor what is filled in.
+        let own = message.trim_start_matches("PostgreSQL: ").trim_start_matches("store.url: ");
+        let parts = own.split('…').map(|part| part.trim_matches([' ', ':']));
+        let longest = parts.max_by_key(|part| part.len()).expect("a part");
+        assert!(sources.contains(longest), "no message says {longest:?}");
+    }
+}
+
+#[test]
 fn every_page_is_listed_and_every_link_leads_to_a_file_and_a_heading() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let in_docs = fs::read_dir(root.join("docs")).expect("a folder").map(|entry| entry.expect("a file").path());
