@@ -1,5 +1,7 @@
 //! Several replicas: real processes on one database of a real PostgreSQL server, and what befalls them.
 
+mod commits;
+mod faults;
 mod load;
 mod together;
 

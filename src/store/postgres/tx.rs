@@ -20,8 +20,9 @@ use crate::store::{Handover, NewDelivery, Replica, StoreError};
 const FENCE: &str = "WITH own AS (UPDATE commits SET number = $3 WHERE replica = $1 AND connection = $2 RETURNING 1)
     SELECT 1 / count(*) FROM own";
 
-/// The number of the last commit of a replica's connection.
-const LAST_COMMIT: &str = "SELECT number FROM commits WHERE replica = $1 AND connection = $2";
+/// The number of the last commit of a replica's connection, once no commit of it is under way any more: the server may still be at work
+/// on one whose answer nobody waits for.
+const LAST_COMMIT: &str = "SELECT number FROM commits WHERE replica = $1 AND connection = $2 FOR UPDATE";
 
 /// How often a transaction is made again that others got in the way of.
 const CONFLICTS: u32 = 10;
