@@ -109,6 +109,10 @@ impl Write for Accept {
         Some(self.replica)
     }
 
+    fn writes(&self) -> usize {
+        self.intakes.len()
+    }
+
     fn channels(&self) -> Vec<Arc<str>> {
         let names = self.intakes.iter().flat_map(Intake::deliveries).map(|delivery| &delivery.channel);
         let names: HashSet<&Arc<str>> = names.collect();

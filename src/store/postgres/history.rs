@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::broadcast::Receiver;
 
-use super::{Postgres, audit, backlog, details, failures, lists, settle};
+use super::{Postgres, audit, backlog, cluster, details, failures, lists, settle};
 use crate::domain::{DeliveryId, Timestamp};
 use crate::store::{
     Act, Backlog, Cause, DeliveryDetail, DeliveryFilter, DeliverySummary, FailureCause, Happening, HeldKeys, History,
@@ -60,6 +60,11 @@ impl History for Postgres {
 
     async fn bytes(&self) -> Result<u64, StoreError> {
         backlog::bytes(&self.loan().await?).await
+    }
+
+    async fn replicas(&self) -> Result<u64, StoreError> {
+        let loan = self.loan().await?;
+        Ok(cluster::alive(loan.connection()?).await?.len() as u64)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,6 +15,9 @@ use crate::store::{Acceptance, StoreError};
 /// The largest group, in orders and in bytes.
 const GROUP: usize = 256;
 const GROUP_BYTES: usize = 4 << 20;
+
+/// How long a caller waits.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One who waits for an order or events to be accepted.
 struct Caller {
@@ -37,7 +41,11 @@ impl Door {
     pub(super) async fn accept(&self, intake: Intake) -> Result<Acceptance, StoreError> {
         let (answer, accepted) = oneshot::channel();
         self.0.send(Caller { intake, answer }).map_err(|_| StoreError::Closed)?;
-        accepted.await.map_err(|_| StoreError::Closed)?
+        // A server that is away may be away for long: whoever waits no longer is passed over.
+        match tokio::time::timeout(PATIENCE, accepted).await {
+            Ok(accepted) => accepted.map_err(|_| StoreError::Closed)?,
+            Err(_) => Err(StoreError::Unavailable("PostgreSQL does not answer".to_owned())),
+        }
     }
 }
 

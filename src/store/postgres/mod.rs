@@ -12,6 +12,7 @@ mod address;
 mod audit;
 mod backlog;
 mod births;
+mod bulk;
 mod causes;
 mod change;
 mod channels;
@@ -68,6 +69,9 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long after its last sign of life a replica counts as dead.
 pub const TTL: Duration = Duration::from_secs(15);
+
+/// How long what is under way may take once the store is closed.
+const LAST: Duration = Duration::from_secs(3);
 
 /// Keys made before this time have been given to the store by now, or are not born leased.
 const SLACK: Duration = Duration::from_secs(10);
@@ -137,7 +141,7 @@ async fn open_within(
     replica: Replica,
     ids: IdSource,
     clock: Arc<dyn Clock>,
-    _metrics: Arc<Metrics>,
+    metrics: Arc<Metrics>,
     handle: Handle,
 ) -> Result<Arc<Postgres>, StoreError> {
     // One listens.
@@ -154,7 +158,7 @@ async fn open_within(
         ids.end_with(number);
         ids.continue_after(used_to);
     }
-    let writes = Arc::new(Writes::new(Arc::clone(&connections), Arc::clone(&clock), replica));
+    let writes = Arc::new(Writes::new(Arc::clone(&connections), Arc::clone(&clock), replica, metrics));
     let news = Sender::start(Arc::clone(&connections), replica);
     tokio::spawn(news::listen(Arc::clone(&connections), Arc::clone(&writes)));
     Ok(Arc::new(Postgres {
@@ -189,7 +193,16 @@ impl Postgres {
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.handle.spawn(work).await.map_err(|_| StoreError::Closed)?
+        let mut work = self.handle.spawn(work);
+        let given_up = async {
+            self.connections.closed().await;
+            tokio::time::sleep(LAST).await;
+        };
+        tokio::select! {
+            biased;
+            done = &mut work => done.map_err(|_| StoreError::Closed)?,
+            () = given_up => Err(StoreError::Closed),
+        }
     }
 
     async fn loan(&self) -> Result<Loan, StoreError> {

@@ -1,7 +1,7 @@
 //! What goes out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,8 +11,8 @@ use super::connections::Connections;
 use super::news::Sender;
 use super::remove::{DropOldest, Oldest, Records, Remove, RemoveAudited};
 use super::tx::Writes;
-use super::{Postgres, backlog, change, claim, cluster, details, finished, keys, partitions, record, settle};
-use crate::domain::{AfterFailure, DeliveryId, DeliveryStatus, OrderId, Timestamp};
+use super::{Postgres, backlog, change, claim, cluster, details, finished, partitions, record, settle};
+use crate::domain::{AfterFailure, DeliveryId, OrderId, Timestamp};
 use crate::store::{
     Act, BulkChanged, Cause, Change, Changed, ChannelState, Claim, DeliveryFilter, DeliverySummary, Finished, Handover,
     Happening, Heartbeat, Lease, Leased, NewDelivery, News, NextDue, Queue, Recorded, Replica, Run, StoreError,
@@ -20,9 +20,6 @@ use crate::store::{
 
 /// Deliveries that one commit of a bulk change takes at most.
 const BULK: usize = 1000;
-
-/// Deliveries that a dry run of a bulk change shows.
-const EXAMPLES: usize = 3;
 
 /// Orders that one commit of a removal takes at most.
 const REMOVE: usize = 500;
@@ -167,42 +164,17 @@ impl Queue for Postgres {
         cause: Cause,
         dry_run: bool,
     ) -> Result<BulkChanged, StoreError> {
-        let asked = if filter.status.is_empty() { DeliveryStatus::ALL } else { &filter.status };
-        let statuses: Vec<_> = asked.iter().copied().filter(|status| change.allows(*status)).collect();
-        if statuses.is_empty() {
-            return Ok(BulkChanged::default());
-        }
-        let filter = DeliveryFilter { status: statuses.clone(), ..filter };
-        let keys = keys::all_keys(&self.loan().await?, &filter).await?;
-        let mut examples = Vec::new();
-        if dry_run {
-            let shown: Vec<i64> = keys.iter().rev().take(EXAMPLES).copied().collect();
-            examples = details::summaries(&self.loan().await?, &shown).await?;
-        }
-        let statuses: Arc<[_]> = statuses.into();
-        let mut channels = BTreeMap::<Arc<str>, u64>::new();
-        for keys in keys.chunks(BULK) {
-            let group = if dry_run {
-                details::channels(&self.loan().await?, keys).await?
-            } else {
-                let (statuses, cause) = (Arc::clone(&statuses), cause.clone());
-                let work = change::ChangeSome { keys: keys.to_vec(), statuses, change, cause };
-                let (group, waiting) = self.write(work).await?;
-                self.tell(waiting);
-                group
-            };
-            for (channel, count) in group {
-                *channels.entry(channel).or_default() += count;
-            }
-        }
-        let count = channels.values().sum();
-        if !dry_run && count > 0 {
-            for channel in channels.keys() {
-                self.news.send(News::Changed(Arc::clone(channel)));
-            }
-            self.feed.tell(Happening::Deliveries { act: change, count, cause });
-        }
-        Ok(BulkChanged { count, channels: channels.into_iter().collect(), examples })
+        self.change_matching(filter, change, cause, dry_run, None).await
+    }
+
+    async fn change_all_watched(
+        &self,
+        filter: DeliveryFilter,
+        change: Change,
+        cause: Cause,
+        done: Arc<AtomicU64>,
+    ) -> Result<BulkChanged, StoreError> {
+        self.change_matching(filter, change, cause, false, Some(&done)).await
     }
 
     async fn remove_finished(&self, before: Timestamp) -> Result<u64, StoreError> {

@@ -35,6 +35,10 @@ pub(super) struct Outcome {
 impl Write for Record {
     type Output = Outcome;
 
+    fn writes(&self) -> usize {
+        self.0.len()
+    }
+
     fn channels(&self) -> Vec<Arc<str>> {
         let born = self.0.iter().flat_map(|one| &one.deliveries);
         let names: HashSet<&Arc<str>> = born.map(|delivery| &delivery.channel).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use super::partitions;
 use super::tracker::Tracker;
 use crate::domain::{Clock, Timestamp};
 use crate::store::{Handover, NewDelivery, Replica, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 /// Takes the row of a replica's connection, and fails where it is gone: the replica was declared dead.
 const FENCE: &str = "WITH own AS (UPDATE commits SET number = $3 WHERE replica = $1 AND connection = $2 RETURNING 1)
@@ -69,6 +70,11 @@ pub(super) trait Write: Send + Sync {
     /// For whom: a replica that was declared dead writes nothing. `None`: for whoever calls.
     fn replica(&self) -> Option<Replica> {
         None
+    }
+
+    /// How many writes it stands for.
+    fn writes(&self) -> usize {
+        1
     }
 
     /// The channels whose numbers it needs.
@@ -145,6 +151,7 @@ pub(super) struct Writes {
     pub(super) clock: Arc<dyn Clock>,
     /// Who takes the deliveries that are born leased.
     pub(super) handover: OnceLock<Arc<dyn Handover>>,
+    pub(super) metrics: Arc<Metrics>,
     /// In whose name is written what is written for no replica.
     pub(super) own: Replica,
     numbers: AtomicI64,
@@ -171,9 +178,23 @@ impl<T> From<tokio_postgres::Error> for End<T> {
 }
 
 impl Writes {
-    pub(super) fn new(connections: Arc<Connections>, clock: Arc<dyn Clock>, own: Replica) -> Self {
+    pub(super) fn new(
+        connections: Arc<Connections>,
+        clock: Arc<dyn Clock>,
+        own: Replica,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (channels, tracker) = (Channels::default(), Tracker::default());
-        Self { connections, channels, tracker, clock, own, handover: OnceLock::new(), numbers: AtomicI64::new(1) }
+        Self {
+            connections,
+            channels,
+            tracker,
+            clock,
+            own,
+            handover: OnceLock::new(),
+            metrics,
+            numbers: AtomicI64::new(1),
+        }
     }
 
     /// Makes a write.
@@ -221,6 +242,7 @@ impl Writes {
     async fn attempt<W: Write>(&self, loan: &Loan, work: &W) -> Result<W::Output, End<W::Output>> {
         let connection = loan.connection()?;
         self.channels.learn(connection, &work.channels()).await?;
+        let started = Instant::now();
         let replica = work.replica().unwrap_or(self.own);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let tx = Tx {
@@ -252,7 +274,10 @@ impl Writes {
             }
         };
         match connection.batch_execute("COMMIT").await {
-            Ok(()) => Ok(output),
+            Ok(()) => {
+                self.metrics.commit(work.writes(), started.elapsed());
+                Ok(output)
+            }
             Err(error) if error.code().is_some() && !fault::ends_connection(&error) => {
                 self.tracker.close(opened);
                 Err(error.into())
@@ -266,6 +291,9 @@ impl Writes {
         tracing::warn!("the answer to a commit was lost: finding out whether it took place");
         loan.break_off();
         loop {
+            if self.connections.is_closed() {
+                return Err(StoreError::Closed);
+            }
             let asked = async {
                 loan.ready().await?;
                 loan.query(LAST_COMMIT, &[&replica.0, &loan.number]).await
