@@ -78,8 +78,10 @@ async fn serve(settings: Settings, parts: Parts) -> ExitCode {
     };
     let (mut settings, mut lost) = (settings, None);
     loop {
+        // A replica of its own each time: the one before may still be on record, and what it sent may still arrive.
+        let parts = Parts { seed: system::seed(), ..parts.clone() };
         let app = tokio::select! {
-            started = App::start_at(&socket, settings, parts.clone(), lost) => match started {
+            started = App::start_at(&socket, settings, parts, lost) => match started {
                 Ok(app) => app,
                 Err(error) => return failed(error),
             },

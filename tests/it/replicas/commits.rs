@@ -161,3 +161,20 @@ async fn a_commit_whose_answer_is_cut_off_is_found_out() {
 async fn a_commit_that_comes_late_is_waited_for() {
     cut_off(BEFORE, 20).await;
 }
+
+#[tokio::test]
+async fn a_start_whose_commits_are_cut_off_is_made_again() {
+    let receiver = Receiver::start().await;
+    for cut in 0..RARITY {
+        let (proxy, database) = Proxy::start(&cluster::database()).await;
+        // The first one that is cut off has that number.
+        proxy.cuts.commits.store(RARITY - cut, Ordering::SeqCst);
+        proxy.cuts.kind.store(AFTER, Ordering::SeqCst);
+        let process = replica(&database, &receiver, YAML).await;
+        proxy.cuts.kind.store(WHOLE, Ordering::SeqCst);
+        assert!(proxy.cuts.made.load(Ordering::SeqCst) > 0, "commit {cut} was cut off");
+        process.api.order(&serde_json::json!({"id": "A-1"})).await;
+        process.api.all_settled().await;
+        process.stop().await;
+    }
+}

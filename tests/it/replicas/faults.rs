@@ -1,13 +1,13 @@
 //! Replicas that die, hang, or lose their server under load: nothing that was answered 2xx is lost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::{Load, replica, replicas};
 use crate::harness::eventually;
 use crate::receiver::{Receiver, Reply};
-use crate::store_contract::cluster;
+use crate::store_contract::cluster::{self, Cluster};
 
 /// A replica is declared dead after that time without a heartbeat.
 const TTL: Duration = Duration::from_secs(15);
@@ -54,6 +54,44 @@ async fn a_replica_that_hung_for_longer_than_its_lease_starts_over() {
     load.wait_for_more(50).await;
     let posted = load.stop().await;
     posted.assert_delivered(&other.api, &receiver, "/erp").await;
+    for process in processes {
+        process.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_crashes_and_comes_back_costs_no_accepted_order() {
+    let receiver = Receiver::start().await;
+    let cluster = Cluster::start(&[]);
+    let database = cluster.database();
+    let processes = [replica(&database, &receiver, YAML).await, replica(&database, &receiver, YAML).await];
+    let load = Load::start(&[&processes[0].api, &processes[1].api]);
+    load.wait_for_more(100).await;
+    for down in [Duration::from_secs(2), Duration::from_secs(18)] {
+        let refused = load.refused();
+        cluster.crash();
+        let begun = Instant::now();
+        for process in &processes {
+            eventually("a replica that is not ready", || async {
+                let ready = process.api.try_call("GET", "/readyz", &[], b"").await.ok()?;
+                (ready.status == 503).then_some(())
+            })
+            .await;
+        }
+        eventually("refused orders", || async { (load.refused() > refused).then_some(()) }).await;
+        tokio::time::sleep(down.saturating_sub(begun.elapsed())).await;
+        cluster.restart();
+        for process in &processes {
+            eventually("a replica that is ready", || async {
+                let ready = process.api.try_call("GET", "/readyz", &[], b"").await.ok()?;
+                (ready.status == 200).then_some(())
+            })
+            .await;
+        }
+        load.wait_for_more(100).await;
+    }
+    let posted = load.stop().await;
+    posted.assert_delivered(&processes[0].api, &receiver, "/erp").await;
     for process in processes {
         process.stop().await;
     }

@@ -13,12 +13,14 @@ use std::time::{Duration, Instant};
 /// Where to find PostgreSQL's programs, if not where Debian has them or on the `PATH`.
 const PROGRAMS: &str = "ORDERHOOK_POSTGRES_BIN";
 
-/// Starts the server given as its arguments, and stops it and removes its folder (`$1`) when the pipe on its standard input is
-/// closed: by whatever means the process at the other end has ended.
+/// Starts the server given as its arguments; stops the server that runs in its folder (`$1`) then, and removes the folder, when the
+/// pipe on its standard input is closed: by whatever means the process at the other end has ended.
 const WATCHDOG: &str = r#"folder=$1; shift
-"$@" </dev/null & server=$!
+"$@" </dev/null &
 cat >/dev/null
-kill -INT $server; wait $server
+pid=$folder/data/postmaster.pid
+server=$(head -n 1 "$pid") && kill -INT $server
+while [ -e "$pid" ] && kill -0 $server; do sleep 0.02; done
 rm -rf "$folder""#;
 
 /// The server that all tests share; it forgets what a crash of the machine would.
@@ -39,6 +41,7 @@ pub(crate) struct Cluster {
     port: u16,
     password: String,
     databases: AtomicU32,
+    settings: Vec<String>,
     watchdog: Child,
 }
 
@@ -62,9 +65,10 @@ impl Cluster {
         let folder = folder.keep();
         for _ in 0..5_u8 {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
-            let (mut watchdog, log) = programs.serve(&folder, &data, port, settings);
+            let settings = all_settings(&folder, port, settings);
+            let (mut watchdog, log) = programs.serve(&folder, &data, port, &settings);
             if has_started(&log) {
-                return Self { programs, folder, port, password, databases: AtomicU32::new(0), watchdog };
+                return Self { programs, folder, port, password, databases: AtomicU32::new(0), settings, watchdog };
             }
             // Another process may have taken the port.
             let said = std::fs::read_to_string(&log).unwrap_or_default();
@@ -80,6 +84,25 @@ impl Cluster {
         let create = format!("CREATE DATABASE {name} TEMPLATE template0");
         self.execute(&self.url("postgres"), &create);
         self.url(&name)
+    }
+
+    /// Stops the server as a crash would: nothing is written any more, and all connections end.
+    pub(crate) fn crash(&self) {
+        succeeds(self.control().args(["stop", "--mode=immediate"]));
+    }
+
+    /// Starts the server again after a crash, and waits until it takes connections.
+    pub(crate) fn restart(&self) {
+        let settings: Vec<_> = self.settings.iter().map(|setting| format!("-c {setting}")).collect();
+        let mut start = self.control();
+        start.arg("--log").arg(self.folder.join("log-again"));
+        succeeds(start.args(["start", "--wait", "--options", &settings.join(" ")]));
+    }
+
+    fn control(&self) -> Command {
+        let mut control = self.programs.command("pg_ctl");
+        control.arg("--pgdata").arg(self.folder.join("data"));
+        control
     }
 
     /// The URL of a database, for its superuser `orderhook`.
@@ -144,15 +167,12 @@ impl Programs {
     }
 
     /// Starts the server under its watchdog; says where it logs.
-    fn serve(&self, folder: &Path, data: &Path, port: u16, settings: &[&str]) -> (Child, PathBuf) {
+    fn serve(&self, folder: &Path, data: &Path, port: u16, settings: &[String]) -> (Child, PathBuf) {
         let log = folder.join(format!("log-{port}"));
         let mut watchdog = Command::new("sh");
         self.hand_over(&mut watchdog);
         watchdog.args(["-c", WATCHDOG, "sh"]).arg(folder).arg(self.folder.join("postgres")).arg("-D").arg(data);
-        let port = format!("port={port}");
-        let socket = format!("unix_socket_directories={}", folder.display());
-        let own = ["listen_addresses=127.0.0.1", "max_connections=400", "shared_buffers=64MB", &port, &socket];
-        for setting in own.iter().chain(settings) {
+        for setting in settings {
             watchdog.args(["-c", setting]);
         }
         let file = File::create(&log).expect("a log");
@@ -160,6 +180,14 @@ impl Programs {
         // A signal from the terminal ends the tests, and they the server.
         (watchdog.process_group(0).spawn().expect("a shell"), log)
     }
+}
+
+/// The settings that every server has, and those of its own.
+fn all_settings(folder: &Path, port: u16, own: &[&str]) -> Vec<String> {
+    let socket = format!("unix_socket_directories={}", folder.display());
+    let port = format!("port={port}");
+    let all = ["listen_addresses=127.0.0.1", "max_connections=400", "shared_buffers=64MB", &port, &socket];
+    all.iter().chain(own).map(ToString::to_string).collect()
 }
 
 /// The major version whose programs are in a folder of Debian's.
