@@ -48,9 +48,7 @@ pub(super) fn advice(error: &Error) -> Option<&'static str> {
             "check the user in store.url, store.password or store.password_file, and the server's pg_hba.conf"
         }
         "3D000" => "create the database: createdb -O USER DATABASE",
-        "42501" => {
-            "grant the user what it lacks: GRANT CREATE, USAGE ON SCHEMA public TO USER, or let it own the database"
-        }
+        "42501" => "use a database that the user owns, or grant it: GRANT CREATE ON DATABASE ... TO ...",
         "53300" => "raise max_connections of the server, or lower store.connections",
         _ => return None,
     })

@@ -153,7 +153,7 @@ async fn open_within(
         open::check_session(&connection, &other).await?;
         open::prepare(&connection).await?;
         let now = clock.now();
-        partitions::make_around(&connection, now).await?;
+        partitions::make_around(&connection, now).await.map_err(|error| open::explained(&error))?;
         let (number, used_to) = cluster::join(&connection, replica, size, options.ttl, now).await?;
         ids.end_with(number);
         ids.continue_after(used_to);

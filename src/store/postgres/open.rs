@@ -33,14 +33,14 @@ pub(super) async fn prepare(connection: &Connection) -> Result<(), StoreError> {
             return Err(StoreError::Refused(format!("PostgreSQL {name} is too old: orderhook needs 14 or later")));
         }
     }
-    connection.query(LOCK, &[]).await?;
+    connection.query(LOCK, &[]).await.map_err(|error| refused(&error))?;
     let migrated = migrate(connection).await;
     connection.query(UNLOCK, &[]).await?;
     migrated
 }
 
 async fn migrate(connection: &Connection) -> Result<(), StoreError> {
-    let rows = connection.query(VERSION, &[]).await?;
+    let rows = connection.query(VERSION, &[]).await.map_err(|error| explained(&error))?;
     let (ours, exists) = match rows.first() {
         Some(row) => (row.try_get(0)?, row.try_get(1)?),
         None => (false, false),
