@@ -189,6 +189,12 @@ fn store(block: &Reader<'_>) -> Option<Store> {
         }
         return None;
     }
+    if !url.starts_with("sqlite:") && max_size.is_some_and(|max_size| max_size.is_some()) {
+        if let Some(field) = block.get("max_size") {
+            field.fault("bounds a SQLite file only: remove it, and bound the disk of the PostgreSQL server");
+        }
+        return None;
+    }
     if in_url.is_some() && password.as_ref().is_some_and(Option::is_some) {
         if let Some(field) = block.get("password") {
             field.fault("stands in `url` too: remove one of them");

@@ -309,3 +309,17 @@ fn alternatives_and_null_work_over_the_preset() {
     assert!(text.contains("channels[0].method: missing"), "{text}");
     assert!(text.contains("channels[0].retry: needs interval or schedule"), "{text}");
 }
+
+#[test]
+fn keys_of_the_other_kind_of_store_are_refused() {
+    for (store, path) in [
+        ("{url: 'postgres://shop@db/orders', max_size: 1GiB}", "store.max_size"),
+        ("{password: a-password}", "store.password"),
+        ("{url: 'postgres://shop:one@db/orders', password: two}", "store.password"),
+    ] {
+        let loaded =
+            orderhook::config::load_text("a.yaml", &format!("store: {store}"), &orderhook::config::Environment::new());
+        let told = loaded.expect_err(store).to_string();
+        assert!(told.contains(path) && told.contains("remove"), "{told}");
+    }
+}
