@@ -93,6 +93,16 @@ pub enum StartError {
     Lanes(#[from] LanesError),
 }
 
+impl StartError {
+    /// Whether the store may be there again soon.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Lanes(LanesError::Store(error)) => error.is_passing(),
+            _ => false,
+        }
+    }
+}
+
 /// A replica that this process has been, and that lost what it held.
 #[derive(Debug, Clone, Copy)]
 pub struct Lost(Replica);
@@ -225,7 +235,10 @@ impl App {
         let chores = TaskTracker::new();
         let lost = CancellationToken::new();
         if heartbeat.lease.is_some() {
-            service.lanes.share_out(&heartbeat.alive).await?;
+            // Nothing fails any more once it serves; the first beat does it again.
+            if let Err(error) = service.lanes.share_out(&heartbeat.alive).await {
+                tracing::warn!(%error, "the channels could not be shared out yet");
+            }
         }
         chores.spawn(pulse::pulse(Arc::clone(&service), corrected, lost.clone()));
         chores.spawn(retain(Arc::clone(&service)));

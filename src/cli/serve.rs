@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -49,6 +50,9 @@ pub(super) fn run(args: &ConfigArgs, logs: &LogArgs) -> ExitCode {
     code
 }
 
+/// How long to wait before a service that lost its store is started again.
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// Serves until a signal; anew where it had to give up what it held.
 async fn serve(settings: Settings, parts: Parts) -> ExitCode {
     // SIGHUP does not end the process, whenever it comes.
@@ -81,8 +85,14 @@ async fn serve(settings: Settings, parts: Parts) -> ExitCode {
         // A replica of its own each time: the one before may still be on record, and what it sent may still arrive.
         let parts = Parts { seed: system::seed(), ..parts.clone() };
         let app = tokio::select! {
-            started = App::start_at(&socket, settings, parts, lost) => match started {
+            started = App::start_at(&socket, settings.clone(), parts, lost) => match started {
                 Ok(app) => app,
+                // The store was back, and is away again: a service that has been running waits on.
+                Err(error) if lost.is_some() && error.is_passing() => {
+                    tracing::warn!(%error, "not started yet, trying again");
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
                 Err(error) => return failed(error),
             },
             // While it waits for its store.
