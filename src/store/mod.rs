@@ -21,6 +21,7 @@ mod handle;
 mod happenings;
 mod history;
 mod ledger;
+mod likenesses;
 mod listed;
 pub mod postgres;
 mod queue;

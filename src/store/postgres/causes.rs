@@ -2,24 +2,9 @@
 
 use super::text::text;
 use super::tx::{Fault, Tx};
-use crate::domain::likeness::likeness;
-use crate::domain::{Attempt, Code, Timestamp};
-
-/// Likenesses kept apart for a channel and code; further ones are one cause.
-const APART: i64 = 50;
-/// The likeness of those.
-const OTHERS: &str = "other responses";
-
-/// What an attempt failed by.
-pub(super) fn of_attempt(attempt: &Attempt) -> String {
-    let response = &attempt.exchange.response_body;
-    let error = attempt.error.as_deref().unwrap_or_default();
-    if attempt.code.http_status().is_none() || response.is_empty() {
-        return likeness(error);
-    }
-    let head = response.get(..4096).unwrap_or(response);
-    likeness(&String::from_utf8_lossy(head))
-}
+use crate::domain::{Code, Timestamp};
+pub(super) use crate::store::likenesses::of_attempt;
+use crate::store::likenesses::{APART, OTHERS};
 
 /// Counts a delivery that has failed or was rejected; it has a row in `states`.
 pub(super) async fn join(

@@ -28,7 +28,7 @@ struct Letter {
     news: Vec<News>,
 }
 
-/// Where news are sent from. Sends nothing while this is the only replica.
+/// Where news is sent from.
 #[derive(Clone)]
 pub(super) struct Sender(mpsc::UnboundedSender<News>);
 

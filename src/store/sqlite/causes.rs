@@ -3,29 +3,15 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::db::{Db, Tally};
-use crate::domain::likeness::likeness;
-use crate::domain::{Attempt, Code, DeliveryId, Timestamp};
+use crate::domain::{Code, DeliveryId, Timestamp};
+pub(super) use crate::store::likenesses::of_attempt;
+use crate::store::likenesses::{APART, OTHERS};
 use crate::store::{FailureCause, StoreError};
 
-/// Likenesses kept apart for a channel and code; further ones are one cause.
-const APART: i64 = 50;
-/// The likeness of those.
-const OTHERS: &str = "other responses";
 /// Causes that are listed.
 const LISTED: i64 = 250;
 /// Deliveries counted one by one.
 const COUNTED: i64 = 10_000;
-
-/// What an attempt failed by.
-pub(super) fn of_attempt(attempt: &Attempt) -> String {
-    let response = &attempt.exchange.response_body;
-    let error = attempt.error.as_deref().unwrap_or_default();
-    if attempt.code.http_status().is_none() || response.is_empty() {
-        return likeness(error);
-    }
-    let head = response.get(..4096).unwrap_or(response);
-    likeness(&String::from_utf8_lossy(head))
-}
 
 /// Counts a delivery that has failed or was rejected.
 pub(super) fn join(
